@@ -1,0 +1,93 @@
+/**
+ * The list endpoints over HTTP: X-Nomad-Index, pages, blocking queries, 403 without the right token. Parameters that would
+ * change a list's content and are not simulated (`filter`, `prefix`, `reverse`) are refused rather than overlooked.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { gzipSync } from 'node:zlib';
+import type { Clock } from '@hydrant/shared/foundation/clock';
+import { parseDuration } from '@hydrant/shared/foundation/durations';
+import type { Faults } from './faults.ts';
+import type { ListName, Lists } from './lists.ts';
+import { answerText, readToken, readUrl } from './requests.ts';
+
+export interface ListEndpointPorts {
+  readonly lists: Lists;
+  readonly faults: Faults;
+  readonly clock: Clock;
+}
+
+const MAX_WAIT_MS = 300_000;
+const NOT_SIMULATED = ['filter', 'prefix', 'reverse'] as const;
+
+export class ListEndpoint {
+  readonly #ports: ListEndpointPorts;
+  readonly #token: string | undefined;
+
+  constructor(ports: ListEndpointPorts, token: string | undefined) {
+    this.#ports = ports;
+    this.#token = token;
+  }
+
+  isDenied(request: IncomingMessage): boolean {
+    return this.#ports.faults.listsDenied || (this.#token !== undefined && readToken(request) !== this.#token);
+  }
+
+  async handle(list: ListName, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const parameters = readUrl(request).searchParams;
+    if (this.isDenied(request)) {
+      answerText(response, 403, 'Permission denied');
+      return;
+    }
+    const notSimulated = NOT_SIMULATED.find((name) => parameters.has(name));
+    if (notSimulated !== undefined) {
+      answerText(response, 501, `The simulator does not know the parameter \`${notSimulated}\``);
+      return;
+    }
+    const perPage = Number(parameters.get('per_page') ?? '0');
+    if (!Number.isInteger(perPage) || perPage < 0) {
+      answerText(response, 400, `Expected per_page to be a number, got ${parameters.get('per_page') ?? ''}`);
+      return;
+    }
+    await this.#waitForChange(list, parameters, response);
+    if (response.destroyed) return;
+    const page = this.#ports.lists.page(list, {
+      namespace: parameters.get('namespace') ?? 'default',
+      perPage,
+      nextToken: parameters.get('next_token') ?? '',
+    });
+    answerList(request, response, page.body, { 'X-Nomad-Index': this.#ports.lists.index(list), 'X-Nomad-NextToken': page.nextToken });
+  }
+
+  /** A blocking query: waits until the list is newer than `index`, but no longer than `wait`. */
+  async #waitForChange(list: ListName, parameters: URLSearchParams, response: ServerResponse): Promise<void> {
+    const { lists, clock } = this.#ports;
+    const index = Number(parameters.get('index') ?? '0');
+    if (index === 0 || lists.index(list) > index) return;
+    const asked = parseDuration(parameters.get('wait') ?? '') ?? MAX_WAIT_MS;
+    const over = new AbortController();
+    const stop = (): void => {
+      over.abort();
+    };
+    const release = lists.onChange(() => {
+      if (lists.index(list) > index) stop();
+    });
+    response.once('close', stop);
+    await clock.sleep(Math.min(asked === 0 ? MAX_WAIT_MS : asked, MAX_WAIT_MS), over.signal);
+    release();
+  }
+}
+
+function answerList(request: IncomingMessage, response: ServerResponse, plain: Buffer, headers: Record<string, string | number | undefined>): void {
+  const zipped = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '');
+  const body = zipped ? gzipSync(plain) : plain;
+  response.setHeader('Content-Type', 'application/json');
+  response.setHeader('Vary', 'Accept-Encoding');
+  response.setHeader('X-Nomad-KnownLeader', 'true');
+  response.setHeader('X-Nomad-LastContact', '0');
+  if (zipped) response.setHeader('Content-Encoding', 'gzip');
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) response.setHeader(name, value);
+  }
+  response.setHeader('Content-Length', body.length);
+  response.end(body);
+}

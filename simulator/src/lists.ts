@@ -1,0 +1,157 @@
+/**
+ * The list endpoints' content: the recording's dumps, in pages and by namespace, and namespaces that were added since.
+ * The lists show the end of the recording from the start; deriving them from what was played is not attempted.
+ */
+import { forEachElement } from '@hydrant/shared/foundation/json-scanner';
+import type { Recording } from './recording.ts';
+import { rewriteBytes, type Rewrite } from './rewrite.ts';
+
+export const listNames = ['allocations', 'evaluations', 'deployments', 'jobs', 'nodes', 'namespaces'] as const;
+export type ListName = (typeof listNames)[number];
+
+export interface PageRequest {
+  readonly namespace: string;
+  /** 0: everything. */
+  readonly perPage: number;
+  readonly nextToken: string;
+}
+
+export interface Page {
+  readonly body: Buffer;
+  readonly nextToken: string | undefined;
+}
+
+interface ListObject {
+  readonly bytes: Buffer;
+  readonly namespace: string;
+  readonly token: string;
+  readonly sortKey: readonly (string | number)[];
+}
+
+interface ListedHead {
+  readonly ID?: string;
+  readonly Name?: string;
+  readonly Namespace?: string;
+  readonly CreateIndex?: number;
+  readonly ModifyIndex?: number;
+}
+
+export class Lists {
+  readonly #recording: Recording;
+  readonly #rewrite: () => Rewrite;
+  readonly #added: { readonly name: string; readonly index: number }[] = [];
+  readonly #listeners = new Set<() => void>();
+  readonly #cache = new Map<ListName, { readonly rewrite: Rewrite; readonly objects: readonly ListObject[] }>();
+
+  /** `rewrite` tells how the recording looks at the moment: what is listed looks like what is streamed. */
+  constructor(recording: Recording, rewrite: () => Rewrite) {
+    this.#recording = recording;
+    this.#rewrite = rewrite;
+  }
+
+  /** X-Nomad-Index of a list. */
+  index(list: ListName): number {
+    const recorded = (this.#recording.listIndexes.get(list) ?? this.#recording.newestIndex) + this.#rewrite().indexOffset;
+    return list === 'namespaces' ? Math.max(recorded, ...this.#added.map((namespace) => namespace.index)) : recorded;
+  }
+
+  page(list: ListName, request: PageRequest): Page {
+    const visible = this.#objects(list).filter(
+      (object) => list === 'nodes' || list === 'namespaces' || request.namespace === '*' || object.namespace === request.namespace,
+    );
+    const first = request.nextToken === '' ? 0 : startOfPage(visible, list, request.nextToken);
+    const last = request.perPage === 0 ? visible.length : first + request.perPage;
+    return {
+      body: Buffer.concat([Buffer.from('['), ...joined(visible.slice(first, last).map((object) => object.bytes)), Buffer.from(']')]),
+      nextToken: visible[last]?.token,
+    };
+  }
+
+  namespaceNames(): readonly string[] {
+    return this.#objects('namespaces').map((namespace) => namespace.token);
+  }
+
+  /** No event tells of it: only the list changes, at `index`. */
+  addNamespace(name: string, index: number): void {
+    if (this.namespaceNames().includes(name)) return;
+    this.#added.push({ name, index });
+    this.#cache.delete('namespaces');
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  /** Calls `listener` after each change until the returned function is called. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  #objects(list: ListName): readonly ListObject[] {
+    const rewrite = this.#rewrite();
+    const cached = this.#cache.get(list);
+    if (cached?.rewrite === rewrite) return cached.objects;
+    const objects = readObjects(list, rewriteBytes(this.#body(list), rewrite));
+    this.#cache.set(list, { rewrite, objects });
+    return objects;
+  }
+
+  #body(list: ListName): Buffer {
+    const recorded = this.#recording.lists.get(list);
+    if (list !== 'namespaces') return recorded ?? Buffer.from('[]');
+    const listed = recorded?.toString('utf8').slice(1, -1) ?? this.#streamedNamespaces().map((name) => namespaceJson(name, 1)).join();
+    return Buffer.from(`[${[listed, ...this.#added.map(({ name, index }) => namespaceJson(name, index))].join()}]`);
+  }
+
+  #streamedNamespaces(): readonly string[] {
+    const names = this.#recording.frames.flatMap((frame) => frame.events.map((event) => event.namespace));
+    return [...new Set(['default', ...names])].filter((name) => name !== '');
+  }
+}
+
+function namespaceJson(name: string, index: number): string {
+  return JSON.stringify({ CreateIndex: index, Description: '', Meta: null, ModifyIndex: index, Name: name, Quota: '' });
+}
+
+function readObjects(list: ListName, body: Buffer): readonly ListObject[] {
+  const objects: ListObject[] = [];
+  forEachElement(body, 0, (start, end) => {
+    const head = JSON.parse(body.toString('utf8', start, end)) as ListedHead;
+    objects.push({ bytes: body.subarray(start, end), namespace: head.Namespace ?? '', token: makeToken(list, head), sortKey: makeSortKey(list, head) });
+  });
+  return objects.sort((left, right) => compare(left.sortKey, right.sortKey));
+}
+
+function makeToken(list: ListName, head: ListedHead): string {
+  return makeSortKey(list, head).join('.');
+}
+
+/** What a list is ordered by, which is also what its tokens say. */
+function makeSortKey(list: ListName, head: ListedHead): readonly (string | number)[] {
+  if (list === 'namespaces') return [head.Name ?? ''];
+  if (list === 'nodes') return [head.ID ?? ''];
+  if (list === 'jobs') return [head.Namespace ?? '', head.ID ?? ''];
+  return [head.CreateIndex ?? 0, head.ID ?? ''];
+}
+
+/** A token names the first object of the next page, or where it was if it has gone meanwhile. */
+function startOfPage(objects: readonly ListObject[], list: ListName, token: string): number {
+  const dot = token.indexOf('.');
+  const parts = list === 'nodes' || list === 'namespaces' || dot === -1 ? [token] : [token.slice(0, dot), token.slice(dot + 1)];
+  const wanted = list === 'jobs' ? parts : parts.map((part, position) => (position === 0 && parts.length > 1 ? Number(part) : part));
+  const found = objects.findIndex((object) => compare(object.sortKey, wanted) >= 0);
+  return found === -1 ? objects.length : found;
+}
+
+function compare(left: readonly (string | number)[], right: readonly (string | number)[]): number {
+  for (const [position, value] of left.entries()) {
+    const other = right[position];
+    if (other === undefined || value === other) continue;
+    return value < other ? -1 : 1;
+  }
+  return 0;
+}
+
+function joined(parts: readonly Buffer[]): readonly Buffer[] {
+  return parts.flatMap((part, position) => (position === 0 ? [part] : [Buffer.from(','), part]));
+}
