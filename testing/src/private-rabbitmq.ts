@@ -1,0 +1,107 @@
+/**
+ * RabbitMQ for tests. Booting costs about 5 s, so by default the tests of a process (or of a whole run, see serve.ts) share one node and each call gets a
+ * virtual host of its own. A test that stops or kills the broker asks for `exclusive: true` and gets a node of its own.
+ */
+import { RabbitMqNode, readRabbitMqPlace, runRabbitMqCtl } from './rabbitmq-node.ts';
+import type { RabbitMqNodeOptions, RabbitMqPlace } from './rabbitmq-node.ts';
+import { readHelperArguments } from './test-like.ts';
+import type { TestLike } from './test-like.ts';
+
+/** Set by `startTestServers` for the tests it runs: the folder of the node to share. */
+export const sharedRabbitMqVariable = 'HYDRANT_TEST_RABBITMQ_FOLDER';
+
+export interface PrivateRabbitMq {
+  /** With user, password and virtual host. */
+  readonly url: string;
+  readonly port: number;
+  /** Pass it to commands that want one: `ctl('list_queues', '-p', vhost, 'name', 'messages')`. */
+  readonly vhost: string;
+  /** Another address of the same virtual host, for instance through a fault proxy. */
+  urlAt(port: number): string;
+  /** Runs rabbitmqctl (about 0.5 s) and gives its output. */
+  ctl(...args: readonly string[]): Promise<string>;
+  /** Safe to call twice; called by itself when a test was given. */
+  close(): Promise<void>;
+}
+
+export interface ExclusiveRabbitMq extends PrivateRabbitMq {
+  /** `kill -9`. */
+  kill(): Promise<void>;
+  /** Ends it in order (2 s). */
+  stop(): Promise<void>;
+  /** Boots it again from the same folder on the same port. */
+  start(): Promise<void>;
+  /** Connections stay open and nothing answers, until `thaw`. */
+  freeze(): void;
+  thaw(): void;
+  /** Of the running server's first process. */
+  readonly pid: number | undefined;
+}
+
+export interface SharedOptions {
+  readonly exclusive?: false;
+}
+
+export interface ExclusiveOptions extends RabbitMqNodeOptions {
+  readonly exclusive: true;
+}
+
+let ownNode: Promise<RabbitMqNode> | undefined;
+let virtualHosts = 0;
+
+export function startPrivateRabbitMq(test: TestLike, options: ExclusiveOptions): Promise<ExclusiveRabbitMq>;
+export function startPrivateRabbitMq(options: ExclusiveOptions): Promise<ExclusiveRabbitMq>;
+export function startPrivateRabbitMq(test?: TestLike, options?: SharedOptions): Promise<PrivateRabbitMq>;
+export function startPrivateRabbitMq(options?: SharedOptions): Promise<PrivateRabbitMq>;
+export async function startPrivateRabbitMq(
+  first?: TestLike | SharedOptions | ExclusiveOptions,
+  second?: SharedOptions | ExclusiveOptions,
+): Promise<PrivateRabbitMq> {
+  const { test, options } = readHelperArguments<SharedOptions | ExclusiveOptions>(first, second);
+  const broker = options?.exclusive === true ? await startExclusive(options) : await startShared();
+  test?.teardown(() => broker.close());
+  return broker;
+}
+
+async function startExclusive(options: ExclusiveOptions): Promise<ExclusiveRabbitMq> {
+  const node = await RabbitMqNode.boot(options);
+  return {
+    ...describePlace(node.place, '/'),
+    kill: () => node.kill(),
+    stop: () => node.stop(),
+    start: () => node.start(),
+    freeze: () => { node.freeze(); },
+    thaw: () => { node.thaw(); },
+    get pid() { return node.pid; },
+    close: () => node.close(),
+  };
+}
+
+async function startShared(): Promise<PrivateRabbitMq> {
+  const place = await findSharedPlace();
+  virtualHosts += 1;
+  const vhost = `test-${process.pid}-${virtualHosts}`;
+  await addVirtualHost(place, vhost);
+  // The virtual host goes with its node.
+  return { ...describePlace(place, vhost), close: () => Promise.resolve() };
+}
+
+async function findSharedPlace(): Promise<RabbitMqPlace> {
+  const folder = process.env[sharedRabbitMqVariable] ?? '';
+  if (folder !== '') return readRabbitMqPlace(folder);
+  // Ended by the guardian when this process ends.
+  ownNode ??= RabbitMqNode.boot();
+  return (await ownNode).place;
+}
+
+/** One call where `add_vhost` and `set_permissions` would be two of half a second each. */
+async function addVirtualHost(place: RabbitMqPlace, vhost: string): Promise<void> {
+  const all = '<<".*">>';
+  await runRabbitMqCtl(place, ['eval',
+    `rabbit_vhost:add(<<"${vhost}">>, <<"hydrant">>), rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"${vhost}">>, ${all}, ${all}, ${all}, <<"hydrant">>).`]);
+}
+
+function describePlace(place: RabbitMqPlace, vhost: string): Omit<PrivateRabbitMq, 'close'> {
+  const urlAt = (port: number): string => `amqp://guest:guest@127.0.0.1:${port}/${encodeURIComponent(vhost)}`;
+  return { url: urlAt(place.port), port: place.port, vhost, urlAt, ctl: (...args) => runRabbitMqCtl(place, args) };
+}

@@ -1,0 +1,62 @@
+/** A Redis of its own for a test: up in some milliseconds, in a private folder, on the loopback address. */
+import { join } from 'node:path';
+import { findFreePorts } from './free-ports.ts';
+import { makePrivateFolder, removePrivateFolder } from './private-folder.ts';
+import { PrivateProcess } from './private-process.ts';
+import { probe } from './probe.ts';
+import { readHelperArguments } from './test-like.ts';
+import type { TestLike } from './test-like.ts';
+
+export interface PrivateRedisOptions {
+  /** Default true: what was written is there again after `kill` and `start`. False: it comes back empty. */
+  readonly persistent?: boolean;
+  /** More arguments for redis-server, such as `['--requirepass', 'secret']`. */
+  readonly args?: readonly string[];
+}
+
+export interface PrivateRedis {
+  readonly url: string;
+  readonly port: number;
+  /** `kill -9`. */
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+  /** On the same port, from the same folder. */
+  start(): Promise<void>;
+  /** Connections stay open and nothing answers, until `thaw`. */
+  freeze(): void;
+  thaw(): void;
+  readonly pid: number | undefined;
+  /** Safe to call twice; called by itself when a test was given. */
+  close(): Promise<void>;
+}
+
+export async function startPrivateRedis(first?: TestLike | PrivateRedisOptions, second?: PrivateRedisOptions): Promise<PrivateRedis> {
+  const { test, options } = readHelperArguments<PrivateRedisOptions>(first, second);
+  const folder = await makePrivateFolder('redis');
+  const [port] = await findFreePorts(1) as [number];
+  const durability = options?.persistent === false ? ['--appendonly', 'no'] : ['--appendonly', 'yes', '--appendfsync', 'no'];
+  const server = new PrivateProcess({
+    name: 'Redis', command: 'redis-server',
+    args: ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...durability, ...(options?.args ?? [])],
+    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LANG: 'C' }, folder, logFile: join(folder, 'server.log'),
+    // An error reply (NOAUTH) is an answer too; LOADING is not.
+    isReady: () => probe(port, Buffer.from('PING\r\n'), (bytes) => !bytes.includes('LOADING')), readyTimeoutMs: 10_000, pollMs: 5,
+  });
+  await server.start();
+  const redis: PrivateRedis = {
+    url: `redis://127.0.0.1:${port}/0`,
+    port,
+    kill: () => server.kill(),
+    stop: () => server.stop(),
+    start: () => server.start(),
+    freeze: () => { server.freeze(); },
+    thaw: () => { server.thaw(); },
+    get pid() { return server.pid; },
+    async close() {
+      await server.kill();
+      await removePrivateFolder(folder);
+    },
+  };
+  test?.teardown(() => redis.close());
+  return redis;
+}
