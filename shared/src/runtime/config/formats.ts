@@ -1,3 +1,10 @@
+/**
+ * The kinds of values that settings have. Each reads a string from the environment or a value of CONFIG_FILE, strictly:
+ * what is not exactly as expected is refused, never guessed.
+ */
+import { parseDuration } from '../../foundation/durations.ts';
+import { parseSize } from '../../foundation/sizes.ts';
+
 /** How one kind of value is read and checked. */
 export interface Format<T> {
   /** As the documentation names it: `duration`, `size`, `url`. */
@@ -6,4 +13,98 @@ export interface Format<T> {
   readonly expected: string;
   /** `raw` is a string from the environment, or a value of CONFIG_FILE. Returns undefined when it is not as expected. */
   parse(raw: unknown): T | undefined;
+}
+
+function fromText<T>(raw: unknown, read: (text: string) => T | undefined): T | undefined {
+  return typeof raw === 'string' ? read(raw.trim()) : undefined;
+}
+
+export const text: Format<string> = {
+  name: 'text',
+  expected: 'text',
+  parse: (raw) => (typeof raw === 'string' ? raw : undefined),
+};
+
+export const path: Format<string> = {
+  name: 'path',
+  expected: 'a path',
+  parse: (raw) => (typeof raw === 'string' && raw !== '' ? raw : undefined),
+};
+
+export function integer({ min = 0, max = Number.MAX_SAFE_INTEGER }: { readonly min?: number; readonly max?: number } = {}): Format<number> {
+  const bounds = max === Number.MAX_SAFE_INTEGER ? `of at least ${String(min)}` : `between ${String(min)} and ${String(max)}`;
+  return {
+    name: 'integer',
+    expected: `a whole number ${bounds}`,
+    parse(raw) {
+      const value = typeof raw === 'number' ? raw : fromText(raw, (word) => (/^-?\d+$/u.test(word) ? Number(word) : undefined));
+      return value !== undefined && Number.isSafeInteger(value) && value >= min && value <= max ? value : undefined;
+    },
+  };
+}
+
+export const port: Format<number> = { ...integer({ min: 0, max: 65_535 }), name: 'port', expected: 'a port between 0 and 65535 (0: any free one)' };
+
+/** Milliseconds. */
+export const duration: Format<number> = {
+  name: 'duration',
+  expected: 'a duration such as "25s", "5m" or "1h30m"',
+  parse: (raw) => fromText(raw, parseDuration),
+};
+
+/** Bytes. */
+export const size: Format<number> = {
+  name: 'size',
+  expected: 'a size such as "256MiB" or "4096"',
+  parse: (raw) => (typeof raw === 'number' && Number.isSafeInteger(raw) && raw >= 0 ? raw : fromText(raw, parseSize)),
+};
+
+export const bool: Format<boolean> = {
+  name: 'true or false',
+  expected: '"true" or "false"',
+  parse(raw) {
+    if (typeof raw === 'boolean') return raw;
+    return fromText(raw, (word) => ({ true: true, '1': true, yes: true, false: false, '0': false, no: false })[word.toLowerCase()]);
+  },
+};
+
+export function oneOf<const T extends string>(words: readonly T[]): Format<T> {
+  return {
+    name: words.map((word) => `\`${word}\``).join(', '),
+    expected: `one of ${words.map((word) => `"${word}"`).join(', ')}`,
+    parse: (raw) => words.find((word) => word === raw),
+  };
+}
+
+/** Words separated by commas, or an array in CONFIG_FILE; blanks around and empty ones are dropped. */
+export const list: Format<readonly string[]> = {
+  name: 'list',
+  expected: 'words separated by commas',
+  parse(raw) {
+    const words = typeof raw === 'string' ? raw.split(',') : raw;
+    if (!Array.isArray(words) || !words.every((word): word is string => typeof word === 'string')) return undefined;
+    return words.map((word) => word.trim()).filter((word) => word !== '');
+  },
+};
+
+export function url(protocols: readonly string[]): Format<string> {
+  const example = protocols.map((protocol) => `${protocol}//…`).join(' or ');
+  return {
+    name: 'URL',
+    expected: `a URL (${example})`,
+    parse: (raw) => fromText(raw, (word) => (URL.canParse(word) && protocols.includes(new URL(word).protocol) ? word : undefined)),
+  };
+}
+
+/** URLs separated by commas, at least one. */
+export function urls(protocols: readonly string[]): Format<readonly string[]> {
+  const one = url(protocols);
+  return {
+    name: 'URLs',
+    expected: `one or more URLs (${protocols.map((protocol) => `${protocol}//…`).join(' or ')}), separated by commas`,
+    parse(raw) {
+      const words = list.parse(raw);
+      return words !== undefined && words.length > 0 && words.every((word) => one.parse(word) !== undefined) ? words : undefined;
+    },
+  };
 }

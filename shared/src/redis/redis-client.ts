@@ -1,0 +1,106 @@
+/**
+ * The connection to Redis: made in the background, made again for ever, and never a queue of commands behind a server that is away:
+ * a command fails at once then, and whoever sent it decides.
+ */
+import { Redis } from 'ioredis';
+import { describeError, errorCode, HydrantError } from '../foundation/errors.ts';
+import { maskUrl } from '../runtime/config/mask-url.ts';
+import type { HealthCheck } from '../runtime/admin/health.ts';
+import type { Component } from '../runtime/component.ts';
+import type { Logger } from '../runtime/telemetry/logger.ts';
+
+export interface RedisClientOptions {
+  readonly url: string;
+  /** Begins every key, also those that scripts get as KEYS. */
+  readonly keyPrefix: string;
+  readonly log: Logger;
+  readonly commandTimeoutMs?: number;
+}
+
+export interface ScriptOptions {
+  readonly name: string;
+  readonly lua: string;
+  readonly numberOfKeys: number;
+}
+
+/**
+ * Keys first, then arguments. Rejects with `redis-unavailable` (away, too slow) or `redis-refused` (an error that Redis answered), both retryable;
+ * after `redis-unavailable` the script may have run, so scripts must bear repetition.
+ */
+export type Script = (...args: readonly (string | number)[]) => Promise<unknown>;
+
+export interface RedisClient extends Component {
+  script(options: ScriptOptions): Script;
+  readonly healthCheck: HealthCheck;
+}
+
+const connectTimeoutMs = 5_000;
+const defaultCommandTimeoutMs = 5_000;
+const retryMinMs = 50;
+const retryMaxMs = 2_000;
+
+export function createRedisClient({ url, keyPrefix, log, commandTimeoutMs = defaultCommandTimeoutMs }: RedisClientOptions): RedisClient {
+  const address = maskUrl(url);
+  const redis = new Redis(url, {
+    keyPrefix,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: connectTimeoutMs,
+    commandTimeout: commandTimeoutMs,
+    retryStrategy: (attempt) => Math.min(retryMaxMs, retryMinMs * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2),
+  });
+  let lastError: string | undefined;
+  let isUp = false;
+
+  redis.on('error', (error: unknown) => {
+    const text = describeError(error) || errorCode(error) || 'unknown error';
+    if (text !== lastError) log.warn({ address, error: text }, 'Redis cannot be reached, will retry');
+    lastError = text;
+  });
+  redis.on('ready', () => {
+    isUp = true;
+    lastError = undefined;
+    log.info({ address }, 'Redis connected');
+  });
+  redis.on('close', () => {
+    if (isUp) log.warn({ address }, 'Redis connection lost, will reconnect');
+    isUp = false;
+  });
+
+  return {
+    name: 'redis',
+    healthCheck: {
+      name: 'redis',
+      check: () => (isUp ? { status: 'pass' } : { status: 'fail', detail: `${address}: ${lastError ?? 'not connected'}` }),
+    },
+    start() {
+      // n.b. the first failure is reported by the 'error' event, and the client goes on trying.
+      redis.connect().catch(() => undefined);
+      return Promise.resolve();
+    },
+    stop() {
+      redis.disconnect();
+      return Promise.resolve();
+    },
+    script({ name, lua, numberOfKeys }) {
+      redis.defineCommand(name, { lua, numberOfKeys });
+      const run: unknown = Reflect.get(redis, name);
+      if (typeof run !== 'function') throw new Error(`Expected ioredis to define the command ${name}`);
+      return async (...args) => {
+        try {
+          return (await Reflect.apply(run, redis, args)) as unknown;
+        } catch (error) {
+          throw explain(error, name, address);
+        }
+      };
+    },
+  };
+}
+
+function explain(error: unknown, script: string, address: string): HydrantError {
+  const isReply = error instanceof Error && error.name === 'ReplyError';
+  const what = isReply ? `Expected Redis at ${address} to run the script ${script}, it refused` : `Expected Redis at ${address} to answer the script ${script}, it did not`;
+  return new HydrantError(what, { code: isReply ? 'redis-refused' : 'redis-unavailable', retryable: true, cause: error });
+}

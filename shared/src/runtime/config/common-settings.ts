@@ -1,0 +1,47 @@
+/** Settings that several services have. */
+import { duration, list, oneOf, path, port, size, text, url, urls } from './formats.ts';
+import type { Schema } from './setting.ts';
+
+/** Of every service. `httpPort` is the default of its admin server. */
+export function commonSettings({ httpPort }: { readonly httpPort: number }) {
+  return {
+    LOG_LEVEL: { doc: 'Least severe log lines that are written.', format: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal']), default: 'info' },
+    LOG_FORMAT: { doc: 'Form of log lines on stderr: `json` for machines, `text` or `pretty` for people.', format: oneOf(['json', 'text', 'pretty']), default: 'json' },
+    HTTP_HOST: { doc: 'Address of the admin server (`/livez`, `/readyz`, `/metrics`).', format: text, default: '127.0.0.1' },
+    HTTP_PORT: { doc: 'Port of the admin server; 0 takes any free one.', format: port, default: httpPort },
+    SHUTDOWN_TIMEOUT: { doc: 'Longest time from SIGTERM to the end of the process.', format: duration, default: '25s' },
+  } as const satisfies Schema;
+}
+
+export const amqpSettings = {
+  AMQP_CONNECTION: {
+    doc: 'RabbitMQ, as one URL or several separated by commas that are tried in turn.',
+    format: urls(['amqp:', 'amqps:']),
+    default: 'amqp://guest:guest@127.0.0.1:5672/',
+    sensitive: true,
+  },
+  AMQP_EXCHANGE: { doc: 'Topic exchange that events and alerts go through.', format: text, default: 'nomad' },
+  AMQP_QUEUE_MAX_BYTES: {
+    doc: 'Most bytes in a queue that Hydrant makes; at the limit the firehose waits. None: no limit.',
+    format: size,
+    default: null,
+    example: '10GiB',
+  },
+} as const satisfies Schema;
+
+/** Of services that consume a queue. */
+export const consumerSettings = {
+  AMQP_QUEUE: { doc: 'Queue to consume; made when it does not exist.', format: text, default: null, example: 'hydrant.sink.http' },
+  AMQP_BINDINGS: { doc: 'Patterns of routing keys that are bound to the queue, separated by commas.', format: list, default: null, example: 'event.Job.#,event.Deployment.#' },
+} as const satisfies Schema;
+
+export const redisSettings = {
+  REDIS_URL: { doc: 'Redis.', format: url(['redis:', 'rediss:']), default: 'redis://127.0.0.1:6379/0', sensitive: true },
+  REDIS_KEY_PREFIX: { doc: 'Begins every key in Redis.', format: text, default: 'hydrant:' },
+} as const satisfies Schema;
+
+/** Of the files that a service keeps. */
+export const dataSettings = {
+  DATA_DIR: { doc: 'Folder of everything that is kept on disk.', format: path, default: './data' },
+} as const satisfies Schema;
+
