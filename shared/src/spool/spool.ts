@@ -33,10 +33,10 @@ export interface Spool {
   open(): Promise<void>;
   /**
    * Resolves with the last record's position when the records are kept (in memory: at once; folder: on disk).
-   * Above `maxBytes` it waits until the slowest cursor has moved on, or rejects when `signal` aborts.
+   * Above `maxBytes` it waits until the slowest cursor has moved on, or rejects when `signal` aborts; with `evenWhenFull` it does not wait.
    * May be called many times at once; the order of calls is the order of records.
    */
-  append(messages: readonly Message[], signal?: AbortSignal): Promise<number>;
+  append(messages: readonly Message[], signal?: AbortSignal, options?: { readonly evenWhenFull?: boolean }): Promise<number>;
   /** The cursor of that name, made at the end of the log (`from: 'end'`) or its oldest record (`'start'`, default) where it does not exist. */
   cursor(name: string, options?: { readonly from?: 'start' | 'end' }): Cursor;
   /** Forgets a cursor, so that it holds no segment back. */
@@ -46,7 +46,7 @@ export interface Spool {
   /** Bytes held. */
   readonly bytes: number;
   readonly maxBytes: number;
-  /** Called when `append` begins to wait, with the cursor that holds it up, and when it goes on (null). */
+  /** Called when `append` begins to wait, with the cursor that holds it up (empty: there is none), and when it goes on (null). */
   onFull(listener: (slowest: string | null) => void): void;
   /** Writes out what is pending and closes. Safe to call twice. */
   close(): Promise<void>;

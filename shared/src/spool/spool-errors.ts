@@ -1,0 +1,36 @@
+/** The errors of the log, each with what to do about it. */
+import { HydrantError } from '../foundation/errors.ts';
+
+/** The folder cannot be written or read just now: no space, no permission, closed. */
+export function spoolUnavailable(message: string, cause?: unknown): HydrantError {
+  return new HydrantError(message, { code: 'spool-unavailable', retryable: true, cause });
+}
+
+/** `append` was told to stop waiting for room. */
+export function spoolFull(maxBytes: number, slowest: string | null): HydrantError {
+  const holder = slowest === null ? 'no cursor reads it' : `its slowest cursor is "${slowest}"`;
+  return new HydrantError(`Expected the log to have room within its ${maxBytes} bytes, but ${holder}; gave up waiting`, { code: 'spool-full', retryable: true });
+}
+
+/** A damaged file. Nothing was changed, so that it can be looked at or restored. */
+export function spoolCorrupt(path: string, offset: number, found: string): HydrantError {
+  return new HydrantError(
+    `Expected an intact record at byte ${offset} of ${path}, found ${found}. Nothing was overwritten. Restore the file from a backup, or move it out of the folder while Hydrant is stopped: `
+      + 'then the records in it are lost and the rest of the log is read on',
+    { code: 'spool-corrupt', retryable: false },
+  );
+}
+
+export function spoolFormat(path: string, expected: number, found: string): HydrantError {
+  return new HydrantError(
+    `Expected ${path} to say format ${expected}, got ${found}. Another version of Hydrant wrote this folder: let that version empty it, or point to a folder of its own`,
+    { code: 'spool-format', retryable: false },
+  );
+}
+
+export function spoolLocked(path: string, holder: string): HydrantError {
+  return new HydrantError(
+    `Expected to be the only user of the log, but ${path} says that ${holder} has it open. Stop that process, or give each process a folder of its own`,
+    { code: 'spool-locked', retryable: false },
+  );
+}
