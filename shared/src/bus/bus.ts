@@ -9,6 +9,11 @@ import type { Message } from '../messages/message.ts';
 export interface PublishOptions {
   /** True: the result says whether any queue took the message. Default false: not looked at, result `routed`. */
   readonly mandatory?: boolean;
+  /**
+   * True: goes above the in-process log's bound instead of waiting for room. For what a handler publishes before it settles: the log may be full because of
+   * that very handler, and the two would wait for each other. AMQP needs no such thing and looks away.
+   */
+  readonly evenWhenFull?: boolean;
 }
 
 /** `unrouted`: confirmed, but no subscription's binding matched, so nobody will ever see it. */

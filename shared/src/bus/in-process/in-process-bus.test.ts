@@ -1,0 +1,196 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { eventually } from '@hydrant/testing/eventually';
+import { recordingLog, testLog } from '@hydrant/testing/test-log';
+import t from 'tap';
+import type { Test } from 'tap';
+import { systemClock } from '../../foundation/clock.ts';
+import { errorCode } from '../../foundation/errors.ts';
+import type { Message } from '../../messages/message.ts';
+import { createFolderSpool } from '../../spool/folder-spool.ts';
+import { createMemorySpool } from '../../spool/memory-spool.ts';
+import { makeMessage, makeMessages } from '../../spool/spool-contract.ts';
+import type { Spool } from '../../spool/spool.ts';
+import { busContract } from '../bus-contract.ts';
+import type { Bus, Settlement, SubscriptionOptions } from '../bus.ts';
+import { formatDeadLetter, parseDeadLetters } from './dead-letter-file.ts';
+import { createInProcessBus, deadLetterPath } from './in-process-bus.ts';
+import type { InProcessBusOptions } from './in-process-bus.ts';
+
+const never = new AbortController().signal;
+const ack: Settlement = { action: 'ack' };
+
+async function startBus(t: Test, options: Pick<InProcessBusOptions, 'spool' | 'deadLetterDir'> & Partial<InProcessBusOptions>): Promise<Bus> {
+  const bus = createInProcessBus({ log: testLog(), clock: systemClock, ...options });
+  t.teardown(() => bus.stop(AbortSignal.abort()));
+  await bus.start(never);
+  return bus;
+}
+
+function openFolder(dir: string, maxBytes = 100_000_000): Spool {
+  return createFolderSpool({ dir: join(dir, 'log'), maxBytes, log: testLog(), clock: systemClock });
+}
+
+async function readDeadLetters(dir: string, subscription: string): Promise<Message[]> {
+  try {
+    return parseDeadLetters(await readFile(deadLetterPath(dir, subscription), 'utf8'));
+  } catch (thrown) {
+    if (errorCode(thrown) === 'ENOENT') return [];
+    throw thrown;
+  }
+}
+
+function makeOptions(name: string, changes: Partial<SubscriptionOptions> = {}): SubscriptionOptions {
+  return { name, bindings: ['event.#'], prefetch: 10, maxHeldBytes: 1_000_000, consumer: 'test', ...changes };
+}
+
+await busContract(t, {
+  name: 'in process, log in a folder',
+  create: async (t) => {
+    const dir = t.testdir();
+    const first = await startBus(t, { spool: openFolder(dir), deadLetterDir: join(dir, 'dead') });
+    let current = first;
+    return {
+      bus: first,
+      restart: async () => {
+        await current.stop(AbortSignal.abort());
+        current = await startBus(t, { spool: openFolder(dir), deadLetterDir: join(dir, 'dead') });
+        return current;
+      },
+      deadLetters: (subscription) => readDeadLetters(join(dir, 'dead'), subscription),
+    };
+  },
+});
+
+await busContract(t, {
+  name: 'in process, log in memory',
+  create: async (t) => {
+    const dir = t.testdir();
+    const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 100_000_000 }), deadLetterDir: dir });
+    return { bus, deadLetters: (subscription) => readDeadLetters(dir, subscription) };
+  },
+});
+
+t.test('dead letters are lines of JSON with the body as text where it is text', async (t) => {
+  const text = makeMessage(1);
+  const bytes = makeMessage(2, { body: Buffer.from([0xff, 0x00]) });
+  t.match(JSON.parse(formatDeadLetter(text)), { id: text.id, routingKey: text.routingKey, headers: { index: 1 }, bodyEncoding: 'utf8', body: '{"Index":1,"Name":"größer"}' });
+  t.match(JSON.parse(formatDeadLetter(bytes)), { bodyEncoding: 'base64', body: '/wA=' });
+  t.strictSame(parseDeadLetters(`${formatDeadLetter(text)}{"id":"torn\n${formatDeadLetter(bytes)}`), [text, bytes]);
+});
+
+t.test('a dead letter that cannot be kept keeps its message in the log', async (t) => {
+  const dir = t.testdir({ 'dead': 'a file where the folder belongs' });
+  const { log, lines } = recordingLog();
+  const deadLetterDir = join(dir, 'dead');
+  const bus = await startBus(t, { spool: openFolder(dir), deadLetterDir, log });
+  const options = makeOptions('hydrant.sink.http');
+  const subscription = await bus.subscribe(options, async () => ({ action: 'dead-letter', reason: 'no' }), never);
+
+  await bus.publish(makeMessage(1));
+  await eventually(() => lines.some(({ level }) => level === 'warn'));
+  t.equal(subscription.held, 1);
+
+  await rm(deadLetterDir);
+  await mkdir(deadLetterDir);
+  await writeFile(join(deadLetterDir, 'hydrant.sink.http.ndjson'), '{"id":"torn');
+  await eventually(() => subscription.held === 0);
+  t.match(await readDeadLetters(deadLetterDir, options.name), [{ id: makeMessage(1).id, headers: { error: 'no', attempts: 1, sink: 'test' } }]);
+});
+
+t.test('a full log warns of its slowest subscription and goes on with it', async (t) => {
+  const { log, lines } = recordingLog();
+  const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 20_000 }), deadLetterDir: t.testdir(), log });
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => { open = resolve; });
+  let fast = 0;
+  let slow = 0;
+  await bus.subscribe(makeOptions('fast'), async () => { fast += 1; return ack; }, never);
+  await bus.subscribe(makeOptions('slow'), async () => { await opened; slow += 1; return ack; }, never);
+  const [check] = bus.healthChecks;
+
+  let kept = 0;
+  const publishes = makeMessages(1, 100, { body: Buffer.alloc(1000) }).map(async (message, n) => {
+    await eventually(() => kept >= n - 5);
+    await bus.publish(message, n === 99 ? { evenWhenFull: true } : {});
+    kept += 1;
+  });
+  const told = await eventually(() => lines.find(({ level }) => level === 'warn'));
+  t.match(told, { subscription: 'slow', maxBytes: 20_000 });
+  t.match(check?.check(), { status: 'fail', detail: /"slow"/ });
+  await eventually(() => fast === kept);
+
+  open();
+  await Promise.all(publishes);
+  await eventually(() => slow === 100 && fast === 100);
+  t.equal(lines.filter(({ level }) => level === 'warn').length, 1);
+  t.match(lines.at(-1), { level: 'info' });
+  t.match(check?.check(), { status: 'pass' });
+});
+
+t.test('what a handler publishes goes above the bound', async (t) => {
+  const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 5_000 }), deadLetterDir: t.testdir() });
+  let settled = 0;
+  await bus.subscribe(makeOptions('detector', { prefetch: 1 }), async ({ message }) => {
+    await bus.publish({ ...message, routingKey: 'crash-loop' }, { mandatory: true, evenWhenFull: true });
+    settled += 1;
+    return ack;
+  }, never);
+
+  await Promise.all(makeMessages(1, 50, { body: Buffer.alloc(1000) }).map((message) => bus.publish(message)));
+
+  await eventually(() => settled === 50);
+});
+
+t.test('what was published when the process died is handed out by the next', async (t) => {
+  const dir = t.testdir();
+  const first = await startBus(t, { spool: openFolder(dir), deadLetterDir: dir });
+  const subscription = await first.subscribe(makeOptions('a'), async () => ack, never);
+  await subscription.close(never);
+  await Promise.all(makeMessages(1, 20).map((message) => first.publish(message)));
+  await first.stop(never);
+
+  const second = await startBus(t, { spool: openFolder(dir), deadLetterDir: dir });
+  const seen: unknown[] = [];
+  await second.subscribe(makeOptions('a'), async ({ message }) => { seen.push(message.headers['index']); return ack; }, never);
+
+  await eventually(() => seen.length === 20);
+  t.strictSame(seen, makeMessages(1, 20).map((_, n) => n + 1));
+});
+
+t.test('a log that cannot be read is reported and tried again', async (t) => {
+  const dir = t.testdir();
+  const { log, lines } = recordingLog();
+  const bus = await startBus(t, { spool: openFolder(dir), deadLetterDir: dir, log });
+  const before = await bus.subscribe(makeOptions('a'), async () => ack, never);
+  await before.close(never);
+  await bus.publish(makeMessage(1));
+  const path = join(dir, 'log', '0000000000000001.log');
+  const bytes = await readFile(path);
+  await writeFile(path, Buffer.alloc(bytes.length, 'x'));
+  let seen = 0;
+
+  await bus.subscribe(makeOptions('a'), async () => { seen += 1; return ack; }, never);
+  await eventually(() => lines.some(({ level }) => level === 'error'));
+  t.match(bus.healthChecks[0]?.check(), { status: 'fail', detail: /"a" cannot read the log: Expected an intact record/ });
+  await writeFile(path, bytes);
+
+  await eventually(() => seen === 1);
+  t.match(bus.healthChecks[0]?.check(), { status: 'pass' });
+});
+
+t.test('publish and subscribe are refused when they cannot be served', async (t) => {
+  const bus = createInProcessBus({ spool: createMemorySpool({ maxBytes: 1_000_000 }), deadLetterDir: t.testdir(), log: testLog(), clock: systemClock });
+  await t.rejects(bus.publish(makeMessage(1)), { code: 'bus-unavailable', retryable: true });
+  await t.rejects(bus.subscribe(makeOptions('a'), async () => ack, never), { code: 'bus-unavailable' });
+  t.match(bus.healthChecks[0]?.check(), { status: 'fail' });
+
+  await bus.start(never);
+  await bus.subscribe(makeOptions('a'), async () => ack, never);
+  await t.rejects(bus.subscribe(makeOptions('a'), async () => ack, never), { code: 'bus-refused', retryable: false });
+  await t.rejects(bus.subscribe(makeOptions('b'), async () => ack, AbortSignal.abort()), { code: 'bus-unavailable' });
+
+  await bus.stop(never);
+  await bus.stop(never);
+  await t.rejects(bus.publish(makeMessage(1)), { code: 'bus-unavailable' });
+});
