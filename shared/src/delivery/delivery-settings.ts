@@ -1,0 +1,59 @@
+/** The settings that every sink has, and what holds where they are not set: the sink's own defaults. */
+import type { Message } from '../messages/message.ts';
+import { duration, integer, size, text } from '../runtime/config/formats.ts';
+import type { Schema, Values } from '../runtime/config/setting.ts';
+import type { RetryOptions } from './deliver-batch.ts';
+import type { SinkDefinition } from './sink.ts';
+
+export const deliverySettings = {
+  SINK_TYPE: { doc: 'Destination.', format: text, default: null, required: true, example: 'http' },
+  SINK_NAME: { doc: 'Name of this sink, in its queue, metrics and logs; the type where it is not set.', format: text, default: null, example: 'archive' },
+  SINK_BATCH_EVENTS: { doc: 'Most messages in a batch. None: as the sink has it.', format: integer({ min: 1 }), default: null },
+  SINK_BATCH_BYTES: { doc: 'Most bytes in a batch, encoded and not compressed. None: as the sink has it.', format: size, default: null },
+  SINK_BATCH_AGE: { doc: 'Longest time a message waits for its batch to fill. None: as the sink has it.', format: duration, default: null },
+  SINK_CONCURRENCY: { doc: 'Most batches in flight; with 1 the order of the queue is kept.', format: integer({ min: 1, max: 1000 }), default: 4, aliases: ['SINK_WORKER_COUNT'] },
+  SINK_TIMEOUT: { doc: 'Longest time one try may take.', format: duration, default: '10s' },
+  SINK_MEMORY: { doc: 'Most bytes of messages held; above it the worker takes no more from its queue.', format: size, default: '256MiB' },
+  SINK_RETRY_MIN: { doc: 'First ceiling of the random pause between tries.', format: duration, default: '200ms' },
+  SINK_RETRY_MAX: { doc: 'Last ceiling of the random pause between tries.', format: duration, default: '30s' },
+  SINK_RETRY_FOR: { doc: 'After so long a message is dead-lettered; 0s: tried for ever.', format: duration, default: '0s' },
+} as const satisfies Schema;
+
+/** Delivery as resolved from the settings and the sink's defaults. */
+export interface DeliveryOptions {
+  readonly name: string;
+  readonly batchEvents: number | null;
+  readonly batchBytes: number;
+  readonly batchAgeMs: number;
+  readonly concurrency: number;
+  readonly timeoutMs: number;
+  readonly maxHeldBytes: number;
+  readonly retry: RetryOptions;
+  /** Most messages taken from the queue and not settled: the batches in flight and the one that fills. */
+  readonly prefetch: number;
+  encodedBytes(message: Message): number;
+}
+
+const mostPrefetch = 65_535;
+
+export function resolveDelivery<S extends Schema>(
+  values: Values<typeof deliverySettings>,
+  definition: SinkDefinition<S>,
+  sinkValues: Values<S>,
+): DeliveryOptions {
+  const { defaults } = definition;
+  const batchEvents = values.SINK_BATCH_EVENTS ?? defaults.batchEvents;
+  const concurrency = Math.min(values.SINK_CONCURRENCY, definition.maxConcurrency ?? Infinity);
+  return {
+    name: values.SINK_NAME ?? definition.type,
+    batchEvents,
+    batchBytes: values.SINK_BATCH_BYTES ?? defaults.batchBytes,
+    batchAgeMs: values.SINK_BATCH_AGE ?? defaults.batchAgeMs,
+    concurrency,
+    timeoutMs: values.SINK_TIMEOUT,
+    maxHeldBytes: values.SINK_MEMORY,
+    retry: { minMs: values.SINK_RETRY_MIN, maxMs: values.SINK_RETRY_MAX, forMs: values.SINK_RETRY_FOR },
+    prefetch: batchEvents === null ? mostPrefetch : Math.min(mostPrefetch, batchEvents * (concurrency + 1)),
+    encodedBytes: (message) => definition.encodedBytes?.(message, sinkValues) ?? message.body.length + 1,
+  };
+}

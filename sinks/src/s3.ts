@@ -1,0 +1,105 @@
+/**
+ * Stores batches as gzipped NDJSON objects in any S3-compatible bucket. An object is named after its first message and its content, so that a retry
+ * overwrites itself. The client is loaded when the sink is used, not before.
+ */
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import type { S3Client } from '@aws-sdk/client-s3';
+import { describeError, toError } from '@hydrant/shared/foundation/errors';
+import { permanent, retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
+import { bool, text, url } from '@hydrant/shared/runtime/config/formats';
+import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+
+const settings = {
+  SINK_S3_BUCKET: { doc: 'Bucket.', format: text, default: null, required: true, example: 'nomad-events' },
+  SINK_S3_PREFIX: { doc: 'Begins every key.', format: text, default: '' },
+  SINK_S3_REGION: { doc: 'Region; otherwise as the usual AWS chain has it.', format: text, default: null, example: 'eu-central-1' },
+  SINK_S3_ENDPOINT: { doc: 'Address of another S3-compatible server.', format: url(['http:', 'https:']), default: null, example: 'http://minio:9000' },
+  SINK_S3_FORCE_PATH_STYLE: { doc: 'Whether the bucket stands in the path and not in the host name.', format: bool, default: false },
+  SINK_S3_KEY_TEMPLATE: {
+    doc: 'Key of an object behind the prefix; `{yyyy}`, `{mm}`, `{dd}`, `{hh}` are the UTC time of its first message, `{name}` is its own name.',
+    format: text,
+    default: '{yyyy}/{mm}/{dd}/{hh}/{name}.ndjson.gz',
+  },
+} as const satisfies Schema;
+
+type S3Values = Values<typeof settings>;
+
+const compress = promisify(gzip);
+const lineEnd = Buffer.from('\n');
+
+/** Key of the object that holds `batch`; the same batch always has the same. */
+export function makeKey(batch: Batch, content: Buffer, values: Pick<S3Values, 'SINK_S3_PREFIX' | 'SINK_S3_KEY_TEMPLATE'>): string {
+  const first = batch[0];
+  const time = new Date(first?.timestampMs ?? 0).toISOString();
+  const id = (first?.id ?? '').replaceAll(/[^A-Za-z0-9._-]/gu, '_').slice(0, 150);
+  const hash = createHash('sha256').update(content).digest('hex').slice(0, 16);
+  const parts: Readonly<Record<string, string>> = { yyyy: time.slice(0, 4), mm: time.slice(5, 7), dd: time.slice(8, 10), hh: time.slice(11, 13), name: `${id}-${hash}` };
+  return values.SINK_S3_PREFIX + values.SINK_S3_KEY_TEMPLATE.replaceAll(/\{(\w+)\}/gu, (whole, name: string) => parts[name] ?? whole);
+}
+
+class S3Sink implements Sink {
+  readonly #values: S3Values;
+  #client: S3Client | undefined;
+
+  constructor(values: S3Values) {
+    this.#values = values;
+  }
+
+  async connect(): Promise<void> {
+    const { S3Client: Client } = await import('@aws-sdk/client-s3').catch((error: unknown) => {
+      throw permanent('Expected the package @aws-sdk/client-s3 to be installed for SINK_TYPE=s3; install it beside Hydrant', error);
+    });
+    const { SINK_S3_REGION: region, SINK_S3_ENDPOINT: endpoint, SINK_S3_FORCE_PATH_STYLE: forcePathStyle } = this.#values;
+    // One try each: retries, their pauses and their metrics belong to the delivery.
+    this.#client = new Client({ forcePathStyle, maxAttempts: 1, ...(region === null ? {} : { region }), ...(endpoint === null ? {} : { endpoint }) });
+  }
+
+  async write(batch: Batch, signal: AbortSignal): Promise<void> {
+    const { PutObjectCommand } = await import('@aws-sdk/client-s3');
+    const content = Buffer.concat(batch.flatMap((message) => [message.body, lineEnd]));
+    const key = makeKey(batch, content, this.#values);
+    const put = new PutObjectCommand({ Bucket: this.#values.SINK_S3_BUCKET, Key: key, Body: await compress(content), ContentType: 'application/x-ndjson', ContentEncoding: 'gzip' });
+    try {
+      await this.#open().send(put, { abortSignal: signal });
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  async healthcheck(signal: AbortSignal): Promise<void> {
+    const { HeadBucketCommand } = await import('@aws-sdk/client-s3');
+    await this.#open().send(new HeadBucketCommand({ Bucket: this.#values.SINK_S3_BUCKET }), { abortSignal: signal }).catch((error: unknown) => { throw this.#explain(error); });
+  }
+
+  close(): Promise<void> {
+    this.#client?.destroy();
+    this.#client = undefined;
+    return Promise.resolve();
+  }
+
+  #open(): S3Client {
+    if (this.#client === undefined) throw retryable('Expected the S3 client to be connected, it is not yet');
+    return this.#client;
+  }
+
+  /**
+   * Everything waits: a missing bucket, a wrong key or missing rights are mended at the bucket, not in the batch, and splitting it would help nothing.
+   * Only what S3 says of the request itself is permanent.
+   */
+  #explain(error: unknown): Error {
+    const { name } = toError(error);
+    const where = `bucket ${this.#values.SINK_S3_BUCKET}${this.#values.SINK_S3_ENDPOINT === null ? '' : ` at ${this.#values.SINK_S3_ENDPOINT}`}`;
+    const said = `Expected the ${where} to take an object, got ${name}: ${describeError(error)}`;
+    if (name === 'EntityTooLarge' || name === 'InvalidRequest' || name === 'KeyTooLongError') return permanent(said);
+    return retryable(said);
+  }
+}
+
+export const s3Sink: SinkDefinition<typeof settings> = {
+  type: 's3',
+  settings,
+  defaults: { batchEvents: null, batchBytes: 16 * 1024 * 1024, batchAgeMs: 5 * 60_000 },
+  create: (values) => new S3Sink(values),
+};
