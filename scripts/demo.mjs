@@ -1,0 +1,104 @@
+/**
+ * `make demo`: plays the bundled recording through the simulator to the real standalone process, prints what comes out and a summary.
+ * Needs nothing but Node; ends with 0 when every event came out and the loops were announced.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { gunzipSync } from 'node:zlib';
+import { fileURLToPath } from 'node:url';
+
+const repository = fileURLToPath(new URL('..', import.meta.url));
+const speed = 12;
+const limitMs = 60_000;
+const eventsShown = 12;
+const isTerminal = process.stdout.isTTY === true;
+const paint = (code, text) => (isTerminal ? `\u001b[${code}m${text}\u001b[0m` : text);
+const say = (text) => process.stdout.write(`${text}\n`);
+
+async function countExpectedEvents() {
+  const hashes = gunzipSync(await readFile(join(repository, 'fixtures/crashing-cluster/event-hashes.ndjson.gz')));
+  return hashes.toString('utf8').trimEnd().split('\n').length;
+}
+
+/** Starts a process of the project; its stderr is kept for the case that it fails. */
+function start(script, args, env = {}) {
+  const child = spawn(process.execPath, [join(repository, script), ...args], { env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  child.log = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => { child.log = (child.log + text).slice(-20_000); });
+  process.once('exit', () => child.kill('SIGKILL'));
+  return child;
+}
+
+async function startSimulator() {
+  const child = start('simulator/dist/main.js', ['--recording', 'crashing-cluster', '--speed', String(speed), '--shift-to-now', '--port', '0', '--control-port', '0', '--paused']);
+  const [line] = await once(createInterface({ input: child.stdout }), 'line');
+  const [, url, control] = /listens at (\S+), control at (http:\/\/[^/\s]+)/.exec(line) ?? [];
+  if (url === undefined) throw new Error(`Expected the simulator to name its address, got: ${line}\n${child.log}`);
+  return { child, url, control };
+}
+
+function describeEvent(event) {
+  return `${String(event.Index).padStart(5)}  ${event.Topic.padEnd(11)} ${event.Type.padEnd(30)} ${event.Namespace === '' ? '-' : event.Namespace}  ${event.Key.slice(0, 36)}`;
+}
+
+function describeAlert(alert) {
+  const { JobID, GroupName, TaskName } = alert.LastEvent;
+  const why = [...(alert.Reasons ?? [])].join('; ');
+  return `${paint('1;31', 'CRASH LOOP')}  ${JobID} / ${GroupName} / ${TaskName}: ${alert.Count} crashes within ${alert.Interval}${why === '' ? '' : ` (${why})`}\n            next: ${alert.NextStep ?? ''}`;
+}
+
+const expected = await countExpectedEvents();
+const folder = await mkdtemp(join(tmpdir(), 'hydrant-demo-'));
+const configFile = join(folder, 'hydrant.toml');
+await writeFile(configFile, '[[sink]]\nname = "demo"\ntype = "stdout"\nbindings = ["event.#", "crash-loop"]\nSINK_BATCH_AGE = "100ms"\n');
+
+const startedAt = performance.now();
+const simulator = await startSimulator();
+const standalone = start('services/standalone/dist/main.js', [], {
+  CONFIG_FILE: configFile,
+  DATA_DIR: join(folder, 'data'),
+  NOMAD_ADDR: simulator.url,
+  HTTP_PORT: '0',
+});
+const topics = new Map();
+const alerts = [];
+let events = 0;
+
+function take(line) {
+  const body = JSON.parse(line);
+  if (body.LastEvent !== undefined) {
+    alerts.push(body);
+    say(describeAlert(body));
+    return;
+  }
+  events += 1;
+  topics.set(body.Topic, (topics.get(body.Topic) ?? 0) + 1);
+  if (events <= eventsShown) say(paint('2', describeEvent(body)));
+  else if (events % 150 === 0) say(paint('2', `       … ${events} of ${expected} events`));
+}
+
+say(`Playing 72 seconds of a real Nomad cluster at ${speed} times its speed.\n`);
+createInterface({ input: standalone.stdout }).on('line', take);
+await fetch(`${simulator.control}/control/resume`, { method: 'POST' });
+while (events < expected && standalone.exitCode === null && performance.now() - startedAt < limitMs) {
+  await new Promise((resolve) => { setTimeout(resolve, 100); });
+}
+standalone.kill('SIGTERM');
+if (standalone.exitCode === null) await once(standalone, 'exit');
+simulator.child.kill('SIGTERM');
+await rm(folder, { recursive: true, force: true });
+
+const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+say(`\n${events} of ${expected} events in ${seconds} s: ${[...topics].map(([topic, count]) => `${count} ${topic}`).join(', ')}`);
+say(`${alerts.length} crash loops: ${alerts.map((alert) => alert.LastEvent.JobID).join(', ')}`);
+say('Not announced, because people or templates restarted them: web, feature-flags.');
+if (events < expected || standalone.exitCode !== 0) {
+  say(`\nExpected every event and exit code 0, got ${events} events and exit code ${standalone.exitCode}. The log of standalone:\n${standalone.log}`);
+  process.exitCode = 1;
+} else {
+  say('\nNext: `node services/standalone/dist/main.js --help`, or read README.md for the three ways to run it.');
+}

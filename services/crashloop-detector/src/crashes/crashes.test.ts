@@ -1,0 +1,186 @@
+import t from 'tap';
+import { forEachElement, forEachMember } from '@hydrant/shared/foundation/json-scanner';
+import { readRecording, type RecordingName } from '@hydrant/testing/recordings';
+import { extractCrashes } from './extract-crashes.ts';
+import { allocationKey, groupKey, lineageLinks } from './lineage.ts';
+import { mentionsRestart } from './mentions-restart.ts';
+import { parseEvent, readAllocation, type Allocation } from './read-allocation.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const second = 1_000_000_000n;
+const start = 1_795_231_700_123_456_789n;
+
+/** A task event, `at` seconds after the start. */
+function taskEvent(type: string, at: number, fields: Fields = {}): Fields {
+  return { Type: type, Time: `@${start + BigInt(at) * second}@`, Details: {}, DisplayMessage: '', RestartReason: '', ...fields };
+}
+
+const within = { RestartReason: 'Restart within policy' };
+const exhausted = { RestartReason: 'Exceeded allowed attempts 1 in interval 10s and mode is "fail"', FailsTask: true };
+
+function body(task: Fields, fields: Fields = {}): Buffer {
+  const allocation = {
+    ID: 'a1', Name: 'job.group[0]', Namespace: 'default', JobID: 'job', ModifyTime: `@${start + 3600n * second}@`, PreviousAllocation: '',
+    TaskStates: { task: { State: 'pending', Failed: false, Restarts: 0, ...task } }, ...fields,
+  };
+  // Nanoseconds are written as texts between @ and unwrapped here: no JavaScript number holds them.
+  return Buffer.from(JSON.stringify({ Topic: 'Allocation', Payload: { Allocation: allocation } }).replace(/"@(\d+)@"/g, '$1'));
+}
+
+function read(bytes: Buffer): Allocation {
+  return readAllocation(parseEvent(bytes));
+}
+
+/** What a case shows, in short: `2 crash`, `1 requested`, `failed`. */
+function shown(bytes: Buffer): string[] {
+  return extractCrashes(read(bytes)).flatMap(({ restarts, failure }) => [
+    ...restarts.map(({ number, kind }) => `${number} ${kind}`),
+    ...(failure === null ? [] : ['failed']),
+  ]);
+}
+
+t.test('what counts as a crash', async (t) => {
+  const cases: [name: string, task: Fields, expected: string[]][] = [
+    ['a crash within the policy', { Restarts: 1, Events: [taskEvent('Terminated', 1, { ExitCode: 17 }), taskEvent('Restarting', 1, within), taskEvent('Started', 2)] }, ['1 crash']],
+    ['attempts exhausted, mode fail', {
+      State: 'dead', Failed: true, Restarts: 1,
+      Events: [taskEvent('Terminated', 1), taskEvent('Restarting', 1, within), taskEvent('Terminated', 3), taskEvent('Not Restarting', 3, exhausted)],
+    }, ['1 crash', 'failed']],
+    ['attempts exhausted, mode delay', {
+      Restarts: 7, Events: [taskEvent('Terminated', 1), taskEvent('Restarting', 1, { RestartReason: 'Exceeded allowed attempts, applying a delay' })],
+    }, ['7 crash']],
+    ['a restart that a user asked for', {
+      Restarts: 1, Events: [taskEvent('Restart Signaled', 1, { RestartReason: 'User requested task to restart' }), taskEvent('Terminated', 1), taskEvent('Restarting', 1)],
+    }, ['1 requested']],
+    ['a restart by a template', {
+      Restarts: 1, Events: [taskEvent('Restart Signaled', 1, { DisplayMessage: 'Template with change_mode restart re-rendered' }), taskEvent('Terminated', 1), taskEvent('Restarting', 1)],
+    }, ['1 requested']],
+    ['a restart by a failed health check', {
+      Restarts: 1, Events: [taskEvent('Restart Signaled', 1, { RestartReason: 'healthcheck: check "alive" unhealthy' }), taskEvent('Terminated', 1), taskEvent('Restarting', 1, within)],
+    }, ['1 crash']],
+    ['a driver that cannot start the task', {
+      State: 'dead', Failed: true, Events: [taskEvent('Driver Failure', 1), taskEvent('Not Restarting', 1, { RestartReason: 'Error was unrecoverable', FailsTask: true })],
+    }, ['failed']],
+    ['a setup that failed, without Not Restarting', { State: 'dead', Failed: true, Events: [taskEvent('Received', 1), taskEvent('Setup Failure', 1, { FailsTask: true })] }, ['failed']],
+    ['a task that its failed sibling took along', {
+      State: 'dead', Failed: true, Events: [taskEvent('Sibling Task Failed', 1), taskEvent('Killing', 1), taskEvent('Terminated', 1), taskEvent('Killed', 1)],
+    }, []],
+    ['a stop', { State: 'dead', Events: [taskEvent('Killing', 1), taskEvent('Terminated', 1, { ExitCode: 137 }), taskEvent('Killed', 1)] }, []],
+    ['a batch task that is done', { State: 'dead', Events: [taskEvent('Terminated', 1, { ExitCode: 0 })] }, []],
+    ['the newest of many restarts', { Restarts: 431, Events: [taskEvent('Restarting', 1, within), taskEvent('Restarting', 2), taskEvent('Restarting', 3, within)] }, ['429 crash', '430 requested', '431 crash']],
+    ['a counter that has gone back', { Restarts: 1, Events: [taskEvent('Restarting', 1, within), taskEvent('Restarting', 2, within)] }, ['1 crash']],
+    ['a reason that is only in the details', { Restarts: 1, Events: [taskEvent('Restarting', 1, { Details: { restart_reason: 'Restart within policy' } })] }, ['1 crash']],
+    ['no events yet', { Events: null }, []],
+  ];
+
+  for (const [name, task, expected] of cases) t.same(shown(body(task)), expected, name);
+});
+
+t.test('a crash carries what an alert says of it', async (t) => {
+  const events = [
+    taskEvent('Terminated', 1, { ExitCode: 137, Signal: 9, Message: 'OOM Killed', Details: { oom_killed: 'true' } }),
+    taskEvent('Restarting', 2, within),
+    taskEvent('Driver Failure', 3, { DisplayMessage: 'failed to launch command' }),
+    taskEvent('Not Restarting', 4, { RestartReason: 'Error was unrecoverable' }),
+  ];
+
+  const [crashes] = extractCrashes(read(body({ State: 'dead', Failed: true, Restarts: 1, Events: events })));
+
+  t.same(crashes?.restarts[0]?.detail, {
+    allocation: 'a1', task: 'task', time: String(start + 2n * second), reason: 'Restart within policy', cause: 'OOM Killed', exitCode: 137, signal: 9, oomKilled: true,
+  });
+  t.same(crashes?.failure?.detail, {
+    allocation: 'a1', task: 'task', time: String(start + 4n * second), reason: 'Error was unrecoverable', cause: 'failed to launch command',
+  });
+});
+
+t.test('a client whose clock runs ahead is held to the servers', async (t) => {
+  const [crashes] = extractCrashes(read(body({ Restarts: 1, Events: [taskEvent('Restarting', 9, within)] }, { ModifyTime: `@${start}@` })));
+
+  t.equal(crashes?.restarts[0]?.timeNs, start);
+});
+
+t.test('what is no allocation event is refused for good', async (t) => {
+  const cases: [name: string, bytes: string][] = [
+    ['no JSON', '{"Topic":"Allocation"'],
+    ['no object', '[]'],
+    ['no topic', '{"Payload":{}}'],
+    ['no payload', '{"Topic":"Allocation"}'],
+    ['no allocation', '{"Topic":"Allocation","Payload":{}}'],
+    ['no id', '{"Topic":"Allocation","Payload":{"Allocation":{"Name":"a","ModifyTime":1}}}'],
+    ['no time', '{"Topic":"Allocation","Payload":{"Allocation":{"ID":"a","Name":"a"}}}'],
+    ['events that are no list', body({ Events: {} }).toString()],
+    ['an event without a time', body({ Events: [{ Type: 'Restarting' }] }).toString()],
+    ['restarts that are no number', body({ Restarts: 'many' }).toString()],
+  ];
+
+  for (const [name, bytes] of cases) t.throws(() => read(Buffer.from(bytes)), { code: 'event-invalid', retryable: false }, name);
+});
+
+t.test('lineage', async (t) => {
+  const origin = { cluster: 'eu/1', region: 'global' };
+
+  t.test('counts tasks of one allocation name and namespace together', async (t) => {
+    t.equal(groupKey(origin, read(body({})), 'task', 'lineage'), 'eu%2F1/global/default/job.group%5B0%5D/task');
+    t.equal(groupKey(origin, read(body({})), 'task', 'name'), 'eu%2F1/global/default/job.group%5B0%5D');
+  });
+
+  t.test('knows what an allocation replaced and by what it was replaced', async (t) => {
+    const key = (id: string): string => allocationKey(origin, id);
+    const cases: [name: string, fields: Fields, expected: { child: string; parent: string }[]][] = [
+      ['neither', {}, []],
+      ['the replaced', { PreviousAllocation: 'a0' }, [{ child: key('a1'), parent: key('a0') }]],
+      ['the replaced, in a list object', { RescheduleTracker: { Events: [{ PrevAllocID: 'a-1' }, { PrevAllocID: 'a0' }] } }, [{ child: key('a1'), parent: key('a0') }]],
+      ['the replacement', { NextAllocation: 'a2' }, [{ child: key('a2'), parent: key('a1') }]],
+    ];
+
+    for (const [name, fields, expected] of cases) t.same(lineageLinks(origin, read(body({}, fields))), expected, name);
+  });
+});
+
+/** The allocation events of a recording, byte for byte. */
+async function recordedEvents(name: RecordingName): Promise<Buffer[]> {
+  const events: Buffer[] = [];
+  for (const line of await readRecording(name)) {
+    forEachMember(line, 0, (key, at) => {
+      if (key === 'Events') forEachElement(line, at, (from, to) => { events.push(line.subarray(from, to)); });
+    });
+  }
+  return events.filter((event) => parseEvent(event).topic === 'Allocation');
+}
+
+for (const name of ['crashing-cluster', 'nomad-firehose-parity', 'burst'] as const) {
+  t.test(`the byte test misses no crash in ${name}`, async (t) => {
+    const unmentioned = (await recordedEvents(name)).filter((event) => !mentionsRestart(event));
+
+    t.ok(unmentioned.length > 0);
+    t.same(unmentioned.filter((event) => extractCrashes(read(event)).length > 0), []);
+  });
+}
+
+t.test('the recording shows the restarts that it is known to hold', async (t) => {
+  const numbers = new Map<string, Set<string>>();
+  for (const event of await recordedEvents('crashing-cluster')) {
+    const allocation = read(event);
+    for (const { task, restarts, failure } of extractCrashes(allocation)) {
+      const seen = (kind: string): Set<string> => {
+        const key = `${allocation.jobId} ${task.name} ${kind}`;
+        return numbers.get(key) ?? numbers.set(key, new Set()).get(key) ?? new Set();
+      };
+      for (const { number, kind } of restarts) seen(kind).add(`${allocation.id}#${number}`);
+      if (failure !== null) seen('failed').add(allocation.id);
+    }
+  }
+
+  t.same(Object.fromEntries([...numbers].map(([key, ids]) => [key, ids.size])), {
+    'checkout-api server crash': 7,
+    'thumbnailer worker crash': 340,
+    'billing-sync sync crash': 11,
+    'billing-sync sync failed': 11,
+    'geo-index index failed': 14,
+    'node-agent agent crash': 13,
+    'web nginx requested': 6,
+    'feature-flags flags requested': 1,
+  });
+});

@@ -1,0 +1,40 @@
+/**
+ * Which crashes are counted together: those of one task in one allocation and in all the allocations it replaced.
+ * What is known of an allocation's forebears grows with the events, so the ledger keeps the links and finds the root.
+ */
+import type { Allocation } from './read-allocation.ts';
+
+/** `lineage`: as above. `name`: everything under one allocation name, as nomad-crashloop-detector does. */
+export type GroupBy = 'lineage' | 'name';
+
+/** Where the event comes from. */
+export interface Origin {
+  readonly cluster: string;
+  readonly region: string;
+}
+
+/** `child` replaced `parent`. */
+export interface Link {
+  readonly child: string;
+  readonly parent: string;
+}
+
+/** The key of what is counted together; with `lineage` the ledger appends the root of the lineage. */
+export function groupKey(origin: Origin, allocation: Allocation, task: string, groupBy: GroupBy): string {
+  const place = [origin.cluster, origin.region, allocation.namespace, allocation.name];
+  return (groupBy === 'name' ? place : [...place, task]).map(encodeURIComponent).join('/');
+}
+
+/** Allocation ids are unique in a cluster only. */
+export function allocationKey(origin: Origin, id: string): string {
+  return `${encodeURIComponent(origin.cluster)}/${id}`;
+}
+
+/** What this allocation tells of its lineage. */
+export function lineageLinks(origin: Origin, allocation: Allocation): readonly Link[] {
+  const links: Link[] = [];
+  const own = allocationKey(origin, allocation.id);
+  if (allocation.replaced !== null) links.push({ child: own, parent: allocationKey(origin, allocation.replaced) });
+  if (allocation.replacedBy !== null) links.push({ child: allocationKey(origin, allocation.replacedBy), parent: own });
+  return links;
+}

@@ -1,0 +1,134 @@
+/**
+ * The wiring of the detector: event → observations → ledger → alert. Everything outside comes in as a port, so that the same
+ * function serves the process of its own and the standalone one.
+ */
+import type { Bus, Delivery, Settlement, Subscription } from '@hydrant/shared/bus/bus';
+import { createBackoff } from '@hydrant/shared/foundation/backoff';
+import type { Clock } from '@hydrant/shared/foundation/clock';
+import { describeError, isRetryable } from '@hydrant/shared/foundation/errors';
+import type { Component } from '@hydrant/shared/runtime/component';
+import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
+import type { AlertPublisher } from './alerts/alert-publisher.ts';
+import { Announcer } from './alerts/announcer.ts';
+import type { GroupBy } from './crashes/lineage.ts';
+import type { Ledger, Observation, Rule } from './ledger/ledger.ts';
+import { observe, type Place } from './observe.ts';
+import type { DetectorTelemetry } from './telemetry.ts';
+
+export interface CrashloopDetectorOptions {
+  readonly queue: string;
+  readonly bindings: readonly string[];
+  /** Events in hand at once; calls to the ledger are pipelined that far. */
+  readonly prefetch: number;
+  readonly maxHeldBytes: number;
+  readonly rule: Rule;
+  readonly groupBy: GroupBy;
+  /** Routing key of an alert; may hold `{namespace}` and `{job}`. */
+  readonly alertRoutingKey: string;
+  /** Bounds of the pause before an event is tried again while the ledger or the alert's destination is away. */
+  readonly retryMinMs: number;
+  readonly retryMaxMs: number;
+}
+
+export interface CrashloopDetectorPorts {
+  readonly options: CrashloopDetectorOptions;
+  readonly bus: Bus;
+  readonly ledger: Ledger;
+  readonly alertPublisher: AlertPublisher;
+  readonly telemetry: DetectorTelemetry;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+/** How long `start` waits for the subscription: in one process it then stands before the first event is published. */
+const subscribeGraceMs = 2000;
+
+export function createCrashloopDetector(ports: CrashloopDetectorPorts): Component {
+  return new CrashloopDetector(ports);
+}
+
+class CrashloopDetector implements Component {
+  readonly name = 'crashloop-detector';
+  readonly #ports: CrashloopDetectorPorts;
+  readonly #announcer: Announcer;
+  readonly #backoff: ReturnType<typeof createBackoff>;
+  readonly #stopping = new AbortController();
+  #subscribing: Promise<Subscription | undefined> | undefined;
+
+  constructor(ports: CrashloopDetectorPorts) {
+    this.#ports = ports;
+    this.#announcer = new Announcer(ports);
+    this.#backoff = createBackoff({ minMs: ports.options.retryMinMs, maxMs: ports.options.retryMaxMs });
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    this.#subscribing ??= this.#subscribe();
+    const waited = new AbortController();
+    await Promise.race([this.#subscribing, this.#ports.clock.sleep(subscribeGraceMs, AbortSignal.any([signal, waited.signal]))]);
+    waited.abort();
+  }
+
+  async stop(deadline: AbortSignal): Promise<void> {
+    this.#stopping.abort();
+    const subscription = await this.#subscribing;
+    await subscription?.close(deadline);
+  }
+
+  /** Tries until it stands or the detector stops; while the broker is away the bus itself waits. */
+  async #subscribe(): Promise<Subscription | undefined> {
+    const { bus, clock, log, options } = this.#ports;
+    const { queue: name, bindings, prefetch, maxHeldBytes } = options;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        return await bus.subscribe({ name, bindings, prefetch, maxHeldBytes, consumer: this.name }, (delivery) => this.#handle(delivery), signal);
+      } catch (err) {
+        if (signal.aborted) break;
+        log.warn({ err, queue: name }, 'Subscription failed, will retry');
+        await clock.sleep(this.#backoff.next(), signal);
+      }
+    }
+    return undefined;
+  }
+
+  async #handle({ message }: Delivery): Promise<Settlement> {
+    const { options, telemetry } = this.#ports;
+    let input;
+    try {
+      input = observe(message, options.groupBy);
+    } catch (error) {
+      telemetry.eventRefused(error);
+      return { action: 'dead-letter', reason: describeError(error) };
+    }
+    telemetry.eventReceived(input.kind);
+    if (input.kind !== 'crash') return { action: 'ack' };
+    try {
+      // One after the other: with `DETECTOR_GROUP_BY=name` the tasks of an event share a loop, and so a claim.
+      for (const observation of input.observations) await this.#detect(observation, input.place);
+    } catch (error) {
+      return this.#settleFailure(error);
+    }
+    this.#backoff.reset();
+    telemetry.eventSettled();
+    return { action: 'ack' };
+  }
+
+  async #detect(observation: Observation, place: Place): Promise<void> {
+    const { clock, ledger, options, telemetry } = this.#ports;
+    const began = clock.monotonic();
+    const decision = await ledger.record(observation, options.rule);
+    telemetry.decided(decision, (clock.monotonic() - began) / 1000);
+    if (decision.action !== 'announce') return;
+    const { rule, alertRoutingKey: routingKey } = options;
+    await this.#announcer.announce(decision, { place, rule, routingKey, timestampMs: clock.now() });
+  }
+
+  #settleFailure(error: unknown): Settlement {
+    if (!isRetryable(error)) {
+      this.#ports.telemetry.eventRefused(error);
+      return { action: 'dead-letter', reason: describeError(error) };
+    }
+    this.#ports.telemetry.eventRetried(error);
+    return { action: 'retry', afterMs: this.#backoff.next() };
+  }
+}

@@ -1,0 +1,226 @@
+/**
+ * What every adapter of the ledger must do, as tests. The last of them plays random sequences and compares each answer with `decide.ts`.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { Test } from 'tap';
+import { confirmClaim, decide, emptyLedger } from './decide.ts';
+import type { Claim, Decision, Ledger, Observation, ObservedRestart, Rule } from './ledger.ts';
+
+export interface LedgerContractOptions {
+  readonly name: string;
+  /** An empty ledger; what it needs is torn down with the test. */
+  create(t: Test): Promise<Ledger>;
+}
+
+const minute = 60_000_000;
+const start = 1_795_231_700_123_456;
+const rule: Rule = { count: 3, intervalMs: 600_000, notificationIntervalMs: 600_000 };
+
+/** A restart `at` minutes after the start. */
+function restart(number: number, at: number, kind: ObservedRestart['kind'] = 'crash'): ObservedRestart {
+  return { number, kind, timeUs: start + at * minute, detail: `#${number} at ${at}` };
+}
+
+function observation(eventId: string, restarts: readonly ObservedRestart[], changes: Partial<Observation> = {}): Observation {
+  const newest = Math.max(0, ...[...restarts, ...(changes.failure ? [changes.failure] : [])].map(({ timeUs }) => timeUs));
+  return {
+    eventId, group: 'c/r/default/job.group[0]/task', followLineage: true, allocation: 'c/a1', task: 'task', links: [],
+    modifiedAtUs: newest, restarts, failure: null, lastEvent: newest === 0 ? null : `{"of":"${eventId}"}`, ...changes,
+  };
+}
+
+/** `opened 3`, `none`: what a decision comes to. */
+function shown(decision: Decision): string {
+  return decision.action === 'announce' ? `${decision.status} ${decision.count}` : decision.action;
+}
+
+function claimOf(decision: Decision): Claim {
+  if (decision.action !== 'announce') throw new Error(`Expected an announcement, got ${decision.action}`);
+  return decision.claim;
+}
+
+type Behaviour = (t: Test, ledger: Ledger) => Promise<void>;
+
+const behaviours: Readonly<Record<string, Behaviour>> = {
+  'a loop opens with the crash that makes it one, and only once': async (t, ledger) => {
+    const decisions = [];
+    for (let number = 1; number <= 5; number += 1) decisions.push(await ledger.record(observation(`e${number}`, [restart(number, number)]), rule));
+
+    t.same(decisions.map(shown), ['none', 'none', 'opened 3', 'none', 'none']);
+    t.match(decisions[2], {
+      crashes: ['#1 at 1', '#2 at 2', '#3 at 3'], lastEvent: '{"of":"e3"}', recorded: { restarts: 1, hidden: 0, failures: 0, requested: 0 },
+      claim: { loop: 'c/r/default/job.group[0]/task/c/a1', eventId: 'e3', openedAtUs: start + 3 * minute, announcedAtUs: start + 3 * minute },
+    });
+  },
+
+  'a crash exactly an interval old is outside the window': async (t, ledger) => {
+    t.equal(shown(await ledger.record(observation('e1', [restart(1, 0), restart(2, 5), restart(3, 10)]), rule)), 'none');
+    t.equal(shown(await ledger.record(observation('e2', [restart(4, 14.99)]), rule)), 'opened 3');
+  },
+
+  'a loop that goes on is announced again after the notification interval, under the same id': async (t, ledger) => {
+    const opened = claimOf(await ledger.record(observation('e1', [restart(1, 0), restart(2, 1), restart(3, 2)]), rule));
+    await ledger.confirm(opened);
+
+    t.equal(shown(await ledger.record(observation('e2', [restart(4, 8), restart(5, 11.9)]), rule)), 'none');
+    const ongoing = await ledger.record(observation('e3', [restart(6, 12)]), rule);
+
+    t.equal(shown(ongoing), 'ongoing 3');
+    t.equal(claimOf(ongoing).openedAtUs, opened.openedAtUs);
+    t.equal(claimOf(ongoing).announcedAtUs, start + 12 * minute);
+  },
+
+  'a loop that falls below the count for a while stays the same loop': async (t, ledger) => {
+    const opened = claimOf(await ledger.record(observation('e1', [restart(1, 0), restart(2, 1), restart(3, 2)]), rule));
+    await ledger.confirm(opened);
+
+    t.equal(shown(await ledger.record(observation('e2', [restart(4, 11.5)]), rule)), 'none');
+    t.equal(claimOf(await ledger.record(observation('e3', [restart(5, 12), restart(6, 12.5)]), rule)).openedAtUs, opened.openedAtUs);
+  },
+
+  'an interval without a crash ends a loop, the next is another': async (t, ledger) => {
+    const opened = claimOf(await ledger.record(observation('e1', [restart(1, 0), restart(2, 1), restart(3, 2)]), { ...rule, notificationIntervalMs: 3_600_000 }));
+    await ledger.confirm(opened);
+
+    const again = await ledger.record(observation('e2', [restart(4, 12), restart(5, 13), restart(6, 14)]), { ...rule, notificationIntervalMs: 3_600_000 });
+
+    t.equal(shown(again), 'opened 3');
+    t.not(claimOf(again).openedAtUs, opened.openedAtUs);
+  },
+
+  'a claim stays with its event until it is confirmed': async (t, ledger) => {
+    const event = observation('e1', [restart(1, 0), restart(2, 1), restart(3, 2)]);
+    const claim = claimOf(await ledger.record(event, rule));
+
+    t.equal(shown(await ledger.record(observation('e2', [restart(3, 2)]), rule)), 'none', 'another event with the same crash');
+    t.same(claimOf(await ledger.record(event, rule)), claim, 'the event again');
+    await ledger.confirm(claim);
+    await ledger.confirm(claim);
+    t.equal(shown(await ledger.record(event, rule)), 'none', 'the event after the confirmation');
+  },
+
+  'a loop whose newest crash is an interval old is late': async (t, ledger) => {
+    const event = observation('e1', [restart(1, 0), restart(2, 1), restart(3, 2)], { modifiedAtUs: start + 12 * minute });
+
+    t.equal(shown(await ledger.record(event, rule)), 'late');
+    t.equal(shown(await ledger.record(event, rule)), 'none', 'once');
+    t.equal(shown(await ledger.record(observation('e2', [restart(4, 3)]), rule)), 'opened 4');
+  },
+
+  'seeing crashes twice, late or out of order changes nothing': async (t, ledger) => {
+    await ledger.record(observation('e3', [restart(3, 3)]), { ...rule, count: 9 });
+    await ledger.record(observation('e1', [restart(1, 1), restart(2, 2)]), { ...rule, count: 9 });
+    await ledger.record(observation('e3', [restart(3, 3)]), { ...rule, count: 9 });
+
+    t.match(await ledger.record(observation('e4', [restart(2, 2), restart(3, 3), restart(4, 4)]), rule), { count: 4, crashes: ['#1 at 1', '#2 at 2', '#3 at 3', '#4 at 4'] });
+  },
+
+  'requested restarts are never counted': async (t, ledger) => {
+    const decision = await ledger.record(observation('e1', [1, 2, 3, 4].map((number) => restart(number, number, 'requested')), { lastEvent: null }), rule);
+
+    t.match(decision, { action: 'none', recorded: { restarts: 0, requested: 4 } });
+    t.match(await ledger.record(observation('e2', [restart(4, 4, 'requested'), restart(5, 5)]), rule), { action: 'none', recorded: { restarts: 1, requested: 0 } });
+  },
+
+  'restarts between what was known and what is visible are counted like the nearest': async (t, ledger) => {
+    t.match(await ledger.record(observation('e1', [restart(40, 1)]), { ...rule, count: 9 }), { recorded: { restarts: 1, hidden: 0 } }, 'first sight proves only what is visible');
+
+    t.match(await ledger.record(observation('e2', [restart(45, 3), restart(46, 4)]), { ...rule, count: 9 }), { recorded: { restarts: 2, hidden: 4 } });
+    t.match(await ledger.record(observation('e3', [restart(42, 2)]), { ...rule, count: 7 }), {
+      recorded: { restarts: 0, hidden: 0 }, crashes: ['#40 at 1', '#42 at 2', '#45 at 3', '#45 at 3', '#45 at 3', '#45 at 3', '#46 at 4'],
+    }, 'one seen later takes its own time');
+    t.match(await ledger.record(observation('e4', [restart(37, 0)]), { ...rule, count: 99 }), { recorded: { restarts: 1, hidden: 2 } }, 'also below');
+    t.match(await ledger.record(observation('e5', [restart(43, 3, 'requested')], { lastEvent: null }), { ...rule, notificationIntervalMs: 0 }), { count: 9 }, 'one that proves to be requested is taken out');
+  },
+
+  'a failure is a crash of its own': async (t, ledger) => {
+    const failure = { timeUs: start + 3 * minute, detail: 'failed' };
+
+    t.match(await ledger.record(observation('e1', [restart(1, 1), restart(2, 2)], { failure }), rule), { status: 'opened', count: 3, crashes: ['#1 at 1', '#2 at 2', 'failed'] });
+  },
+
+  'crashes of replaced allocations add up, whichever end of the link is seen': async (t, ledger) => {
+    const failed = (id: string, at: number, links: Observation['links']): Observation => observation(`e-${id}`, [], {
+      allocation: id, links, failure: { timeUs: start + at * minute, detail: id }, modifiedAtUs: start + at * minute, lastEvent: '{}',
+    });
+
+    await ledger.record(failed('a1', 1, []), rule);
+    await ledger.record(failed('a2', 2, [{ child: 'a2', parent: 'a1' }, { child: 'a3', parent: 'a2' }]), rule);
+    const decision = await ledger.record(failed('a3', 3, []), rule);
+
+    t.match(decision, { status: 'opened', crashes: ['a1', 'a2', 'a3'] });
+    t.equal(shown(await ledger.record(failed('b1', 3, []), rule)), 'none', 'another lineage of that name');
+  },
+
+  'links in a circle end': async (t, ledger) => {
+    const links = [{ child: 'a1', parent: 'a2' }, { child: 'a2', parent: 'a1' }, { child: 'a3', parent: 'a3' }];
+
+    t.equal(shown(await ledger.record(observation('e1', [restart(1, 1)], { allocation: 'a1', links }), rule)), 'none');
+  },
+
+  'of a very fast loop the newest crashes are kept': async (t, ledger) => {
+    await ledger.record(observation('e1', [restart(1, 0)]), { ...rule, count: 2 });
+
+    t.match(await ledger.record(observation('e2', [restart(5000, 1)]), { ...rule, count: 2 }), { count: 1000, recorded: { restarts: 1, hidden: 1000 } });
+  },
+};
+
+export function ledgerContract(t: Test, { name, create }: LedgerContractOptions): void {
+  for (const [behaviour, holds] of Object.entries(behaviours)) {
+    t.test(`${name}: ${behaviour}`, async (t) => { await holds(t, await create(t)); });
+  }
+  for (const seed of [1, 2, 3, 4, 5]) {
+    t.test(`${name}: decides as the oracle does, sequence ${seed}`, async (t) => { await decidesAsOracle(t, await create(t), seed); });
+  }
+}
+
+async function decidesAsOracle(t: Test, ledger: Ledger, seed: number): Promise<void> {
+  const oracle = emptyLedger();
+  const random = makeRandom(seed);
+  const history: Observation[] = [];
+  const kinds = new Set<string>();
+
+  for (let step = 0; step < 300; step += 1) {
+    const seen = history.length > 0 && random(4) === 0 ? history[random(history.length)] : undefined;
+    const next = seen ?? randomObservation(random, step);
+    history.push(next);
+    const expected = decide(oracle, next, rule).decision;
+    const actual = await ledger.record(next, rule);
+    if (!isDeepStrictEqual(actual, expected)) {
+      t.same({ step, next, decision: actual }, { step, next, decision: expected });
+      return;
+    }
+    kinds.add(shown(actual).replace(/ .*/, ''));
+    if (actual.action === 'announce' && random(3) > 0) {
+      confirmClaim(oracle, actual.claim);
+      await ledger.confirm(actual.claim);
+    }
+  }
+  t.same([...kinds].sort(), ['late', 'none', 'ongoing', 'opened'], 'the sequence met every kind of decision');
+}
+
+/** Numbers from 0 below `limit`, the same for the same seed. */
+function makeRandom(seed: number): (limit: number) => number {
+  let state = seed * 2_654_435_761 % 4_294_967_296;
+  return (limit) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor(state / 4_294_967_296 * limit);
+  };
+}
+
+/** A few allocations in two lineages over some hours, seen a little out of order, with holes, failures and requested restarts. */
+function randomObservation(random: (limit: number) => number, step: number): Observation {
+  const id = random(6);
+  const at = step / 2 + random(5);
+  const first = Math.max(1, Math.floor(step / 6) + random(6) - 3);
+  const restarts = Array.from({ length: random(4) }, (_, index) => ({
+    ...restart(first + index, at + index / 4, (first + index) % 7 === 0 ? 'requested' : 'crash'),
+  }));
+  const failure = random(5) === 0 || restarts.length === 0 ? { timeUs: start + Math.round((at + 1) * minute), detail: `failed at ${at}` } : null;
+  const parent = id > 1 && random(2) === 0 ? [{ child: `c/a${id}`, parent: `c/a${id - 2}` }] : [];
+  const counts = failure !== null || restarts.some(({ kind }) => kind === 'crash');
+  return observation(`e${step}`, restarts, {
+    allocation: `c/a${id}`, failure, links: parent, lastEvent: counts ? `{"step":${step}}` : null,
+    modifiedAtUs: start + Math.round((at + random(14)) * minute),
+  });
+}

@@ -1,0 +1,51 @@
+import t from 'tap';
+import { HydrantError } from '@hydrant/shared/foundation/errors';
+import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
+import { createMetrics } from '@hydrant/shared/runtime/telemetry/metrics';
+import { recordingLog } from '@hydrant/testing/test-log';
+import { inputSettings, outputSettings, readDetectorOptions, ruleSettings } from './config.ts';
+import { createDetectorTelemetry } from './telemetry.ts';
+
+t.test('counts what happens, and logs trouble once until it is over', async (t) => {
+  const metrics = createMetrics({ service: 'test', version: '0' });
+  const { log, lines } = recordingLog();
+  const telemetry = createDetectorTelemetry({ metrics, log });
+  const away = new HydrantError('Redis is away', { code: 'redis-unavailable', retryable: true });
+
+  telemetry.eventReceived('no-crash');
+  telemetry.eventReceived('foreign');
+  telemetry.eventReceived('foreign');
+  telemetry.eventRetried(away);
+  telemetry.eventRetried(away);
+  telemetry.eventSettled();
+  telemetry.eventRetried(away);
+  telemetry.eventRefused(new HydrantError('No event', { code: 'event-invalid', retryable: false }));
+  telemetry.eventRefused(new HydrantError('No event', { code: 'event-invalid', retryable: false }));
+  telemetry.decided({ action: 'late', recorded: { restarts: 2, hidden: 1, failures: 1, requested: 3 } }, 0.002);
+
+  t.equal(lines.length, 4);
+  const text = await metrics.text();
+  for (const expected of [
+    'hydrant_crashloop_detector_events_total{outcome="foreign"} 2', 'hydrant_crashloop_detector_events_total{outcome="refused"} 2', 'hydrant_crashloop_detector_retries_total 3',
+    'hydrant_crashloop_detector_crashes_total{kind="restart"} 2', 'hydrant_crashloop_detector_crashes_total{kind="requested"} 3', 'hydrant_crashloop_detector_late_loops_total 1',
+    'hydrant_crashloop_detector_decide_seconds_count 1',
+  ]) t.ok(text.includes(expected), expected);
+});
+
+t.test('settings', async (t) => {
+  const schema = { ...ruleSettings, ...inputSettings, ...outputSettings(['http']) };
+
+  t.test('have defaults that need nothing', async (t) => {
+    t.match(readDetectorOptions(loadConfig(schema, { env: {} })), {
+      queue: 'hydrant.crashloop-detector', bindings: ['event.Allocation.#'], groupBy: 'lineage', alertRoutingKey: 'crash-loop',
+      rule: { count: 5, intervalMs: 600_000, notificationIntervalMs: 600_000 },
+    });
+  });
+
+  t.test('are refused all at once when they make no sense', async (t) => {
+    const env = { RESTART_COUNT: '0', RESTART_INTERVAL: '0s', NOTIFICATION_INTERVAL: '10', DETECTOR_GROUP_BY: 'job', SINK_TYPE: 'pigeon' };
+    const problems = Object.keys(env).map((name) => new RegExp(name, 'u'));
+
+    for (const problem of problems) t.throws(() => loadConfig(schema, { env }), { code: 'config-invalid', message: problem });
+  });
+});

@@ -1,0 +1,77 @@
+/** What the detector tells about itself: each function does the counter and the log line. */
+import { errorCode } from '@hydrant/shared/foundation/errors';
+import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
+import type { Metrics } from '@hydrant/shared/runtime/telemetry/metrics';
+import type { AnnouncerTelemetry } from './alerts/announcer.ts';
+import type { Decision } from './ledger/ledger.ts';
+import type { Input } from './observe.ts';
+
+export interface DetectorTelemetry extends AnnouncerTelemetry {
+  eventReceived(kind: Input['kind']): void;
+  /** It goes to the dead letters. */
+  eventRefused(error: unknown): void;
+  /** The ledger or the destination of alerts is away. */
+  eventRetried(error: unknown): void;
+  decided(decision: Decision, seconds: number): void;
+  /** An event that tells of a crash is done with. */
+  eventSettled(): void;
+}
+
+const prefix = 'hydrant_crashloop_detector';
+
+export function createDetectorTelemetry({ metrics, log }: { readonly metrics: Metrics; readonly log: Logger }): DetectorTelemetry {
+  const meters = createMeters(metrics);
+  const logged = new Set<string>();
+  // A kind of trouble is logged once, and again after it went away.
+  const isNews = (kind: string): boolean => !logged.has(kind) && Boolean(logged.add(kind));
+
+  return {
+    eventReceived(kind) {
+      meters.events.inc(1, { outcome: kind });
+      if (kind === 'foreign' && isNews('foreign')) log.warn('Received events of other topics, ignored: `AMQP_BINDINGS` is wider than the detector needs');
+    },
+    eventRefused(err) {
+      meters.events.inc(1, { outcome: 'refused' });
+      if (isNews(`refused ${errorCode(err) ?? ''}`)) log.warn({ err }, 'Event refused, dead-lettered; more of this kind are counted only');
+    },
+    eventRetried(err) {
+      meters.retries.inc();
+      if (isNews('retried')) log.warn({ err }, 'Event could not be settled, will retry');
+    },
+    decided(decision, seconds) {
+      meters.decideSeconds.observe(seconds);
+      const { restarts, hidden, failures, requested } = decision.recorded;
+      for (const [kind, count] of Object.entries({ restart: restarts, hidden, failure: failures, requested })) {
+        if (count > 0) meters.crashes.inc(count, { kind });
+      }
+      if (decision.action === 'late') meters.late.inc();
+    },
+    eventSettled() {
+      logged.delete('retried');
+    },
+    alertPublished(status, message) {
+      meters.alerts.inc(1, { status });
+      log.info({ alert: message.id, status, routingKey: message.routingKey }, 'Crash loop announced');
+    },
+    alertUnrouted(message) {
+      meters.unrouted.inc();
+      log.warn({ alert: message.id, routingKey: message.routingKey }, 'Alert reached no queue: bind one to its routing key');
+    },
+  };
+}
+
+function createMeters(metrics: Metrics) {
+  return {
+    events: metrics.counter({ name: `${prefix}_events_total`, help: 'Messages received, by what they turned out to be', labels: ['outcome'] }),
+    crashes: metrics.counter({ name: `${prefix}_crashes_total`, help: 'Restarts and failures recorded; requested ones are not counted as crashes', labels: ['kind'] }),
+    alerts: metrics.counter({ name: `${prefix}_alerts_total`, help: 'Alerts that the destination took', labels: ['status'] }),
+    unrouted: metrics.counter({ name: `${prefix}_unrouted_alerts_total`, help: 'Alerts that no queue received' }),
+    late: metrics.counter({ name: `${prefix}_late_loops_total`, help: 'Crash loops known too late to be announced' }),
+    retries: metrics.counter({ name: `${prefix}_retries_total`, help: 'Events tried again because the ledger or the destination of alerts was away' }),
+    decideSeconds: metrics.histogram({
+      name: `${prefix}_decide_seconds`,
+      help: 'Time the ledger took to record and decide',
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5],
+    }),
+  };
+}

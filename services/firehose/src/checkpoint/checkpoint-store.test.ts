@@ -1,0 +1,175 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { systemClock } from '@hydrant/shared/foundation/clock';
+import { HydrantError } from '@hydrant/shared/foundation/errors';
+import { createRedisClient, type RedisClient } from '@hydrant/shared/redis/redis-client';
+import { eventually } from '@hydrant/testing/eventually';
+import { startPrivateRedis, type PrivateRedis } from '@hydrant/testing/private-redis';
+import { testLog } from '@hydrant/testing/test-log';
+import t, { type Test } from 'tap';
+import type { Checkpoint, CheckpointStore } from './checkpoint-store.ts';
+import { createFileCheckpointStore } from './file-checkpoint-store.ts';
+import { loadCheckpoint } from './load-checkpoint.ts';
+import { createRedisCheckpointStore } from './redis-checkpoint-store.ts';
+import { CheckpointSaver, type CheckpointTelemetry } from './saver.ts';
+
+const forever = new AbortController().signal;
+const key = 'checkpoint:prod:default';
+const checkpoint: Checkpoint = { index: 42, filter: 'topics=Job namespace=* region=', source: 'http://nomad:4646' };
+
+async function connect(t: Test, server: PrivateRedis): Promise<RedisClient> {
+  const redis = createRedisClient({ url: server.url, keyPrefix: 'hydrant:', log: testLog() });
+  await redis.start(forever);
+  t.teardown(() => redis.stop(forever));
+  await eventually(() => redis.healthCheck.check().status === 'pass');
+  return redis;
+}
+
+function openStore(redis: RedisClient): CheckpointStore {
+  return createRedisCheckpointStore({ redis, keyPrefix: 'hydrant:', cluster: 'prod', region: 'default', clock: systemClock });
+}
+
+/** Runs one command. */
+function command(redis: RedisClient, name: string, lua: string): Promise<unknown> {
+  return redis.script({ name, lua: `return redis.call(${lua})`, numberOfKeys: 1 })(key);
+}
+
+interface Telemetry extends CheckpointTelemetry {
+  readonly seen: string[];
+}
+
+function watch(): Telemetry {
+  const seen: string[] = [];
+  return {
+    seen,
+    checkpointLoaded: ({ index }) => { seen.push(`loaded ${String(index)}`); },
+    checkpointUnreadable: () => { seen.push('unreadable'); },
+    checkpointSaved: (index) => { seen.push(`saved ${String(index)}`); },
+    checkpointSaveFailed: ({ isFirst }) => { if (isFirst) seen.push('failed'); },
+    checkpointSaveResumed: () => { seen.push('resumed'); },
+    checkpointTakenOver: () => { seen.push('taken over'); },
+  };
+}
+
+t.test('Redis keeps the checkpoint with all its fields', async (t) => {
+  const redis = await connect(t, await startPrivateRedis(t));
+  const store = openStore(redis);
+  t.equal(await store.load(forever), undefined);
+
+  await store.save(checkpoint);
+
+  t.strictSame(await openStore(redis).load(forever), checkpoint);
+  const stored = await command(redis, 'readAll', "'HMGET', KEYS[1], 'index', 'updated_at', 'token'");
+  t.match(stored, ['42', /^\d{4}-\d\d-\d\dT[\d:.]+Z$/u, /^\d{16}$/u]);
+});
+
+t.test('of two firehoses only the one that came last moves the checkpoint', async (t) => {
+  const redis = await connect(t, await startPrivateRedis(t));
+  const [first, second] = [openStore(redis), openStore(redis)];
+  await first.load(forever);
+  await second.load(forever);
+  await first.save(checkpoint);
+  await second.save({ ...checkpoint, index: 43 });
+
+  await t.rejects(first.save({ ...checkpoint, index: 44 }), { code: 'checkpoint-taken-over', retryable: false });
+
+  t.match(await openStore(redis).load(forever), { index: 43 });
+});
+
+t.test('a token is higher than the stored one even when the clock was set back', async (t) => {
+  const redis = await connect(t, await startPrivateRedis(t));
+  await command(redis, 'plant', "'HSET', KEYS[1], 'token', '4000000000000000', 'index', '7'");
+  const store = openStore(redis);
+
+  t.match(await store.load(forever), { index: 7, filter: '' });
+  await store.save(checkpoint);
+
+  t.equal(await command(redis, 'readToken', "'HGET', KEYS[1], 'token'"), '4000000000000001');
+});
+
+t.test('a stored checkpoint that is no number is refused and left alone', async (t) => {
+  const redis = await connect(t, await startPrivateRedis(t));
+  const message = /Redis key hydrant:checkpoint:prod:default to be a whole number, got "12a"; set it right with "HSET .* or remove it with "DEL hydrant:checkpoint:prod:default"/u;
+  const store = openStore(redis);
+  await store.load(forever);
+  await command(redis, 'spoil', "'HSET', KEYS[1], 'index', '12a'");
+
+  await t.rejects(openStore(redis).load(forever), { code: 'checkpoint-invalid', retryable: false, message });
+  await t.rejects(loadCheckpoint({ store: openStore(redis), telemetry: watch(), clock: systemClock }, forever), { code: 'checkpoint-invalid' });
+  await t.rejects(store.save(checkpoint), { code: 'checkpoint-invalid' });
+  t.equal(await command(redis, 'readIndex', "'HGET', KEYS[1], 'index'"), '12a');
+
+  await command(redis, 'spoilType', "'SET', KEYS[1], 'x'");
+  await t.rejects(openStore(redis).load(forever), { code: 'checkpoint-invalid', message: /got "a string"/u });
+});
+
+t.test('saving outlives a Redis that goes away, and loading waits for it', async (t) => {
+  const server = await startPrivateRedis(t);
+  const redis = await connect(t, server);
+  const store = openStore(redis);
+  const telemetry = watch();
+  await server.stop();
+  const loading = loadCheckpoint({ store, telemetry, clock: systemClock }, forever);
+  await eventually(() => telemetry.seen.includes('unreadable'));
+  await server.start();
+  t.equal(await loading, undefined);
+
+  let index: number | undefined;
+  const saver = new CheckpointSaver({ store, telemetry, clock: systemClock, current: () => (index === undefined ? undefined : { ...checkpoint, index }) });
+  saver.start();
+  t.teardown(() => saver.stop(forever));
+  index = 10;
+  await eventually(() => telemetry.seen.includes('saved 10'));
+  await server.stop();
+  index = 11;
+  await eventually(() => telemetry.seen.includes('failed'));
+  index = 12;
+  await server.start();
+  await eventually(() => telemetry.seen.includes('saved 12') && telemetry.seen.includes('resumed'), { timeoutMs: 20_000 });
+  index = 13;
+  await saver.stop(forever);
+
+  t.match(await openStore(redis).load(forever), { index: 13 }, 'stopping saves the newest');
+  t.notOk(telemetry.seen.includes('saved 11'));
+});
+
+t.test('a saver that was taken over saves no more', async (t) => {
+  const telemetry = watch();
+  let saves = 0;
+  const store: CheckpointStore = {
+    description: 'a fake',
+    load: () => Promise.resolve(undefined),
+    save() {
+      saves += 1;
+      return Promise.reject(new HydrantError('Expected to be the only one', { code: 'checkpoint-taken-over', retryable: false }));
+    },
+  };
+  const saver = new CheckpointSaver({ store, telemetry, clock: systemClock, current: () => checkpoint });
+  saver.start();
+  await eventually(() => telemetry.seen.length > 0);
+
+  await saver.stop(forever);
+
+  t.strictSame(telemetry.seen, ['taken over']);
+  t.equal(saves, 1);
+});
+
+t.test('a file keeps the checkpoint', async (t) => {
+  const path = `${t.testdir({})}/state/checkpoint.json`;
+  const store = createFileCheckpointStore({ path, clock: systemClock });
+  t.equal(await store.load(forever), undefined);
+
+  await store.save(checkpoint);
+  await store.save({ ...checkpoint, index: 43 });
+
+  t.strictSame(await createFileCheckpointStore({ path, clock: systemClock }).load(forever), { ...checkpoint, index: 43 });
+  t.match(JSON.parse(readFileSync(path, 'utf8')), { index: 43, updated_at: /Z$/u });
+});
+
+t.test('a file that holds no number is refused and left alone', async (t) => {
+  for (const text of ['', 'x', '[]', '{"index":"many"}', '{"index":-1}', '{"index":1.5}']) {
+    const path = `${t.testdir({})}/checkpoint.json`;
+    writeFileSync(path, text);
+    await t.rejects(createFileCheckpointStore({ path, clock: systemClock }).load(forever), { code: 'checkpoint-invalid', message: /move the file away/u }, text);
+    t.equal(readFileSync(path, 'utf8'), text);
+  }
+});

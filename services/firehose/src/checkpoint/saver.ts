@@ -1,0 +1,96 @@
+/**
+ * Keeps the stored checkpoint close behind what is confirmed: at most one save at a time and one each interval. A store that does not answer
+ * holds nothing up; the newest checkpoint is saved when it is back.
+ */
+import { createBackoff, type Backoff } from '@hydrant/shared/foundation/backoff';
+import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
+import { errorCode, toError } from '@hydrant/shared/foundation/errors';
+import type { Checkpoint, CheckpointStore } from './checkpoint-store.ts';
+
+export interface CheckpointTelemetry {
+  checkpointLoaded(loaded: { readonly place: string; readonly index: number | undefined }): void;
+  /** It is tried again until it can be read; said once. */
+  checkpointUnreadable(failure: { readonly place: string; readonly err: Error }): void;
+  checkpointSaved(index: number): void;
+  /** It is tried again; said once until it works again. */
+  checkpointSaveFailed(failure: { readonly place: string; readonly isFirst: boolean; readonly err: Error }): void;
+  checkpointSaveResumed(place: string): void;
+  /** Another process saves it now; this one never will again. */
+  checkpointTakenOver(place: string): void;
+}
+
+export interface SaverPorts {
+  readonly store: CheckpointStore;
+  readonly telemetry: CheckpointTelemetry;
+  readonly clock: Clock;
+  /** What should be stored now; undefined while nothing is confirmed. */
+  readonly current: () => Checkpoint | undefined;
+}
+
+const intervalMs = 250;
+const finalSaveMs = 2_000;
+
+export class CheckpointSaver {
+  readonly #ports: SaverPorts;
+  readonly #backoff: Backoff = createBackoff({ minMs: intervalMs, maxMs: 5_000 });
+  #timer: Timer | undefined;
+  #saving: Promise<void> | undefined;
+  #savedIndex: number | undefined;
+  #retryAtMs = 0;
+  #isFailing = false;
+  #isTakenOver = false;
+
+  constructor(ports: SaverPorts) {
+    this.#ports = ports;
+  }
+
+  start(): void {
+    this.#timer ??= this.#ports.clock.every(intervalMs, () => {
+      if (this.#saving === undefined && this.#ports.clock.monotonic() >= this.#retryAtMs) this.#saving = this.#save();
+    });
+  }
+
+  /** Saves what there is a last time, for as long as `deadline` and a short limit allow. */
+  async stop(deadline: AbortSignal): Promise<void> {
+    if (this.#timer === undefined) return;
+    this.#timer.cancel();
+    const limit = new AbortController();
+    const save = async (): Promise<void> => {
+      await this.#saving;
+      await this.#save();
+    };
+    const signal = deadline.aborted ? limit.signal : AbortSignal.any([deadline, limit.signal]);
+    await Promise.race([save(), this.#ports.clock.sleep(finalSaveMs, signal)]);
+    limit.abort();
+  }
+
+  async #save(): Promise<void> {
+    const { current, store, telemetry } = this.#ports;
+    const checkpoint = current();
+    if (checkpoint !== undefined && checkpoint.index !== this.#savedIndex && !this.#isTakenOver) {
+      try {
+        await store.save(checkpoint);
+        this.#savedIndex = checkpoint.index;
+        telemetry.checkpointSaved(checkpoint.index);
+        if (this.#isFailing) telemetry.checkpointSaveResumed(store.description);
+        this.#isFailing = false;
+        this.#backoff.reset();
+      } catch (thrown) {
+        this.#takeFailure(toError(thrown));
+      }
+    }
+    this.#saving = undefined;
+  }
+
+  #takeFailure(err: Error): void {
+    const { clock, store, telemetry } = this.#ports;
+    if (errorCode(err) === 'checkpoint-taken-over') {
+      this.#isTakenOver = true;
+      telemetry.checkpointTakenOver(store.description);
+      return;
+    }
+    telemetry.checkpointSaveFailed({ place: store.description, isFirst: !this.#isFailing, err });
+    this.#isFailing = true;
+    this.#retryAtMs = clock.monotonic() + this.#backoff.next();
+  }
+}

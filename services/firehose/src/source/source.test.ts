@@ -1,0 +1,322 @@
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TlsOptions } from 'node:tls';
+import { systemClock } from '@hydrant/shared/foundation/clock';
+import { describeError } from '@hydrant/shared/foundation/errors';
+import { startSimulator } from '@hydrant/simulator/simulator';
+import { eventually } from '@hydrant/testing/eventually';
+import { readRecording } from '@hydrant/testing/recordings';
+import t, { type Test } from 'tap';
+import { parseNomadAddress } from './address.ts';
+import { createStreamOpener, type NomadAccess } from './open.ts';
+import type { SessionTelemetry } from './session.ts';
+import { createSource, type Source, type SourceOptions, type SourceTelemetry } from './source.ts';
+
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
+const anonymous: NomadAccess = {
+  token: null,
+  tokenFile: null,
+  httpAuth: null,
+  caFile: null,
+  certFile: null,
+  keyFile: null,
+  serverName: null,
+  skipVerify: false,
+};
+const query = { topics: ['*'], namespace: '*', region: '' };
+
+interface Reader {
+  readonly source: Source;
+  /** Lines handed over, in order, repeats included. */
+  readonly lines: string[];
+  readonly gaps: Parameters<SessionTelemetry['gapFound']>[0][];
+  readonly malformed: Parameters<SessionTelemetry['lineMalformed']>[0][];
+  readonly connected: (number | undefined)[];
+  readonly ends: Parameters<SourceTelemetry['streamEnded']>[0][];
+}
+
+interface ReadOptions {
+  readonly access?: Partial<NomadAccess>;
+  readonly checkpoint?: number;
+  readonly options?: Partial<SourceOptions>;
+}
+
+function read(t: Test, urls: string, { access = {}, checkpoint, options = {} }: ReadOptions = {}): Reader {
+  const lines: string[] = [];
+  const gaps: Reader['gaps'] = [];
+  const malformed: Reader['malformed'] = [];
+  const connected: Reader['connected'] = [];
+  const ends: Reader['ends'] = [];
+  const addresses = urls.split(',').flatMap((url) => parseNomadAddress(url) ?? []);
+  const source = createSource(
+    { addresses, start: 'oldest', retryMinMs: 1, retryMaxMs: 20, firstFrameMs: 100, ...options },
+    {
+      clock: systemClock,
+      openStream: createStreamOpener({ ...anonymous, ...access }, query),
+      receiver: { streamOpened: () => undefined, receive: async (frames) => { lines.push(...frames.map(({ line }) => line.toString())); } },
+      telemetry: {
+        bytesReceived: () => undefined,
+        framesReceived: () => undefined,
+        eventMalformed: () => undefined,
+        gapFound: (gap) => { gaps.push(gap); },
+        lineMalformed: (line) => { malformed.push(line); },
+        streamConnected: ({ resumedAt }) => { connected.push(resumedAt); },
+        streamEnded: (end) => { ends.push(end); },
+      },
+    },
+  );
+  source.start({ index: checkpoint, isFilterChanged: false });
+  t.teardown(() => source.stop());
+  return { source, lines, gaps, malformed, connected, ends };
+}
+
+async function listen(t: Test, server: Server, at: number | string = 0): Promise<string> {
+  if (typeof at === 'string') server.listen(at);
+  else server.listen(at, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => { server.close(); });
+  return typeof at === 'string' ? `unix://${at}` : `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
+}
+
+interface ScriptOptions {
+  readonly at?: string;
+  readonly tls?: TlsOptions;
+  readonly onRequest?: () => void;
+}
+
+/** A Nomad that answers the n-th request with the n-th text and then ends; the last one stays open. Chunked, as up to 1.11.1. */
+async function startScript(t: Test, answers: readonly string[], { at, tls, onRequest }: ScriptOptions = {}): Promise<{ readonly url: string; readonly requests: IncomingMessage[] }> {
+  const requests: IncomingMessage[] = [];
+  const answerNext = (request: IncomingMessage, response: ServerResponse): void => {
+    const answer = answers[Math.min(requests.length, answers.length - 1)] ?? '';
+    requests.push(request);
+    onRequest?.();
+    if (requests.length >= answers.length) response.write(answer);
+    else response.end(answer);
+  };
+  const server = tls === undefined ? createHttpServer(answerNext) : createHttpsServer(tls, answerNext);
+  t.teardown(() => { server.closeAllConnections(); });
+  return { url: await listen(t, server, at), requests };
+}
+
+function indexesAsked(requests: readonly IncomingMessage[]): (string | null)[] {
+  return requests.map(({ url }) => new URL(url ?? '', 'http://nomad').searchParams.get('index'));
+}
+
+function frame(index: number, key = 'web'): string {
+  return `{"Index":${String(index)},"Events":[{"Topic":"Job","Type":"JobRegistered","Key":"${key}","Namespace":"default","FilterKeys":null,"Index":${String(index)},"Payload":{}}]}`;
+}
+
+function stream(...lines: readonly string[]): string {
+  return ['{}', ...lines, ''].join('\n');
+}
+
+t.test('a recording comes through cuts byte for byte', async (t) => {
+  const recorded = (await readRecording('crashing-cluster')).map(String).filter((line) => line !== '{}');
+  const simulator = await startSimulator({ recording: 'crashing-cluster', speed: 200, paused: true });
+  t.teardown(() => simulator.close());
+  const { lines, gaps, connected } = read(t, simulator.url);
+  await eventually(() => connected.length === 1);
+  simulator.control.resume();
+
+  for (const [share, cut] of [[0.2, 'middle of a line'], [0.4, 'end'], [0.6, 'reset'], [0.8, 'middle of a line']] as const) {
+    await eventually(() => lines.length > recorded.length * share);
+    const before = connected.length;
+    if (cut === 'middle of a line') simulator.control.cutMidLine();
+    else simulator.control.cut(cut);
+    await eventually(() => connected.length > before);
+  }
+
+  await eventually(() => lines.at(-1) === recorded.at(-1), { timeoutMs: 20_000 });
+  t.strictSame([...new Set(lines)], [...new Set(recorded)], 'each frame came, in order');
+  t.strictSame(gaps, []);
+  t.ok(connected.length >= 5);
+});
+
+t.test('a stream cut between two frames of one index resumes with that index', async (t) => {
+  const { url, requests } = await startScript(t, [stream(frame(12, 'first')), stream(frame(12, 'first'), frame(12, 'second'), frame(13))]);
+  const { lines, gaps } = read(t, url, { checkpoint: 11 });
+
+  await eventually(() => lines.length === 4);
+
+  t.strictSame(lines, [frame(12, 'first'), frame(12, 'first'), frame(12, 'second'), frame(13)]);
+  t.strictSame(indexesAsked(requests), ['11', '12']);
+  t.strictSame(gaps, [{ reason: 'evicted', fromIndex: 11, toIndex: 12 }]);
+});
+
+t.test('half a line is never taken for a frame', async (t) => {
+  const { url, requests } = await startScript(t, [stream(frame(5)) + frame(6).slice(0, -1), stream(frame(5)) + frame(6), stream(frame(5), frame(6))]);
+  const { lines, malformed } = read(t, url);
+
+  await eventually(() => requests.length === 3 && lines.length === 4);
+
+  t.strictSame(lines, [frame(5), frame(5), frame(5), frame(6)]);
+  t.strictSame(malformed, []);
+});
+
+t.test('a garbled line is read again, and skipped when it stays garbled', async (t) => {
+  const { url, requests } = await startScript(t, [
+    stream(frame(5), '{"Index":6,"Ev', frame(7)),
+    stream(frame(5), frame(6), '{"no":"frame"}', frame(7)),
+    stream(frame(6), '{"no":"frame"}', frame(7)),
+  ]);
+  const { lines, malformed, gaps } = read(t, url);
+
+  await eventually(() => lines.at(-1) === frame(7));
+
+  t.strictSame([...new Set(lines)], [frame(5), frame(6), frame(7)]);
+  t.strictSame(indexesAsked(requests), ['0', '5', '6']);
+  t.match(malformed, [{ kind: 'json', afterIndex: 5, willReread: true }, { kind: 'frame', afterIndex: 6, willReread: true }, { kind: 'frame', willReread: false }]);
+  t.strictSame(gaps, [{ reason: 'malformed-line', fromIndex: 6, toIndex: undefined }]);
+});
+
+t.test('a line beyond the limit is named, skipped and survived', async (t) => {
+  const { url } = await startScript(t, [stream(frame(5), frame(6, 'x'.repeat(1000)), frame(7)), stream(frame(5), frame(6, 'x'.repeat(1000)), frame(7))]);
+  const { lines, malformed } = read(t, url, { options: { maxLineBytes: 500 } });
+
+  await eventually(() => lines.at(-1) === frame(7));
+
+  t.match(malformed, [{ kind: 'too-long', err: /at most 500 bytes, got 1\d\d\d/u }, { kind: 'too-long', willReread: false }]);
+});
+
+t.test('a page of a proxy is no stream with lines to skip', async (t) => {
+  const page = '<html>\n<body>Bad gateway</body>\n</html>\n';
+  const { url } = await startScript(t, [page, page, stream(frame(5))]);
+  const { lines, malformed, gaps } = read(t, url, { checkpoint: 5 });
+
+  await eventually(() => lines.length === 1);
+
+  t.equal(malformed.length, 2);
+  t.strictSame(gaps, []);
+});
+
+t.test('silence ends the connection', async (t) => {
+  const { url, requests } = await startScript(t, [stream(frame(5))]);
+  const { ends, source } = read(t, url, { options: { livenessMs: 150 } });
+
+  await eventually(() => requests.length >= 2);
+
+  t.match(ends[0]?.err, { code: 'nomad-silent', message: /within 0.15 s, got none/u });
+  t.equal(source.healthCheck.check().status, 'pass', 'and it reads again');
+});
+
+t.test('the beginning of a resumed stream tells of gaps', async (t) => {
+  const cases: readonly (readonly [string, string, unknown])[] = [
+    ['the frame asked for', stream(frame(10), frame(11)), []],
+    ['a later one', stream(frame(11)), [{ reason: 'evicted', fromIndex: 10, toIndex: 11 }]],
+    ['an earlier one', stream(frame(3), frame(11)), [{ reason: 'index-went-back', fromIndex: 10, toIndex: 3 }]],
+    ['none', stream(), [{ reason: 'not-in-buffer', fromIndex: 10, toIndex: undefined }]],
+  ];
+  for (const [name, answer, expected] of cases) {
+    const { url } = await startScript(t, [answer]);
+    const { gaps, lines, connected } = read(t, url, { checkpoint: 10 });
+    await eventually(() => connected.length === 1 && (lines.length > 0 || gaps.length > 0));
+    t.strictSame(gaps, expected, name);
+  }
+});
+
+t.test('"now" leaves out the newest old frame and only that', async (t) => {
+  const { url, requests } = await startScript(t, [stream(frame(5)), stream(frame(5), frame(6))]);
+  const { lines, gaps } = read(t, url, { options: { start: 'now' } });
+
+  await eventually(() => lines.length === 2);
+
+  t.strictSame(indexesAsked(requests), ['9223372036854775807', '5']);
+  t.strictSame(lines, [frame(5), frame(6)]);
+  t.strictSame(gaps, []);
+});
+
+t.test('a refusal without a word is told from a reachable Nomad', async (t) => {
+  const simulator = await startSimulator({ token: 'right' });
+  t.teardown(() => simulator.close());
+  const { ends, lines } = read(t, simulator.url, { access: { token: 'wrong' } });
+  await eventually(() => ends.length > 1);
+  t.match(ends[0], { wasOpen: true, hadLines: false, err: undefined });
+  t.strictSame(lines, []);
+
+  const right = read(t, simulator.url, { access: { token: 'right' } });
+  await eventually(() => right.lines.length > 100);
+});
+
+t.test('addresses are tried in turn', async (t) => {
+  const broken = createHttpServer((_request, response) => { response.writeHead(500).end('no cluster leader'); });
+  const closed = createTcpServer();
+  const urls = [await listen(t, closed), await listen(t, broken), (await startScript(t, [stream(frame(5))])).url];
+  closed.close();
+  const { ends, lines, source } = read(t, urls.join(','));
+
+  await eventually(() => lines.length === 1);
+
+  t.strictSame(ends.map(({ address }) => address), urls.slice(0, 2));
+  t.match(describeError(ends[0]?.err), /ECONNREFUSED/u);
+  t.match(describeError(ends[1]?.err), /answer 200, got 500: no cluster leader/u);
+  t.strictSame(source.healthCheck.check(), { status: 'pass', detail: `reading from ${urls[2] ?? ''}` });
+});
+
+t.test('an answer of HTTP/0.0 is explained', async (t) => {
+  const server = createTcpServer((socket) => { socket.on('error', () => undefined).end('HTTP/0.0 200 OK\r\nConnection: close\r\n\r\n{}\n'); });
+  const { ends } = read(t, await listen(t, server));
+
+  await eventually(() => ends.length > 0);
+
+  t.match(ends[0]?.err, { code: 'nomad-http-version', message: /HTTP\/0\.0.*1\.11\.2.*upgrade the agent/u });
+});
+
+t.test('a unix socket is read, with the token of a file as it is at each connect', async (t) => {
+  // A socket's path is short by law: a folder below the checkout may be too long.
+  const dir = mkdtempSync(join(tmpdir(), 'hydrant-'));
+  t.teardown(() => { rmSync(dir, { recursive: true }); });
+  writeFileSync(`${dir}/token`, 'one\n');
+  const onRequest = (): void => { writeFileSync(`${dir}/token`, 'two'); };
+  const { url, requests } = await startScript(t, [stream(frame(5)), stream(frame(5), frame(6))], { at: `${dir}/api.sock`, onRequest });
+  const { lines } = read(t, url, { access: { tokenFile: `${dir}/token`, httpAuth: 'user' } });
+
+  await eventually(() => lines.at(-1) === frame(6));
+
+  t.strictSame(requests.map(({ headers }) => headers['x-nomad-token']), ['one', 'two']);
+  t.equal(requests[0]?.headers.authorization, `Basic ${Buffer.from('user:').toString('base64')}`);
+  t.equal(requests[0]?.headers['accept-encoding'], 'identity');
+});
+
+t.test('TLS is verified under the name that was set, with a client certificate', { skip: hasOpenssl ? false : 'openssl is not there to make a certificate' }, async (t) => {
+  const dir = t.testdir({});
+  const name = 'server.global.nomad';
+  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`];
+  spawnSync('openssl', [...request, '-keyout', `${dir}/key.pem`, '-out', `${dir}/cert.pem`]);
+  const [key, cert] = [readFileSync(`${dir}/key.pem`), readFileSync(`${dir}/cert.pem`)];
+  const { url } = await startScript(t, [stream(frame(5))], { tls: { key, cert, ca: cert, requestCert: true, rejectUnauthorized: true } });
+  const address = url.replace('http:', 'https:');
+  const client = { certFile: `${dir}/cert.pem`, keyFile: `${dir}/key.pem` };
+
+  const cases: readonly (readonly [string, Partial<NomadAccess>, boolean])[] = [
+    ['all set', { ...client, caFile: `${dir}/cert.pem`, serverName: name }, true],
+    ['not verified', { ...client, skipVerify: true }, true],
+    ['unknown authority', { ...client, serverName: name }, false],
+    ['another name', { ...client, caFile: `${dir}/cert.pem` }, false],
+    ['no client certificate', { caFile: `${dir}/cert.pem`, serverName: name }, false],
+    ['no such file', { ...client, caFile: `${dir}/missing.pem` }, false],
+  ];
+  for (const [what, access, works] of cases) {
+    const { lines, ends, source } = read(t, address, { access });
+    await eventually(() => lines.length + ends.length > 0);
+    t.equal(lines.length > 0, works, what);
+    await source.stop();
+  }
+});
+
+t.test('stopping ends a reader that is in the middle', async (t) => {
+  const { url } = await startScript(t, [stream(frame(5))]);
+  const { source, lines } = read(t, url);
+  await eventually(() => lines.length === 1);
+
+  await source.stop();
+  await source.stop();
+
+  t.strictSame(source.healthCheck.check(), { status: 'fail', detail: 'stopped' });
+});
