@@ -1,0 +1,40 @@
+/** One measured run of a path or of its floor. */
+export interface Measurement {
+  readonly eventsPerSecond: number;
+  /** VmHWM of each service of ours, bytes; empty for a floor. */
+  readonly peakMemory: Readonly<Record<string, number>>;
+  /** CPU time of our services per 100,000 events; undefined for a floor. */
+  readonly cpuSecondsPer100k?: number;
+}
+
+/** A path through Hydrant beside the barest program that does the same. */
+export interface Path {
+  readonly name: string;
+  /** The ratio that must not be missed. */
+  readonly target: number;
+  readonly floorName: string;
+  measure(): Promise<Measurement>;
+  measureFloor(): Promise<Measurement>;
+}
+
+/** Calls `read` until it gives at least `total`, and resolves with the seconds since `startedAt` (a `performance.now()`). */
+export async function secondsUntil(total: number, startedAt: number, read: () => Promise<number>): Promise<number> {
+  const limitSeconds = 120;
+  for (;;) {
+    const value = await read();
+    const seconds = (performance.now() - startedAt) / 1000;
+    if (value >= total) return seconds;
+    if (seconds > limitSeconds) throw new Error(`Expected ${String(total)} events within ${String(limitSeconds)} s, got ${String(value)}`);
+    await new Promise((resolve) => { setTimeout(resolve, 20); });
+  }
+}
+
+/** The sum of all samples of one metric at a service's `/metrics`. */
+export async function readMetric(port: number, name: string): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text();
+  let sum = 0;
+  for (const line of text.split('\n')) {
+    if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+  }
+  return sum;
+}
