@@ -35,6 +35,7 @@ const flags: readonly Flag[] = [
   { name: 'load', type: 'string', value: 'N|max', help: 'make N allocation events a second, or as many as are read, instead of playing' },
   { name: 'load-total', type: 'string', value: 'N', help: 'end the load after this many events' },
   { name: 'load-events-per-frame', type: 'string', value: 'N', help: 'events in each frame of the load (default 1)' },
+  { name: 'load-crash-percent', type: 'string', value: 'N', help: 'how many of 100 events of the load tell of crashes (default 100)' },
   { name: 'writes', type: 'string', value: 'WORD', help: '`apart` as Nomad writes, or `joined` for load (default apart; with --load max joined)' },
 ];
 
@@ -67,10 +68,12 @@ function readLoad(reader: Reader): LoadOptions | undefined {
   const rate = reader.positiveOr('load', 'max');
   const total = reader.integer('load-total');
   const eventsPerFrame = reader.integer('load-events-per-frame');
+  const crashPercent = reader.integer('load-crash-percent');
   if (rate === undefined) return undefined;
   return {
     ...(rate === 'max' ? {} : { eventsPerSecond: rate }),
     ...(total === undefined ? {} : { total }),
+    ...(crashPercent === undefined ? {} : { crashPercent: Math.min(100, crashPercent) }),
     ...(eventsPerFrame === undefined ? {} : { eventsPerFrame: Math.max(1, eventsPerFrame) }),
   };
 }

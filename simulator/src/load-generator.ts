@@ -9,7 +9,7 @@ import { HydrantError } from '@hydrant/shared/foundation/errors';
 import type { EventBuffer } from './event-buffer.ts';
 import type { Feed, FeedState } from './feed.ts';
 import type { Frame } from './frame.ts';
-import { makeLoadFrame, makeLoadTemplates, type LoadTemplate } from './load-templates.ts';
+import { makeLoadFrame, makeLoadTemplates, type LoadTemplates } from './load-templates.ts';
 import type { Recording } from './recording.ts';
 import type { Rewrite } from './rewrite.ts';
 
@@ -20,6 +20,8 @@ export interface LoadOptions {
   readonly total?: number;
   /** 1 by default. */
   readonly eventsPerFrame?: number;
+  /** How many of a hundred events may tell of crashes, as those of the recording do; 100 by default. */
+  readonly crashPercent?: number;
 }
 
 export interface LoadPorts {
@@ -40,7 +42,7 @@ export class LoadGenerator implements Feed {
   readonly #ports: LoadPorts;
   readonly #options: Required<Omit<LoadOptions, 'eventsPerSecond'>> & { readonly eventsPerSecond: number | undefined };
   readonly #runId = Buffer.from(randomBytes(4).toString('hex'));
-  #templates: readonly LoadTemplate[] = [];
+  #templates: LoadTemplates = { asRecorded: [], calm: [] };
   #templateDigits = 0;
   #frames = 0;
   #events = 0;
@@ -52,7 +54,7 @@ export class LoadGenerator implements Feed {
 
   constructor(ports: LoadPorts, options: LoadOptions, paused: boolean) {
     this.#ports = ports;
-    this.#options = { eventsPerSecond: options.eventsPerSecond, total: options.total ?? Infinity, eventsPerFrame: options.eventsPerFrame ?? 1 };
+    this.#options = { eventsPerSecond: options.eventsPerSecond, total: options.total ?? Infinity, eventsPerFrame: options.eventsPerFrame ?? 1, crashPercent: options.crashPercent ?? 100 };
     this.#paused = paused;
     this.#index = ports.recording.newestIndex;
     this.rewrite = ports.rewrite;
@@ -149,7 +151,7 @@ export class LoadGenerator implements Feed {
     this.#index += 1;
     const digits = String(this.#index).length;
     if (digits !== this.#templateDigits) this.#makeTemplates(digits);
-    const frame = makeLoadFrame(this.#templates, { index: this.#index, firstEvent: this.#events, events, runId: this.#runId });
+    const frame = makeLoadFrame(this.#templates, { index: this.#index, firstEvent: this.#events, events, crashPercent: this.#options.crashPercent, runId: this.#runId });
     this.#events += events;
     this.#frames += 1;
     return frame;
@@ -159,7 +161,7 @@ export class LoadGenerator implements Feed {
     const { recording } = this.#ports;
     this.#templates = makeLoadTemplates(recording.frames, this.rewrite, digits);
     this.#templateDigits = digits;
-    if (this.#templates.length > 0) return;
+    if (this.#templates.asRecorded.length > 0) return;
     throw new HydrantError(`Expected allocation events in the recording \`${recording.name}\` to make load from, got none`, {
       code: 'recording-without-allocations',
       retryable: false,

@@ -15,6 +15,12 @@ export interface LoadTemplate {
   readonly indexOffsets: readonly number[];
 }
 
+export interface LoadTemplates {
+  readonly asRecorded: readonly LoadTemplate[];
+  /** The same without anything that tells of a crash. */
+  readonly calm: readonly LoadTemplate[];
+}
+
 const ID_LENGTH = 36;
 /** The id's last group is a number of its own for each event; the rest tells runs apart. */
 const COUNTER_DIGITS = 12;
@@ -24,22 +30,28 @@ const OPENING = Buffer.from('{"Events":[');
 const COMMA = 0x2c;
 
 /** Templates for indexes of `indexDigits` digits. */
-export function makeLoadTemplates(frames: readonly Frame[], rewrite: Rewrite, indexDigits: number): readonly LoadTemplate[] {
-  const templates: LoadTemplate[] = [];
+export function makeLoadTemplates(frames: readonly Frame[], rewrite: Rewrite, indexDigits: number): LoadTemplates {
+  const asRecorded: LoadTemplate[] = [];
+  const calm: LoadTemplate[] = [];
   for (const recorded of frames) {
     const frame = readFrame(rewriteBytes(recorded.line, rewrite));
     for (const event of frame?.events ?? []) {
       if (frame === undefined || event.topic !== 'Allocation' || event.key.length !== ID_LENGTH) continue;
-      templates.push(makeTemplate(frame, event, indexDigits));
+      asRecorded.push(makeTemplate(frame, event, indexDigits, (text) => text));
+      calm.push(makeTemplate(frame, event, indexDigits, withoutCrashes));
     }
   }
-  return templates;
+  return { asRecorded, calm };
 }
 
-function makeTemplate(frame: Frame, event: FrameEvent, indexDigits: number): LoadTemplate {
+/** The same event, and nearly as long, of a task that did not crash. */
+function withoutCrashes(text: string): string {
+  return text.replaceAll('"Type":"Restarting"', '"Type":"Signaling"').replaceAll('"Type":"Not Restarting"', '"Type":"Task hook message"').replaceAll('"Failed":true', '"Failed":false');
+}
+
+function makeTemplate(frame: Frame, event: FrameEvent, indexDigits: number, edit: (text: string) => string): LoadTemplate {
   const own = new RegExp(`(?<!\\\\)"(Index|ModifyIndex)":${String(frame.index)}\\b`, 'g');
-  const text = frame.line
-    .toString('latin1', event.start, event.end)
+  const text = edit(frame.line.toString('latin1', event.start, event.end))
     .replace(own, (_, name: string) => `"${name}":${'0'.repeat(indexDigits)}`);
   const placeholder = new RegExp(`"(?:Index|ModifyIndex)":(?=0{${String(indexDigits)}}\\b)`, 'g');
   const { topic, key, namespace, filterKeys } = event;
@@ -56,16 +68,19 @@ export interface LoadFrameRequest {
   /** Number of the first event since the start; each event's id is made of its number. */
   readonly firstEvent: number;
   readonly events: number;
+  /** Of a hundred events in a row, the first so many are as recorded, the others calm. */
+  readonly crashPercent: number;
   readonly runId: Buffer;
 }
 
 /** One frame with the templates in turn. */
-export function makeLoadFrame(templates: readonly LoadTemplate[], request: LoadFrameRequest): Frame {
+export function makeLoadFrame(templates: LoadTemplates, request: LoadFrameRequest): Frame {
   const closing = Buffer.from(`],"Index":${String(request.index)}}`);
   const chosen: LoadTemplate[] = [];
   let size = OPENING.length + closing.length + request.events - 1;
   for (let number = request.firstEvent; number < request.firstEvent + request.events; number += 1) {
-    const template = templates[number % templates.length];
+    const list = number % 100 < request.crashPercent ? templates.asRecorded : templates.calm;
+    const template = list[number % list.length];
     if (template === undefined) break;
     chosen.push(template);
     size += template.bytes.length;

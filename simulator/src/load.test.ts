@@ -40,14 +40,25 @@ function parse(line: string): LoadedFrame {
   return JSON.parse(line) as LoadedFrame;
 }
 
+t.test('a calm load tells of no crash but in its share of events', async (t) => {
+  const { frames } = await loadRecording('crashing-cluster');
+  const templates = makeLoadTemplates(frames, IDENTITY, 4);
+
+  const events = makeLoadFrame(templates, { index: 4321, firstEvent: 200, events: 200, crashPercent: 10, runId: Buffer.from('abcdef01') });
+
+  const text = events.events.map((event) => events.line.toString('utf8', event.start, event.end));
+  t.equal(text.slice(10, 100).filter((event) => event.includes('Restarting"')).length, 0);
+  t.ok(text.slice(0, 10).concat(text.slice(100, 110)).some((event) => event.includes('Restarting"')));
+});
+
 t.test('made frames are whole, and their events’ places are right', async (t) => {
   const { frames } = await loadRecording('crashing-cluster');
   const templates = makeLoadTemplates(frames, IDENTITY, 4);
 
-  const frame = makeLoadFrame(templates, { index: 4321, firstEvent: 400, events: 7, runId: Buffer.from('abcdef01') });
+  const frame = makeLoadFrame(templates, { index: 4321, firstEvent: 400, events: 7, crashPercent: 100, runId: Buffer.from('abcdef01') });
 
   const parsed = parse(frame.line.toString());
-  t.equal(templates.length, 403, 'one for each allocation event of the recording');
+  t.equal(templates.asRecorded.length, 403, 'one for each allocation event of the recording');
   t.equal(parsed.Index, 4321);
   t.equal(parsed.Events.length, 7);
   for (const [position, event] of frame.events.entries()) {

@@ -10,10 +10,10 @@ import { stdoutSink } from './stdout.ts';
 export type AnySink = SinkDefinition<Schema>;
 
 const sinks: readonly AnySink[] = [
-  httpSink as unknown as AnySink,
-  s3Sink as unknown as AnySink,
-  stdoutSink as unknown as AnySink,
-  fileSink as unknown as AnySink,
+  httpSink,
+  s3Sink,
+  stdoutSink,
+  fileSink,
 ];
 
 export const sinkTypes: readonly string[] = sinks.map((sink) => sink.type);

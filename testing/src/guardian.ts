@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
 // The lists are strings of words, so folders must not contain spaces; they come from mkdtemp in a temporary folder.
@@ -33,7 +34,7 @@ function startGuardian(): Writable {
   child.unref();
   if (child.stdin === null) throw new Error('Expected the guardian shell to have an input');
   // A socket underneath: unreferenced, it does not keep the test process alive.
-  if ('unref' in child.stdin && typeof child.stdin.unref === 'function') child.stdin.unref();
+  if (child.stdin instanceof Socket) child.stdin.unref();
   child.stdin.on('error', () => undefined);
   return child.stdin;
 }

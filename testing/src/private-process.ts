@@ -1,7 +1,7 @@
 /** One server process in a process group of its own, with its output in a file: started, stopped, killed, started again. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { guardGroup } from './guardian.ts';
@@ -14,8 +14,8 @@ export interface PrivateProcessOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly folder: string;
   readonly logFile: string;
-  /** True once the server answers. */
-  readonly isReady: () => Promise<boolean>;
+  /** True once the server answers. `readOutput` gives what it has printed since this start. */
+  readonly isReady: (readOutput: () => Promise<string>) => Promise<boolean>;
   readonly readyTimeoutMs: number;
   readonly pollMs: number;
 }
@@ -23,6 +23,7 @@ export interface PrivateProcessOptions {
 export class PrivateProcess {
   readonly #options: PrivateProcessOptions;
   #child: ChildProcess | undefined;
+  #outputStart = 0;
 
   constructor(options: PrivateProcessOptions) {
     this.#options = options;
@@ -38,10 +39,10 @@ export class PrivateProcess {
     const child = this.#spawn();
     const limit = Date.now() + this.#options.readyTimeoutMs;
     while (Date.now() < limit && this.#child === child) {
-      if (await this.#options.isReady()) return;
+      if (await this.#options.isReady(() => this.#readOutput())) return;
       await sleep(this.#options.pollMs);
     }
-    const tail = await this.#outputTail();
+    const tail = (await this.#readOutput()).split('\n').slice(-30).join('\n');
     await this.kill();
     throw new Error(`Expected ${this.#options.name} to answer within ${this.#options.readyTimeoutMs} ms of its start, it did not. Its output ends in:\n${tail}`);
   }
@@ -79,6 +80,7 @@ export class PrivateProcess {
 
   #spawn(): ChildProcess {
     const log = openSync(this.#options.logFile, 'a');
+    this.#outputStart = fstatSync(log).size;
     const child = spawn(this.#options.command, this.#options.args, {
       cwd: this.#options.folder, env: { ...this.#options.env }, detached: true, stdio: ['ignore', log, log],
     });
@@ -102,9 +104,9 @@ export class PrivateProcess {
     signal(groupOf(child), 'SIGKILL');
   }
 
-  async #outputTail(): Promise<string> {
-    const output = await readFile(this.#options.logFile, 'utf8').catch(() => '');
-    return output.split('\n').slice(-30).join('\n');
+  async #readOutput(): Promise<string> {
+    const output = await readFile(this.#options.logFile).catch(() => Buffer.alloc(0));
+    return output.subarray(this.#outputStart).toString('utf8');
   }
 }
 

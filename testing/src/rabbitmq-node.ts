@@ -38,6 +38,11 @@ function isConnectionStart(bytes: Buffer): boolean {
   return bytes.length >= 11 && bytes[0] === 1 && bytes.readUInt16BE(7) === 10 && bytes.readUInt16BE(9) === 10;
 }
 
+/** The listener answers some moments before the broker has recovered its queues; then it says that its start is completed. */
+async function isUp(port: number, readOutput: () => Promise<string>): Promise<boolean> {
+  return (await readOutput()).includes('completed with') && await probe(port, protocolHeader, isConnectionStart);
+}
+
 function environment(place: RabbitMqPlace, schedulers: number): Record<string, string> {
   const inFolder = (name: string): string => join(place.folder, name);
   return {
@@ -77,11 +82,11 @@ export class RabbitMqNode {
     });
     this.#server = new PrivateProcess({
       ...shared, name: 'RabbitMQ', command: join(place.programs, 'rabbitmq-server'), args: [], logFile: join(place.folder, 'server.log'),
-      isReady: () => probe(place.port, protocolHeader, isConnectionStart), readyTimeoutMs: 60_000, pollMs: 50,
+      isReady: (readOutput) => isUp(place.port, readOutput), readyTimeoutMs: 60_000, pollMs: 50,
     });
   }
 
-  /** Boots a node (about 5 s); resolves when it answers an AMQP handshake. */
+  /** Boots a node (about 5 s); resolves when its start is completed and it answers an AMQP handshake. */
   static async boot(options: RabbitMqNodeOptions = {}): Promise<RabbitMqNode> {
     const programs = findRabbitMqFolder();
     if (programs === undefined) throw new Error('Expected RabbitMQ to be installed, but rabbitmq-server was not found: install the package rabbitmq-server');

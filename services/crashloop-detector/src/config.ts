@@ -1,7 +1,7 @@
 /** The detector's own settings and what they mean to it. Those of RabbitMQ, Redis and the process come from shared, a sink's from the sink. */
 import { consumerSettings } from '@hydrant/shared/runtime/config/common-settings';
 import { duration, integer, oneOf, size, text, url, type Format } from '@hydrant/shared/runtime/config/formats';
-import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import type { Schema, Setting, Values } from '@hydrant/shared/runtime/config/setting';
 import type { CrashloopDetectorOptions } from './crashloop-detector.ts';
 import type { Rule } from './ledger/ledger.ts';
 
@@ -34,21 +34,27 @@ export const inputSettings = {
 } as const satisfies Schema;
 
 /** Where alerts go; other destinations bring settings of their own. */
-export function outputSettings(sinkTypes: readonly string[]) {
+export const outputSettings = {
+  SINK_TIMEOUT: { doc: 'Longest time that a destination other than `amqp` may take for one alert.', format: positiveDuration, default: '10s' },
+  SINK_AMQP_CONNECTION: { doc: 'RabbitMQ for alerts; none: that of `AMQP_CONNECTION`.', format: url(['amqp:', 'amqps:']), default: null, sensitive: true },
+  SINK_AMQP_EXCHANGE: { doc: 'Exchange for alerts; none: that of `AMQP_EXCHANGE`.', format: text, default: null },
+  SINK_AMQP_ROUTING_KEY: { doc: 'Routing key of alerts; `{namespace}` and `{job}` may stand in it.', format: text, default: 'crash-loop' },
+} as const satisfies Schema;
+
+/** The setting SINK_TYPE, which accepts the types that the registry of sinks knows. */
+export function sinkTypeSetting(sinkTypes: readonly string[]): Setting<string> & { readonly default: string } {
   return {
-    SINK_TYPE: { doc: 'Destination of alerts; `amqp` is the exchange that events come from, or another.', format: oneOf([...new Set(['amqp', 'rabbitmq', ...sinkTypes])]), default: 'amqp' },
-    SINK_TIMEOUT: { doc: 'Longest time that a destination other than `amqp` may take for one alert.', format: positiveDuration, default: '10s' },
-    SINK_AMQP_CONNECTION: { doc: 'RabbitMQ for alerts; none: that of `AMQP_CONNECTION`.', format: url(['amqp:', 'amqps:']), default: null, sensitive: true },
-    SINK_AMQP_EXCHANGE: { doc: 'Exchange for alerts; none: that of `AMQP_EXCHANGE`.', format: text, default: null },
-    SINK_AMQP_ROUTING_KEY: { doc: 'Routing key of alerts; `{namespace}` and `{job}` may stand in it.', format: text, default: 'crash-loop' },
-  } as const satisfies Schema;
+    doc: 'Destination of alerts; `amqp` is the exchange that events come from, or another.',
+    format: oneOf([...new Set(['amqp', 'rabbitmq', ...sinkTypes])]),
+    default: 'amqp',
+  };
 }
 
 export function readRule(config: Values<typeof ruleSettings>): Rule {
   return { count: config.RESTART_COUNT, intervalMs: config.RESTART_INTERVAL, notificationIntervalMs: config.NOTIFICATION_INTERVAL };
 }
 
-export function readDetectorOptions(config: Values<typeof ruleSettings & typeof inputSettings & ReturnType<typeof outputSettings>>): CrashloopDetectorOptions {
+export function readDetectorOptions(config: Values<typeof ruleSettings & typeof inputSettings & typeof outputSettings>): CrashloopDetectorOptions {
   return {
     queue: config.AMQP_QUEUE,
     bindings: config.AMQP_BINDINGS,

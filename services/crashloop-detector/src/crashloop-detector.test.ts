@@ -14,7 +14,7 @@ import { testLog } from '@hydrant/testing/test-log';
 import { createBusAlertPublisher } from './alerts/bus-alert-publisher.ts';
 import type { AlertPublisher } from './alerts/alert-publisher.ts';
 import { createCrashloopDetector, type CrashloopDetectorOptions } from './crashloop-detector.ts';
-import { FileLedger } from './ledger/file-ledger.ts';
+import { createFileLedger } from './ledger/file-ledger.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import type { DetectorTelemetry } from './telemetry.ts';
 
@@ -79,8 +79,8 @@ interface Parts {
 
 async function startDetector(t: Test, parts: Parts = {}) {
   const bus = new FakeBus();
-  const fileLedger = new FileLedger({ path: join(t.testdir({}), 'ledger.ndjson'), log: testLog(), clock: systemClock });
-  await fileLedger.start();
+  const fileLedger = createFileLedger({ path: join(t.testdir({}), 'ledger.ndjson'), log: testLog(), clock: systemClock });
+  await fileLedger.start(never);
   const telemetry = countingTelemetry();
   const detector = createCrashloopDetector({
     options: { ...options, ...parts.options }, bus, ledger: parts.ledger?.(fileLedger) ?? fileLedger, alertPublisher: parts.alertPublisher ?? createBusAlertPublisher(bus), telemetry,
@@ -89,7 +89,7 @@ async function startDetector(t: Test, parts: Parts = {}) {
   await detector.start(never);
   t.teardown(async () => {
     await detector.stop(never);
-    await fileLedger.stop();
+    await fileLedger.stop(never);
   });
   return { bus, telemetry, detector };
 }

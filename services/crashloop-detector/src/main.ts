@@ -12,7 +12,7 @@ import { findSink, sinkTypes } from '@hydrant/sinks/registry';
 import type { AlertPublisher } from './alerts/alert-publisher.ts';
 import { createBusAlertPublisher } from './alerts/bus-alert-publisher.ts';
 import { SinkAlertPublisher } from './alerts/sink-alert-publisher.ts';
-import { inputSettings, outputSettings, readDetectorOptions, ruleSettings } from './config.ts';
+import { inputSettings, outputSettings, readDetectorOptions, ruleSettings, sinkTypeSetting } from './config.ts';
 import { createCrashloopDetector } from './crashloop-detector.ts';
 import { createRedisLedger } from './ledger/redis-ledger.ts';
 import { createDetectorTelemetry } from './telemetry.ts';
@@ -21,7 +21,8 @@ const name = 'hydrant-crashloop-detector';
 const schema = {
   ...ruleSettings,
   ...inputSettings,
-  ...outputSettings(sinkTypes),
+  ...outputSettings,
+  SINK_TYPE: sinkTypeSetting(sinkTypes),
   ...amqpSettings,
   ...redisSettings,
   ...commonSettings({ httpPort: 9403 }),

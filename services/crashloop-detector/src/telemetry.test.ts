@@ -3,7 +3,7 @@ import { HydrantError } from '@hydrant/shared/foundation/errors';
 import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
 import { createMetrics } from '@hydrant/shared/runtime/telemetry/metrics';
 import { recordingLog } from '@hydrant/testing/test-log';
-import { inputSettings, outputSettings, readDetectorOptions, ruleSettings } from './config.ts';
+import { inputSettings, outputSettings, readDetectorOptions, ruleSettings, sinkTypeSetting } from './config.ts';
 import { createDetectorTelemetry } from './telemetry.ts';
 
 t.test('counts what happens, and logs trouble once until it is over', async (t) => {
@@ -33,7 +33,7 @@ t.test('counts what happens, and logs trouble once until it is over', async (t) 
 });
 
 t.test('settings', async (t) => {
-  const schema = { ...ruleSettings, ...inputSettings, ...outputSettings(['http']) };
+  const schema = { ...ruleSettings, ...inputSettings, ...outputSettings, SINK_TYPE: sinkTypeSetting(['http']) };
 
   t.test('have defaults that need nothing', async (t) => {
     t.match(readDetectorOptions(loadConfig(schema, { env: {} })), {

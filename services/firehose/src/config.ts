@@ -53,7 +53,7 @@ export const streamSettings = {
 } as const satisfies Schema;
 
 export const spoolSettings = {
-  FIREHOSE_SPOOL_MAX_BYTES: { doc: 'Most bytes held between Nomad and the bus; at the limit the stream is not read on.', format: size, default: '1GiB' },
+  FIREHOSE_SPOOL_MAX_BYTES: { doc: 'Most bytes of the log on disk; at the limit the stream is not read on.', format: size, default: '1GiB' },
 } as const satisfies Schema;
 
 type SourceConfig = Values<typeof nomadSettings & typeof streamSettings>;

@@ -4,6 +4,7 @@
  */
 import type { Bus } from '@hydrant/shared/bus/bus';
 import type { Clock } from '@hydrant/shared/foundation/clock';
+import type { Message } from '@hydrant/shared/messages/message';
 import type { HealthCheck } from '@hydrant/shared/runtime/admin/health';
 import type { Component } from '@hydrant/shared/runtime/component';
 import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
@@ -61,7 +62,8 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, checkpoin
     async receive(frames, signal) {
       lastFrameMs = clock.monotonic();
       const timestampMs = clock.now();
-      const made = frames.flatMap((frame) => messages.make(frame, timestampMs));
+      const made: Message[] = [];
+      for (const frame of frames) made.push(...messages.make(frame, timestampMs));
       if (made.length > 0) await spool.append(made, signal);
     },
   };

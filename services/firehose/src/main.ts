@@ -7,14 +7,15 @@ import type { Schema } from '@hydrant/shared/runtime/config/setting';
 import { runService } from '@hydrant/shared/runtime/run-service';
 import { createMemorySpool } from '@hydrant/shared/spool/memory-spool';
 import { createRedisCheckpointStore } from './checkpoint/redis-checkpoint-store.ts';
-import { checkNomadSettings, nomadSettings, readFirehoseOptions, spoolSettings, streamSettings } from './config.ts';
+import { checkNomadSettings, nomadSettings, readFirehoseOptions, streamSettings } from './config.ts';
 import { createFirehose, regionName } from './firehose.ts';
 
 const name = 'hydrant-firehose';
+/** About eleven thousand events: a slow broker fills it in seconds, and then the stream waits. */
+const memorySpoolBytes = 64 * 1024 * 1024;
 const schema = {
   ...nomadSettings,
   ...streamSettings,
-  ...spoolSettings,
   ...amqpSettings,
   ...redisSettings,
   ...commonSettings({ httpPort: 9401 }),
@@ -30,7 +31,7 @@ await runService({
     const options = readFirehoseOptions(config);
     const redis = createRedisClient({ url: config.REDIS_URL, keyPrefix, log });
     const bus = createAmqpBus({ urls, exchange, connectionName: name, log, clock });
-    const spool = createMemorySpool({ maxBytes: config.FIREHOSE_SPOOL_MAX_BYTES });
+    const spool = createMemorySpool({ maxBytes: memorySpoolBytes });
     const checkpointStore = createRedisCheckpointStore({ redis, keyPrefix, cluster: options.cluster, region: regionName(options.region), clock });
     const firehose = createFirehose(options, { bus, spool, checkpointStore, log, metrics, clock });
     return {

@@ -98,5 +98,5 @@ function settingName(key: string, type: string, schema: Schema): string {
 }
 
 function toSink(values: Values<typeof sinkSettings>): ConfiguredSink {
-  return { ...resolveSink({ ...values, AMQP_QUEUE: null }), values: values as unknown as Values<Schema> };
+  return { ...resolveSink({ ...values, AMQP_QUEUE: null }), values: values };
 }

@@ -18,7 +18,7 @@ import { createSinkWorker } from '@hydrant/sink-worker/sink-worker';
 import type { ConfiguredSink, StandaloneConfig } from './config.ts';
 
 /** Between the stream and the log on disk; what the log's writer has not taken yet. */
-const memorySpoolBytes = 64 * 1024 * 1024;
+const memorySpoolBytes = 16 * 1024 * 1024;
 const detectorPrefetch = 500;
 const detectorBytes = 64 * 1024 * 1024;
 

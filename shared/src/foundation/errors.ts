@@ -41,7 +41,7 @@ export function describeError(thrown: unknown): string {
   const parts: string[] = [];
   let current: unknown = thrown;
   for (let depth = 0; depth < 5 && current !== undefined && current !== null; depth += 1) {
-    const text = current instanceof Error ? current.message || current.name : String(current);
+    const text = current instanceof Error ? current.message || current.name : typeof current === 'string' ? current : JSON.stringify(current);
     if (text !== '' && !parts.includes(text)) parts.push(text);
     current = current instanceof Error ? current.cause : undefined;
   }

@@ -1,6 +1,7 @@
 /**
  * Starts components in order and stops those that were started in reverse. Knows no process and no signals.
  */
+import { systemClock } from '../foundation/clock.ts';
 import { describeError, toError } from '../foundation/errors.ts';
 import type { Component } from './component.ts';
 import type { Logger } from './telemetry/logger.ts';
@@ -51,7 +52,7 @@ async function withDeadline(component: Component, deadline: AbortSignal): Promis
   const abandoned = new Promise<never>((_resolve, reject) => {
     const giveUp = (): void => {
       const noticeMs = 500;
-      AbortSignal.timeout(noticeMs).addEventListener('abort', () => { reject(new Error('it did not stop before the deadline and was abandoned')); });
+      void systemClock.sleep(noticeMs).then(() => { reject(new Error('it did not stop before the deadline and was abandoned')); });
     };
     if (deadline.aborted) giveUp();
     else deadline.addEventListener('abort', giveUp, { once: true });

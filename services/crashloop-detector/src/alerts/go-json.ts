@@ -19,7 +19,6 @@ export function writeGoJson(value: GoValue): string {
 }
 
 function writeText(text: string): string {
-  // eslint-disable-next-line no-control-regex -- the control characters are what must be escaped
   return `"${text.replace(/["\\\u0000-\u001f<>&\u2028\u2029]/gu, escapeCharacter)}"`;
 }
 

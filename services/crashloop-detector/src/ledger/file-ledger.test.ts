@@ -2,12 +2,14 @@ import { appendFile, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { systemClock } from '@hydrant/shared/foundation/clock';
+import type { Component } from '@hydrant/shared/runtime/component';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
-import { FileLedger } from './file-ledger.ts';
+import { createFileLedger } from './file-ledger.ts';
 import { ledgerContract } from './ledger-contract.ts';
-import type { Observation, Rule } from './ledger.ts';
+import type { Ledger, Observation, Rule } from './ledger.ts';
 
 const rule: Rule = { count: 3, intervalMs: 600_000, notificationIntervalMs: 600_000 };
+const never = new AbortController().signal;
 const start = 1_795_231_700_000_000;
 
 function crash(number: number, changes: Partial<Observation> = {}): Observation {
@@ -18,9 +20,9 @@ function crash(number: number, changes: Partial<Observation> = {}): Observation 
   };
 }
 
-async function openLedger(path: string, options: { compactAboveBytes?: number } = {}): Promise<FileLedger> {
-  const ledger = new FileLedger({ path, log: testLog(), clock: systemClock, ...options });
-  await ledger.start();
+async function openLedger(path: string, options: { compactAboveBytes?: number } = {}): Promise<Ledger & Component> {
+  const ledger = createFileLedger({ path, log: testLog(), clock: systemClock, ...options });
+  await ledger.start(never);
   return ledger;
 }
 
@@ -29,7 +31,7 @@ t.test('contract', async (t) => {
     name: 'file',
     async create(t) {
       const ledger = await openLedger(join(t.testdir({}), 'ledger.ndjson'), { compactAboveBytes: 20_000 });
-      t.teardown(() => ledger.stop());
+      t.teardown(() => ledger.stop(never));
       return ledger;
     },
   });
@@ -48,22 +50,22 @@ t.test('knows after a death what it said before, and repeats a claim that was no
 
   const third = await openLedger(path);
   t.match(await third.record(crash(3), rule), { action: 'none' });
-  for (const ledger of [first, second, third]) await ledger.stop();
+  for (const ledger of [first, second, third]) await ledger.stop(never);
 });
 
 t.test('drops a torn last line, and tells of a damaged one', async (t) => {
   const path = join(t.testdir({}), 'ledger.ndjson');
   const first = await openLedger(path);
   await first.record(crash(1), rule);
-  await first.stop();
+  await first.stop(never);
   await appendFile(path, 'damaged\n{"at":1,"observ');
 
   const { log, lines } = recordingLog();
-  const second = new FileLedger({ path, log, clock: systemClock });
-  await second.start();
+  const second = createFileLedger({ path, log, clock: systemClock });
+  await second.start(never);
   await second.record(crash(2), rule);
   t.match(await second.record(crash(3), rule), { status: 'opened', count: 3 });
-  await second.stop();
+  await second.stop(never);
 
   t.match(lines, [{ level: 'error', unreadable: 1 }]);
   t.notMatch(await readFile(path, 'utf8'), '"observ{');
@@ -75,36 +77,36 @@ t.test('is rewritten when it has grown, without losing anything', async (t) => {
   const many = Array.from({ length: 300 }, (_, index) => first.record(crash(index + 1), { ...rule, intervalMs: 10_000 }));
   await Promise.all(many);
   for (let number = 301; number <= 330; number += 1) await first.record(crash(number), { ...rule, intervalMs: 10_000 });
-  await first.stop();
+  await first.stop(never);
 
   t.ok((await stat(path)).size < 15_000, 'short');
   const second = await openLedger(path);
   t.match(await second.record(crash(331), { ...rule, intervalMs: 10_000, notificationIntervalMs: 0 }), { status: 'ongoing', count: 10 });
-  await second.stop();
+  await second.stop(never);
 });
 
 t.test('forgets at a rewrite what had no news for long', async (t) => {
   const path = join(t.testdir({}), 'ledger.ndjson');
   let now = 0;
   const clock = { ...systemClock, now: () => now };
-  const ledger = new FileLedger({ path, log: testLog(), clock, compactAboveBytes: 1_000 });
-  await ledger.start();
+  const ledger = createFileLedger({ path, log: testLog(), clock, compactAboveBytes: 1_000 });
+  await ledger.start(never);
   await ledger.record(crash(1, { allocation: 'old' }), rule);
   now = 25 * 3_600_000;
   for (let number = 1; number <= 10; number += 1) await ledger.record(crash(number), rule);
-  await ledger.stop();
+  await ledger.stop(never);
 
   t.notMatch(await readFile(path, 'utf8'), 'old');
 });
 
 t.test('rejects while its file cannot be written, and keeps the line for the next time', async (t) => {
   const path = join(t.testdir({}), 'ledger.ndjson');
-  const ledger = new FileLedger({ path, log: testLog(), clock: systemClock });
+  const ledger = createFileLedger({ path, log: testLog(), clock: systemClock });
 
   await t.rejects(ledger.record(crash(1), rule), { code: 'ledger-unavailable', retryable: true });
-  await ledger.start();
+  await ledger.start(never);
   await ledger.record(crash(1), rule);
-  await ledger.stop();
+  await ledger.stop(never);
 
   t.match(await readFile(path, 'utf8'), '"eventId":"e1"');
 });

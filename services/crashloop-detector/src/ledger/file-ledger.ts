@@ -26,7 +26,12 @@ type Line =
   | { readonly at: number; readonly key: string; readonly loop: StoredLoop }
   | { readonly at: number; readonly key: string; readonly allocation: StoredAllocation };
 
-export class FileLedger implements Ledger, Component {
+/** Pure: the journal is opened by `start`. */
+export function createFileLedger(options: FileLedgerOptions): Ledger & Component {
+  return new FileLedger(options);
+}
+
+class FileLedger implements Ledger, Component {
   readonly name = 'ledger';
   readonly #options: FileLedgerOptions;
   readonly #journal: Journal;

@@ -9,7 +9,7 @@ import type { Claim, Decision, Ledger, Observation, ObservedRestart, Rule } from
 export interface LedgerContractOptions {
   readonly name: string;
   /** An empty ledger; what it needs is torn down with the test. */
-  create(t: Test): Promise<Ledger>;
+  create(this: void, t: Test): Promise<Ledger>;
 }
 
 const minute = 60_000_000;

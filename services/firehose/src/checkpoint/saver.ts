@@ -29,6 +29,8 @@ export interface SaverPorts {
 
 const intervalMs = 250;
 const finalSaveMs = 2_000;
+/** When the deadline has passed: what a store that answers needs. */
+const lateSaveMs = 300;
 
 export class CheckpointSaver {
   readonly #ports: SaverPorts;
@@ -59,8 +61,7 @@ export class CheckpointSaver {
       await this.#saving;
       await this.#save();
     };
-    const signal = deadline.aborted ? limit.signal : AbortSignal.any([deadline, limit.signal]);
-    await Promise.race([save(), this.#ports.clock.sleep(finalSaveMs, signal)]);
+    await Promise.race([save(), this.#ports.clock.sleep(deadline.aborted ? lateSaveMs : finalSaveMs, limit.signal)]);
     limit.abort();
   }
 

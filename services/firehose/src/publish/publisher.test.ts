@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { HydrantError } from '@hydrant/shared/foundation/errors';
 import type { Bus, PublishResult } from '@hydrant/shared/bus/bus';
@@ -22,6 +21,11 @@ function createRandom(seed: number): () => number {
 function event(id: string, index: number, bytes = 10): Message {
   const body = Buffer.alloc(bytes);
   return makeEventMessage({ id, routingKey: 'event._._._._', cluster: 'c', region: 'r', index, origin: 'stream', topic: 'Job', type: 'X', timestampMs: 0, body });
+}
+
+/** Lets everything that has settled run on. */
+function nextTurn(): Promise<void> {
+  return systemClock.sleep(0);
 }
 
 const refused = new HydrantError('Expected the broker to confirm', { code: 'bus-refused', retryable: true });
@@ -94,7 +98,7 @@ t.test('every event reaches a bus that fails at random, and the checkpoint waits
         if (random() < 0.3) inFlight.push(settle);
         else settle();
       }
-      await setImmediate();
+      await nextTurn();
       const checkpoint = rig.tracker.index(rig.spool.last) ?? 0;
       for (const [id, at] of indexes) if (at <= checkpoint && !taken.has(id)) violations += 1;
     }
@@ -135,7 +139,7 @@ t.test('the window bounds what is in flight by count and bytes', async (t) => {
   await rig.spool.append(Array.from({ length: 100 }, (_, i) => event(String(i), i)));
   for (let step = 0; step < 10_000 && rig.tracker.position < 100; step += 1) {
     settle.shift()?.();
-    await setImmediate();
+    await nextTurn();
   }
 
   t.equal(most, 8);
@@ -168,7 +172,9 @@ t.test('stopping publishes what was read', async (t) => {
 });
 
 t.test('stopping gives up on a bus that takes nothing', async (t) => {
-  for (const [options, deadline] of [[{ drainStallMs: 50 }, new AbortController().signal], [{}, AbortSignal.timeout(50)]] as const) {
+  const late = new AbortController();
+  systemClock.after(50, () => { late.abort(); });
+  for (const [options, deadline] of [[{}, late.signal], [{ drainStallMs: 50 }, new AbortController().signal]] as const) {
     const rig = await start(t, () => Promise.reject(refused), options);
     await rig.spool.append([event('1', 1)]);
 

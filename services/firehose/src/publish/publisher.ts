@@ -35,7 +35,7 @@ export interface PublisherPorts {
   readonly clock: Clock;
 }
 
-const defaults = { maxInFlight: 2000, maxInFlightBytes: 64 * 1024 * 1024, retryMinMs: 100, retryMaxMs: 10_000, drainStallMs: 5_000 };
+const defaults = { maxInFlight: 1000, maxInFlightBytes: 64 * 1024 * 1024, retryMinMs: 100, retryMaxMs: 10_000, drainStallMs: 5_000 };
 const drainLookMs = 20;
 
 function indexOf(message: Message): number {

@@ -185,7 +185,7 @@ export class AmqpConnection {
 
   /** One line per kind of failure, not per try. */
   #noteFailure(address: AmqpAddress, thrown: unknown): void {
-    const reason = describeError(thrown);
+    const reason = describeError(thrown).trim();
     const isNew = reason !== this.#lastError;
     this.#lastError = reason;
     this.#options.log[isNew ? 'warn' : 'debug']({ connection: this.#options.name, address: address.shown, reason }, 'Could not connect to RabbitMQ, will try again');

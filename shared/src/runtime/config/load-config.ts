@@ -65,8 +65,9 @@ export function loadConfig<S extends Schema>(schema: S, input: ConfigInput): Val
 
 /** convict keeps the values; its schema is ours, so that nothing unknown can stand beside them. */
 function hold<S extends Schema>(schema: S, values: Readonly<Record<string, unknown>>): Values<S> {
-  const declarations = Object.entries(schema).map(([name, setting]) => [name, { doc: setting.doc, format: '*', default: null, nullable: true, sensitive: setting.sensitive === true }]);
-  const config = convict<Record<string, unknown>>(Object.fromEntries(declarations), { env: {}, args: [] });
+  const declarations: convict.Schema<Record<string, unknown>> = {};
+  for (const [name, { doc, sensitive }] of Object.entries(schema)) declarations[name] = { doc, format: '*', default: null, nullable: true, sensitive: sensitive === true };
+  const config = convict(declarations, { env: {}, args: [] });
   config.load(values);
   config.validate({ allowed: 'strict' });
   return Object.fromEntries(Object.keys(schema).map((name) => [name, values[name]])) as Values<S>;

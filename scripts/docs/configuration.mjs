@@ -1,0 +1,78 @@
+/** docs/configuration.md, from the settings that the services and sinks declare. Reads dist: build first. */
+import { existsSync } from 'node:fs';
+import { register } from 'node:module';
+import { isDeepStrictEqual } from 'node:util';
+import { services, serviceOfServices } from '../boundaries.mjs';
+
+const head = `# Configuration
+
+Generated from the code by \`make docs\`; \`make check\` refuses it when it is stale.
+
+A setting is an environment variable, or a key of the TOML or JSON file that \`CONFIG_FILE\` names; the environment comes first. A setting marked
+*secret* may also be read from a file: \`<NAME>_FILE\` holds its path. Durations are written as Go writes them (\`500ms\`, \`25s\`, \`1h30m\`), sizes with
+a unit (\`4096\`, \`256MiB\`, \`1GB\`). What is wrong is reported all at once, with exit code 78, before anything is connected.
+
+\`--help\` lists a program's settings, \`--check-config\` checks them, \`--print-config\` prints what is in force with secrets masked.
+`;
+
+/** The declaration of each service that has been built: what its main hands to runService. */
+async function captureServices() {
+  register('./capture-hooks.mjs', import.meta.url);
+  const { captured } = await import('./captured-service.mjs');
+  const declarations = new Map();
+  for (const name of [...services, serviceOfServices]) {
+    const main = new URL(`../../services/${name}/dist/main.js`, import.meta.url);
+    if (!existsSync(main)) throw new Error(`Expected services/${name} to be built, run "make build" first`);
+    await import(main.href);
+    const service = captured.pop();
+    if (service === undefined) throw new Error(`Expected services/${name}/src/main.ts to call runService, it did not`);
+    const schema = typeof service.schema === 'function' ? service.schema(() => undefined, {}) : service.schema;
+    declarations.set(name, schema);
+  }
+  return declarations;
+}
+
+const cell = (text) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+
+function describeDefault({ default: value, required, example }) {
+  const shown = value === '' ? 'empty' : `\`${value}\``;
+  const text = value === null ? (required ? 'required' : 'none') : shown;
+  return example === undefined ? text : `${text}, such as \`${example}\``;
+}
+
+function describeSetting([name, setting]) {
+  const notes = [
+    ...(setting.sensitive ? ['*secret*'] : []),
+    ...(setting.aliases?.length > 0 ? [`also read as ${setting.aliases.map((alias) => `\`${alias}\``).join(', ')}`] : []),
+  ];
+  return `| \`${name}\` | ${cell([setting.doc, ...notes].join(' · '))} | ${cell(setting.format.name)} | ${cell(describeDefault(setting))} |\n`;
+}
+
+function table(settings) {
+  return settings.length === 0 ? 'None of its own.\n' : `| setting | | kind | default |\n|---|---|---|---|\n${settings.map(describeSetting).join('')}`;
+}
+
+/** Compared by what a page shows of it: parse functions are made anew for each schema. */
+function isSame(one, other) {
+  const shown = (setting) => setting && { ...setting, format: setting.format.name };
+  return isDeepStrictEqual(shown(one), shown(other));
+}
+
+export async function makeConfigurationPage() {
+  const declarations = await captureServices();
+  const [first, ...others] = declarations.values();
+  const common = Object.entries(first).filter(([name, setting]) => others.every((schema) => isSame(schema[name], setting)));
+  const commonNames = new Set(common.map(([name]) => name));
+  const sections = [`## Every service\n\n${table(common)}`];
+  for (const [name, schema] of declarations) {
+    sections.push(`## ${name}\n\n${table(Object.entries(schema).filter(([setting]) => !commonNames.has(setting)))}`);
+  }
+  const { findSink, sinkTypes } = await import('../../sinks/dist/registry.js');
+  for (const type of sinkTypes) sections.push(`## Sink \`${type}\`\n\n${describeBatches(findSink(type).defaults)}\n\n${table(Object.entries(findSink(type).settings))}`);
+  return [head, ...sections].join('\n');
+}
+
+function describeBatches({ batchEvents, batchBytes, batchAgeMs }) {
+  const count = batchEvents === null ? 'any number of messages' : `at most ${batchEvents} ${batchEvents === 1 ? 'message' : 'messages'}`;
+  return `A batch has ${count} and at most ${batchBytes} bytes, and waits at most ${batchAgeMs / 1000} s to fill.`;
+}
