@@ -22,6 +22,12 @@ export interface Child {
   stop(): Promise<void>;
 }
 
+/** None outlives the measurement, however it ends. */
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 /** `script` is a path below the repository, such as `simulator/dist/main.js`. */
 export function startChild(script: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Child {
   const child: ChildProcess = spawn(process.execPath, [fileURLToPath(new URL(script, repository)), ...args], {
@@ -34,8 +40,11 @@ export function startChild(script: string, args: readonly string[], env: Readonl
   const lines = createInterface({ input: child.stdout });
   const { pid } = child;
   const exit = new AbortController();
-  child.once('exit', () => { exit.abort(); });
-  process.once('exit', () => child.kill('SIGKILL'));
+  running.add(child);
+  child.once('exit', () => {
+    running.delete(child);
+    exit.abort();
+  });
   const fail = (): Error => new Error(`Expected ${script} to go on, it ended with ${String(child.exitCode)}:\n${log}`);
 
   return {

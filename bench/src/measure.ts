@@ -25,7 +25,7 @@ export async function secondsUntil(total: number, startedAt: number, read: () =>
     const seconds = (performance.now() - startedAt) / 1000;
     if (value >= total) return seconds;
     if (seconds > limitSeconds) throw new Error(`Expected ${String(total)} events within ${String(limitSeconds)} s, got ${String(value)}`);
-    await new Promise((resolve) => { setTimeout(resolve, 20); });
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
   }
 }
 

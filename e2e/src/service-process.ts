@@ -31,6 +31,12 @@ export interface ServiceProcess {
   readonly pid: number | undefined;
 }
 
+/** None outlives the test, however it ends. */
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 /** A port that was free a moment ago. */
 export async function freePort(): Promise<number> {
   const server = createServer();
@@ -51,14 +57,13 @@ export async function createServiceProcess(service: ServiceName, settings: Reado
   let child: ChildProcess | undefined;
   let log = '';
   let output = '';
-  process.once('exit', () => child?.kill('SIGKILL'));
 
   async function gone(): Promise<number | null> {
-    const running = child;
-    if (running === undefined) return null;
-    if (running.exitCode === null && running.signalCode === null) await once(running, 'exit');
+    const ending = child;
+    if (ending === undefined) return null;
+    if (ending.exitCode === null && ending.signalCode === null) await once(ending, 'exit');
     child = undefined;
-    return running.exitCode;
+    return ending.exitCode;
   }
 
   async function ready(): Promise<void> {
@@ -81,6 +86,8 @@ export async function createServiceProcess(service: ServiceName, settings: Reado
     async start({ wait = true } = {}) {
       const started = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
       child = started;
+      running.add(started);
+      started.once('exit', () => running.delete(started));
       started.stderr.setEncoding('utf8').on('data', (text: string) => { log = (log + text).slice(-logBytesKept); });
       started.stdout.setEncoding('utf8').on('data', (text: string) => { output = (output + text).slice(-logBytesKept); });
       if (wait) await ready();

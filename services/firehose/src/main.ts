@@ -11,7 +11,7 @@ import { checkNomadSettings, nomadSettings, readFirehoseOptions, streamSettings 
 import { createFirehose, regionName } from './firehose.ts';
 
 const name = 'hydrant-firehose';
-/** About eleven thousand events: a slow broker fills it in seconds, and then the stream waits. */
+/** About eleven thousand events: what a broker that restarts may miss before the stream has to wait. */
 const memorySpoolBytes = 64 * 1024 * 1024;
 const schema = {
   ...nomadSettings,
