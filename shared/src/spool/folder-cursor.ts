@@ -84,6 +84,16 @@ export class FolderCursor implements Cursor {
   }
 
   async #read(limits: { readonly maxRecords: number; readonly maxBytes: number }, signal: AbortSignal): Promise<readonly SpoolRecord[]> {
+    try {
+      return await this.#readOn(limits, signal);
+    } catch (thrown) {
+      // What was read is kept in memory: the next call must look at the file again, which somebody may have mended.
+      await this.#dropReader();
+      throw thrown;
+    }
+  }
+
+  async #readOn(limits: { readonly maxRecords: number; readonly maxBytes: number }, signal: AbortSignal): Promise<readonly SpoolRecord[]> {
     while (!signal.aborted) {
       this.#ports.checkOpen();
       if (this.#next > this.#last) {
