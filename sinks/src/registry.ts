@@ -1,6 +1,7 @@
 /** Every destination, a line each. */
 import type { SinkDefinition } from '@hydrant/shared/delivery/sink';
 import type { Schema } from '@hydrant/shared/runtime/config/setting';
+import { amqpSink } from './amqp.ts';
 import { fileSink } from './file.ts';
 import { httpSink } from './http.ts';
 import { s3Sink } from './s3.ts';
@@ -14,6 +15,7 @@ const sinks: readonly AnySink[] = [
   s3Sink,
   stdoutSink,
   fileSink,
+  amqpSink,
 ];
 
 export const sinkTypes: readonly string[] = sinks.map((sink) => sink.type);

@@ -10,6 +10,8 @@ import { describeError, toError } from '@hydrant/shared/foundation/errors';
 import { permanent, retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import { bool, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { encodeLines } from './encoding/lines.ts';
+import { isoTime } from './encoding/time.ts';
 
 const settings = {
   SINK_S3_BUCKET: { doc: 'Bucket.', format: text, default: null, required: true, example: 'nomad-events' },
@@ -27,16 +29,34 @@ const settings = {
 type S3Values = Values<typeof settings>;
 
 const compress = promisify(gzip);
-const lineEnd = Buffer.from('\n');
+/** What whoever runs it can do about it. */
+const hints: Readonly<Record<string, string>> = {
+  NoSuchBucket: 'make it or set SINK_S3_BUCKET',
+  AccessDenied: 'the key needs s3:PutObject on it',
+  InvalidAccessKeyId: 'the access key is not known there',
+  SignatureDoesNotMatch: 'the secret key is not the right one',
+  CredentialsProviderError: 'give credentials in one of the ways that AWS clients know',
+  PermanentRedirect: 'set SINK_S3_REGION to the region of the bucket',
+};
+const refusals = new Set(['EntityTooLarge', 'KeyTooLongError']);
+const placeholders = ['yyyy', 'mm', 'dd', 'hh', 'name'];
 
 /** Key of the object that holds `batch`; the same batch always has the same. */
 export function makeKey(batch: Batch, content: Buffer, values: Pick<S3Values, 'SINK_S3_PREFIX' | 'SINK_S3_KEY_TEMPLATE'>): string {
-  const first = batch[0];
-  const time = new Date(first?.timestampMs ?? 0).toISOString();
+  const [first] = batch;
+  const time = isoTime(first?.timestampMs ?? 0) ?? new Date(0).toISOString();
   const id = (first?.id ?? '').replaceAll(/[^A-Za-z0-9._-]/gu, '_').slice(0, 150);
   const hash = createHash('sha256').update(content).digest('hex').slice(0, 16);
   const parts: Readonly<Record<string, string>> = { yyyy: time.slice(0, 4), mm: time.slice(5, 7), dd: time.slice(8, 10), hh: time.slice(11, 13), name: `${id}-${hash}` };
   return values.SINK_S3_PREFIX + values.SINK_S3_KEY_TEMPLATE.replaceAll(/\{(\w+)\}/gu, (whole, name: string) => parts[name] ?? whole);
+}
+
+/** Without `{name}` each object would replace the one before. */
+function check({ SINK_S3_KEY_TEMPLATE: template }: S3Values): readonly string[] {
+  const problems = [...template.matchAll(/\{(\w*)\}/gu)].filter(([, name = '']) => !placeholders.includes(name))
+    .map(([whole]) => `Expected \`SINK_S3_KEY_TEMPLATE\` to hold ${placeholders.map((name) => `{${name}}`).join(', ')} and no other, got ${whole}`);
+  if (!template.includes('{name}')) problems.push(`Expected \`SINK_S3_KEY_TEMPLATE\` to hold {name}, which tells objects apart, got "${template}"`);
+  return problems;
 }
 
 class S3Sink implements Sink {
@@ -58,7 +78,7 @@ class S3Sink implements Sink {
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const { PutObjectCommand } = await import('@aws-sdk/client-s3');
-    const content = Buffer.concat(batch.flatMap((message) => [message.body, lineEnd]));
+    const content = encodeLines(batch);
     const key = makeKey(batch, content, this.#values);
     const put = new PutObjectCommand({ Bucket: this.#values.SINK_S3_BUCKET, Key: key, Body: await compress(content), ContentType: 'application/x-ndjson', ContentEncoding: 'gzip' });
     try {
@@ -91,9 +111,9 @@ class S3Sink implements Sink {
   #explain(error: unknown): Error {
     const { name } = toError(error);
     const where = `bucket ${this.#values.SINK_S3_BUCKET}${this.#values.SINK_S3_ENDPOINT === null ? '' : ` at ${this.#values.SINK_S3_ENDPOINT}`}`;
-    const said = `Expected the ${where} to take an object, got ${name}: ${describeError(error)}`;
-    if (name === 'EntityTooLarge' || name === 'InvalidRequest' || name === 'KeyTooLongError') return permanent(said);
-    return retryable(said);
+    const hint = hints[name];
+    const said = `Expected the ${where} to take an object, got ${name}: ${describeError(error)}${hint === undefined ? '' : ` (${hint})`}`;
+    return refusals.has(name) ? permanent(said) : retryable(said);
   }
 }
 
@@ -101,5 +121,6 @@ export const s3Sink: SinkDefinition<typeof settings> = {
   type: 's3',
   settings,
   defaults: { batchEvents: null, batchBytes: 16 * 1024 * 1024, batchAgeMs: 5 * 60_000 },
+  check,
   create: (values) => new S3Sink(values),
 };

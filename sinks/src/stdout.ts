@@ -1,23 +1,82 @@
-/** Prints each message on standard output, one line each, and waits when nobody reads. */
-import { once } from 'node:events';
-import type { Batch, Sink, SinkDefinition } from '@hydrant/shared/delivery/sink';
+/**
+ * Prints each message on standard output, one line each, and waits when nobody reads. What a slow reader has not taken yet is printed once,
+ * however often the delivery asks for it.
+ */
+import type { Writable } from 'node:stream';
+import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import type { Schema } from '@hydrant/shared/runtime/config/setting';
+import { encodeLines } from './encoding/lines.ts';
 
-const lineEnd = Buffer.from('\n');
 const settings = {} as const satisfies Schema;
+
+interface Printing {
+  readonly batch: Batch;
+  readonly done: Promise<void>;
+}
+
+/** On another stream than the process's own for tests. */
+export function createStdoutSink(stdout: Writable): Sink {
+  let printing: Printing | undefined;
+  // Each failed write says it too; without a listener it would end the process.
+  const onError = (): void => undefined;
+
+  function print(batch: Batch): Printing {
+    const done = new Promise<void>((resolve, reject) => {
+      stdout.write(encodeLines(batch), (error) => {
+        if (error === null || error === undefined) resolve();
+        else reject(retryable('Expected somebody to read standard output, nobody does', undefined, error));
+      });
+    });
+    return { batch, done };
+  }
+
+  return {
+    connect() {
+      stdout.off('error', onError).on('error', onError);
+      return Promise.resolve();
+    },
+    async write(batch, signal) {
+      if (printing !== undefined && !isSame(printing.batch, batch)) {
+        // How it ended is of no more interest: its own delivery has given up waiting.
+        await unlessAborted(printing.done.catch(() => undefined), signal);
+        printing = undefined;
+      }
+      printing ??= print(batch);
+      try {
+        await unlessAborted(printing.done, signal);
+      } catch (error) {
+        if (!signal.aborted) printing = undefined;
+        throw error;
+      }
+      printing = undefined;
+    },
+    healthcheck: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+}
+
+function isSame(one: Batch, other: Batch): boolean {
+  return one.length === other.length && one.every((message, at) => message === other[at]);
+}
+
+async function unlessAborted(done: Promise<void>, signal: AbortSignal): Promise<void> {
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => { reject(retryable('Expected standard output to be read, it is not')); };
+    if (signal.aborted) onAbort();
+  });
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await Promise.race([done, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
 
 export const stdoutSink: SinkDefinition<typeof settings> = {
   type: 'stdout',
   settings,
   defaults: { batchEvents: 100, batchBytes: 1024 * 1024, batchAgeMs: 100 },
   maxConcurrency: 1,
-  create: (): Sink => ({
-    connect: () => Promise.resolve(),
-    async write(batch: Batch, signal: AbortSignal) {
-      const lines = Buffer.concat(batch.flatMap((message) => [message.body, lineEnd]));
-      if (!process.stdout.write(lines)) await once(process.stdout, 'drain', { signal });
-    },
-    healthcheck: () => Promise.resolve(),
-    close: () => Promise.resolve(),
-  }),
+  create: () => createStdoutSink(process.stdout),
 };

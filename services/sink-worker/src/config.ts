@@ -1,5 +1,5 @@
 /** The settings of a sink-worker: its own, the delivery's, and those of the sink that SINK_TYPE names. */
-import { deliverySettings, resolveDelivery } from '@hydrant/shared/delivery/delivery-settings';
+import { deliveryProblems, deliverySettings, resolveDelivery } from '@hydrant/shared/delivery/delivery-settings';
 import { amqpSettings, commonSettings, consumerSettings } from '@hydrant/shared/runtime/config/common-settings';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { findSink, unknownSinkProblem, type AnySink } from '@hydrant/sinks/registry';
@@ -12,10 +12,10 @@ export const sinkWorkerSettings = {
   ...deliverySettings,
 } as const satisfies Schema;
 
-/** Problems of a sink that its schema alone cannot find. */
+/** Problems of a sink and of its delivery that their schemas alone cannot find. */
 export function sinkProblems(type: string | undefined, values: Readonly<Record<string, unknown>>): readonly string[] {
   const definition = type === undefined ? undefined : findSink(type);
-  return definition?.check?.(values) ?? [];
+  return [...deliveryProblems(values), ...(definition?.check?.(values) ?? [])];
 }
 
 export function typeProblems(type: string | undefined, origin: string): readonly string[] {

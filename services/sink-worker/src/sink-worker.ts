@@ -33,12 +33,31 @@ export interface SinkWorker extends Component {
 /** How long `start` waits for the subscription: in one process it then stands before the first event is published. */
 const subscribeGraceMs = 2000;
 const subscribeRetryMs = 1000;
-const openBrace = 123;
-const closeBrace = 125;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+const space = 0x20;
 
-/** What can be no event and no alert: a body that does not begin and end as a JSON object. */
-function isObject(body: Buffer): boolean {
-  return body.length >= 2 && body[0] === openBrace && body[body.length - 1] === closeBrace;
+/** Whether a body begins and ends as a JSON object, which events and alerts are. What stands between is not read: that would cost more than all the rest. */
+export function looksLikeObject(body: Buffer): boolean {
+  let end = body.length - 1;
+  // Tabs and line breaks are below the space.
+  while (end > 0 && (body[end] ?? 0) <= space) end -= 1;
+  let start = 0;
+  while (start < end && (body[start] ?? 0) <= space) start += 1;
+  return start < end && body[start] === openBrace && body[end] === closeBrace;
+}
+
+/** Resolves when `promise` has, or when `signal` aborts; rejects as `promise` does. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<undefined>((resolve) => { onAbort = () => { resolve(undefined); }; });
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }
 
 export function createSinkWorker(options: SinkWorkerOptions, { bus, sink, log, metrics, clock }: SinkWorkerPorts): SinkWorker {
@@ -49,8 +68,8 @@ export function createSinkWorker(options: SinkWorkerOptions, { bus, sink, log, m
   let subscribing: Promise<Subscription | undefined> | undefined;
 
   const handle: Handler = (incoming) => {
-    if (isObject(incoming.message.body)) return delivery.handle(incoming);
-    const reason = 'Expected a JSON object, got a message that is none';
+    if (looksLikeObject(incoming.message.body)) return delivery.handle(incoming);
+    const reason = 'Expected the body to be a JSON object, as events and alerts are, got something else';
     telemetry.messageDeadLettered(incoming.message.id, reason);
     return Promise.resolve({ action: 'dead-letter', reason, attempts: 0 });
   };
@@ -81,8 +100,9 @@ export function createSinkWorker(options: SinkWorkerOptions, { bus, sink, log, m
     },
     async stop(deadline) {
       stopping.abort();
-      const subscription = await subscribing;
-      await subscription?.pause();
+      // A broker that does not answer must not keep what is held from its destination.
+      const subscription = subscribing === undefined ? undefined : await unlessAborted(subscribing, deadline);
+      if (subscription !== undefined) await unlessAborted(subscription.pause(), deadline);
       await delivery.stop(deadline);
       await subscription?.close(deadline);
     },

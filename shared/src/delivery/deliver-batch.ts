@@ -6,7 +6,7 @@ import type { Settlement } from '../bus/bus.ts';
 import { createBackoff } from '../foundation/backoff.ts';
 import type { Clock } from '../foundation/clock.ts';
 import type { Message } from '../messages/message.ts';
-import { judge } from './outcome.ts';
+import { judge, type Verdict } from './outcome.ts';
 import type { Batch, PartialFailure } from './sink.ts';
 
 export interface Item {
@@ -26,82 +26,106 @@ export interface DeliverPorts {
   write(batch: Batch): Promise<void>;
   readonly retry: RetryOptions;
   readonly clock: Clock;
-  /** Aborts when waiting is over: what is not delivered then goes back to where it came from. */
-  readonly giveUp: AbortSignal;
+  /** Aborts when nothing is tried a second time any more: what fails then goes back to where it came from. */
+  readonly stopping: AbortSignal;
   readonly telemetry: DeliverTelemetry;
 }
 
 export interface DeliverTelemetry {
-  batchDelivered(messages: number, attempts: number): void;
+  /** One try has ended; without a verdict it went well. */
+  batchTried(batch: Batch, verdict: Verdict | undefined, seconds: number): void;
+  messagesDelivered(messages: number, attempts: number): void;
+  messageDeadLettered(id: string, reason: string): void;
   batchRetried(failure: { readonly reason: string; readonly attempts: number; readonly retryMs: number; readonly messages: number }): void;
   batchSplit(messages: number, reason: string): void;
 }
 
-export async function deliverBatch(items: readonly Item[], ports: DeliverPorts): Promise<void> {
-  const { retry, clock, giveUp, telemetry } = ports;
+/** `triedBefore`: how often these items were tried as part of a larger batch. */
+export async function deliverBatch(items: readonly Item[], ports: DeliverPorts, triedBefore = 0): Promise<void> {
+  const { retry, clock, stopping, telemetry } = ports;
   const backoff = createBackoff(retry);
   const startedAt = clock.monotonic();
   let rest = items;
-  for (let attempts = 1; ; attempts += 1) {
-    const failure = await tryWrite(rest, ports);
-    if (failure === undefined) {
-      telemetry.batchDelivered(rest.length, attempts);
-      settleAll(rest, { action: 'ack' });
+  for (let attempts = triedBefore + 1; ; attempts += 1) {
+    const verdict = await tryWrite(rest, ports);
+    if (verdict === undefined) {
+      telemetry.messagesDelivered(rest.length, attempts);
+      for (const item of rest) item.settle({ action: 'ack' });
       return;
     }
-    const verdict = judge(failure.error);
     if (verdict.kind === 'refused') {
       await splitOrBury(rest, verdict.reason, attempts, ports);
       return;
     }
-    if (verdict.kind === 'partial') rest = settlePartial(rest, verdict.failures, attempts);
-    if (rest.length === 0) return;
-    const reason = verdict.kind === 'retry' ? verdict.reason : (verdict.failures.find((each) => each.retryable)?.reason ?? 'partly refused');
+    if (verdict.kind === 'partial') {
+      const tried = rest.length;
+      rest = settlePartial(rest, verdict.failures, attempts, ports);
+      if (rest.length === 0) return;
+      if (rest.length < tried) backoff.reset();
+    }
     if (retry.forMs > 0 && clock.monotonic() - startedAt >= retry.forMs) {
-      settleAll(rest, { action: 'dead-letter', reason: `gave up after ${String(attempts)} attempts: ${reason}`, attempts });
+      for (const item of rest) bury(item, `Gave up after ${String(attempts)} attempts (SINK_RETRY_FOR): ${verdict.reason}`, attempts, ports);
       return;
     }
-    const retryMs = Math.max(backoff.next(), verdict.kind === 'retry' ? (verdict.afterMs ?? 0) : 0);
-    telemetry.batchRetried({ reason, attempts, retryMs, messages: rest.length });
-    await clock.sleep(retryMs, giveUp);
-    if (giveUp.aborted) {
-      settleAll(rest, { action: 'retry', afterMs: 0 });
+    if (!stopping.aborted) {
+      const retryMs = Math.max(backoff.next(), verdict.afterMs ?? 0);
+      telemetry.batchRetried({ reason: verdict.reason, attempts, retryMs, messages: rest.length });
+      await clock.sleep(retryMs, stopping);
+    }
+    if (stopping.aborted) {
+      for (const item of rest) item.settle({ action: 'retry', afterMs: 0 });
       return;
     }
   }
 }
 
-async function tryWrite(items: readonly Item[], { write }: DeliverPorts): Promise<{ readonly error: unknown } | undefined> {
+/** Undefined when every message was taken. */
+async function tryWrite(items: readonly Item[], { write, clock, telemetry }: DeliverPorts): Promise<Verdict | undefined> {
+  const batch = items.map((item) => item.message);
+  const startedAt = clock.monotonic();
+  let verdict: Verdict | undefined;
   try {
-    await write(items.map((item) => item.message));
-    return undefined;
+    await write(batch);
   } catch (error) {
-    return { error };
+    verdict = judge(error);
   }
+  telemetry.batchTried(batch, verdict, (clock.monotonic() - startedAt) / 1000);
+  return verdict;
 }
 
+/** One half after the other, so that the order is kept as far as it can be. */
 async function splitOrBury(items: readonly Item[], reason: string, attempts: number, ports: DeliverPorts): Promise<void> {
-  if (items.length === 1) {
-    settleAll(items, { action: 'dead-letter', reason, attempts });
+  const [first] = items;
+  if (items.length === 1 && first !== undefined) {
+    bury(first, reason, attempts, ports);
     return;
   }
   ports.telemetry.batchSplit(items.length, reason);
   const middle = items.length >> 1;
-  await deliverBatch(items.slice(0, middle), ports);
-  await deliverBatch(items.slice(middle), ports);
+  await deliverBatch(items.slice(0, middle), ports, attempts);
+  await deliverBatch(items.slice(middle), ports, attempts);
 }
 
 /** Settles what was taken and what is refused for good; returns the rest. */
-function settlePartial(items: readonly Item[], failures: readonly PartialFailure[], attempts: number): readonly Item[] {
+function settlePartial(items: readonly Item[], failures: readonly PartialFailure[], attempts: number, ports: DeliverPorts): readonly Item[] {
   const byIndex = new Map(failures.map((failure) => [failure.index, failure]));
-  return items.filter((item, index) => {
+  let taken = 0;
+  const rest = items.filter((item, index) => {
     const failure = byIndex.get(index);
     if (failure?.retryable === true) return true;
-    item.settle(failure === undefined ? { action: 'ack' } : { action: 'dead-letter', reason: failure.reason, attempts });
+    if (failure === undefined) {
+      taken += 1;
+      item.settle({ action: 'ack' });
+    } else {
+      bury(item, failure.reason, attempts, ports);
+    }
     return false;
   });
+  if (taken > 0) ports.telemetry.messagesDelivered(taken, attempts);
+  return rest;
 }
 
-function settleAll(items: readonly Item[], settlement: Settlement): void {
-  for (const item of items) item.settle(settlement);
+function bury(item: Item, reason: string, attempts: number, { telemetry }: DeliverPorts): void {
+  telemetry.messageDeadLettered(item.message.id, reason);
+  item.settle({ action: 'dead-letter', reason, attempts });
 }

@@ -1,21 +1,39 @@
 /** The settings that every sink has, and what holds where they are not set: the sink's own defaults. */
+import { formatDuration } from '../foundation/durations.ts';
 import type { Message } from '../messages/message.ts';
-import { duration, integer, size, text } from '../runtime/config/formats.ts';
+import { duration, integer, size, text, type Format } from '../runtime/config/formats.ts';
 import type { Schema, Values } from '../runtime/config/setting.ts';
 import type { RetryOptions } from './deliver-batch.ts';
 import type { SinkDefinition } from './sink.ts';
 
+/** A pause or a limit of 0 would try without rest or end each try before it began. */
+const positiveDuration: Format<number> = {
+  ...duration,
+  expected: `${duration.expected}, above zero`,
+  parse(raw) {
+    const ms = duration.parse(raw);
+    return ms !== undefined && ms > 0 ? ms : undefined;
+  },
+};
+
+/** It becomes part of the queue's name. */
+const sinkName: Format<string> = {
+  ...text,
+  expected: 'a name of at most 100 letters, digits, ".", "_" and "-"',
+  parse: (raw) => (typeof raw === 'string' && /^[A-Za-z0-9._-]{1,100}$/u.test(raw) ? raw : undefined),
+};
+
 export const deliverySettings = {
   SINK_TYPE: { doc: 'Destination.', format: text, default: null, required: true, example: 'http' },
-  SINK_NAME: { doc: 'Name of this sink, in its queue, metrics and logs; the type where it is not set.', format: text, default: null, example: 'archive' },
+  SINK_NAME: { doc: 'Name of this sink, in its queue, metrics and logs; the type where it is not set.', format: sinkName, default: null, example: 'archive' },
   SINK_BATCH_EVENTS: { doc: 'Most messages in a batch. None: as the sink has it.', format: integer({ min: 1 }), default: null },
   SINK_BATCH_BYTES: { doc: 'Most bytes in a batch, encoded and not compressed. None: as the sink has it.', format: size, default: null },
   SINK_BATCH_AGE: { doc: 'Longest time a message waits for its batch to fill. None: as the sink has it.', format: duration, default: null },
   SINK_CONCURRENCY: { doc: 'Most batches in flight; with 1 the order of the queue is kept.', format: integer({ min: 1, max: 1000 }), default: 4, aliases: ['SINK_WORKER_COUNT'] },
-  SINK_TIMEOUT: { doc: 'Longest time one try may take.', format: duration, default: '10s' },
+  SINK_TIMEOUT: { doc: 'Longest time one try may take.', format: positiveDuration, default: '10s' },
   SINK_MEMORY: { doc: 'Most bytes of messages held; above it the worker takes no more from its queue.', format: size, default: '256MiB' },
-  SINK_RETRY_MIN: { doc: 'First ceiling of the random pause between tries.', format: duration, default: '200ms' },
-  SINK_RETRY_MAX: { doc: 'Last ceiling of the random pause between tries.', format: duration, default: '30s' },
+  SINK_RETRY_MIN: { doc: 'First ceiling of the random pause between tries.', format: positiveDuration, default: '200ms' },
+  SINK_RETRY_MAX: { doc: 'Last ceiling of the random pause between tries.', format: positiveDuration, default: '30s' },
   SINK_RETRY_FOR: { doc: 'After so long a message is dead-lettered; 0s: tried for ever.', format: duration, default: '0s' },
 } as const satisfies Schema;
 
@@ -34,6 +52,14 @@ export interface DeliveryOptions {
   encodedBytes(message: Message): number;
 }
 
+/** What no single setting can say. */
+export function deliveryProblems(values: Readonly<Record<string, unknown>>): readonly string[] {
+  const { SINK_RETRY_MIN: min, SINK_RETRY_MAX: max } = values;
+  if (typeof min !== 'number' || typeof max !== 'number' || min <= max) return [];
+  return [`Expected \`SINK_RETRY_MIN\` to be at most \`SINK_RETRY_MAX\`, got ${formatDuration(min)} and ${formatDuration(max)}`];
+}
+
+/** The most that AMQP can say. */
 const mostPrefetch = 65_535;
 
 export function resolveDelivery<S extends Schema>(

@@ -3,57 +3,81 @@ import type { Clock } from '../foundation/clock.ts';
 import type { Logger } from '../runtime/telemetry/logger.ts';
 import type { Metrics } from '../runtime/telemetry/metrics.ts';
 import type { DeliverTelemetry } from './deliver-batch.ts';
+import type { Verdict } from './outcome.ts';
 
 export interface DeliveryTelemetry extends DeliverTelemetry {
   connectFailed(err: Error): void;
-  /** One try has ended. */
-  written(outcome: 'delivered' | 'failed', seconds: number): void;
-  messageDeadLettered(id: string, reason: string): void;
+  deliveryBroke(err: Error): void;
 }
 
+type Outcome = 'delivered' | 'partial' | 'refused' | 'failed';
+
+const outcomes: Readonly<Record<Verdict['kind'], Outcome>> = { partial: 'partial', refused: 'refused', retry: 'failed' };
 const logEveryMs = 10_000;
 const secondsBuckets = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const messagesBuckets = [1, 10, 50, 100, 250, 500, 1000, 5000, 20_000];
+const bytesBuckets = [1024, 16_384, 131_072, 524_288, 1_048_576, 2_097_152, 4_194_304, 8_388_608, 16_777_216];
 
-export function createDeliveryTelemetry(sink: string, { metrics, log, clock }: { readonly metrics: Metrics; readonly log: Logger; readonly clock: Clock }): DeliveryTelemetry {
-  const labels = { sink };
+function createMeters(sink: string, metrics: Metrics) {
   const messages = metrics.counter({ name: 'hydrant_sink_messages_total', help: 'Messages by what became of them.', labels: ['sink', 'outcome'] });
   const writes = metrics.histogram({ name: 'hydrant_sink_write_seconds', help: 'Time of one try to write a batch.', labels: ['sink', 'outcome'], buckets: secondsBuckets });
+  const batchMessages = metrics.histogram({ name: 'hydrant_sink_batch_messages', help: 'Messages in a batch that was tried.', labels: ['sink'], buckets: messagesBuckets });
+  const batchBytes = metrics.histogram({ name: 'hydrant_sink_batch_bytes', help: 'Body bytes in a batch that was tried.', labels: ['sink'], buckets: bytesBuckets });
   const retries = metrics.counter({ name: 'hydrant_sink_retries_total', help: 'Batches that were tried again.', labels: ['sink'] });
   const splits = metrics.counter({ name: 'hydrant_sink_splits_total', help: 'Batches that were refused and split in halves.', labels: ['sink'] });
-  messages.inc(0, { sink, outcome: 'delivered' });
-  messages.inc(0, { sink, outcome: 'dead-lettered' });
-  retries.inc(0, labels);
+  for (const outcome of ['delivered', 'dead-lettered']) messages.inc(0, { sink, outcome });
+  retries.inc(0, { sink });
+  splits.inc(0, { sink });
+  return { messages, writes, batchMessages, batchBytes, retries, splits };
+}
+
+export function createDeliveryTelemetry(sink: string, { metrics, log, clock }: { readonly metrics: Metrics; readonly log: Logger; readonly clock: Clock }): DeliveryTelemetry {
+  const meters = createMeters(sink, metrics);
   let isFailing = false;
+  let failureLoggedMs = -Infinity;
   let deadLettersLoggedMs = -Infinity;
   let deadLettersSince = 0;
 
+  /** A destination that fails now and then is told of once in a while, not at each turn. */
+  function noteFailure(write: () => void): void {
+    if (isFailing || clock.monotonic() - failureLoggedMs < logEveryMs) return;
+    isFailing = true;
+    failureLoggedMs = clock.monotonic();
+    write();
+  }
+
   return {
     connectFailed(err) {
-      if (!isFailing) log.warn({ err, sink }, 'Destination cannot be connected, will retry');
-      isFailing = true;
+      noteFailure(() => { log.warn({ err, sink }, 'Destination cannot be connected'); });
     },
-    written(outcome, seconds) {
-      writes.observe(seconds, { sink, outcome });
+    deliveryBroke(err) {
+      log.error({ err, sink }, 'Delivery of a batch broke off, its messages go back: it is a defect of the program');
     },
-    batchDelivered(count, attempts) {
-      messages.inc(count, { sink, outcome: 'delivered' });
+    batchTried(batch, verdict, seconds) {
+      let bytes = 0;
+      for (const message of batch) bytes += message.body.length;
+      meters.writes.observe(seconds, { sink, outcome: verdict === undefined ? 'delivered' : outcomes[verdict.kind] });
+      meters.batchMessages.observe(batch.length, { sink });
+      meters.batchBytes.observe(bytes, { sink });
+    },
+    messagesDelivered(count, attempts) {
+      meters.messages.inc(count, { sink, outcome: 'delivered' });
       if (isFailing) log.info({ sink, attempts }, 'Delivery works again');
       isFailing = false;
     },
-    batchRetried({ reason, attempts, retryMs, messages: count }) {
-      retries.inc(1, labels);
-      if (!isFailing) log.warn({ sink, reason, attempts, retryMs, messages: count }, 'Delivery failed, will retry');
-      isFailing = true;
+    batchRetried({ reason, attempts, retryMs, messages }) {
+      meters.retries.inc(1, { sink });
+      noteFailure(() => { log.warn({ sink, reason, attempts, retryMs, messages }, 'Delivery failed, will retry'); });
     },
-    batchSplit(count, reason) {
-      splits.inc(1, labels);
-      log.debug({ sink, messages: count, reason }, 'Batch was refused, splitting it');
+    batchSplit(messages, reason) {
+      meters.splits.inc(1, { sink });
+      log.debug({ sink, messages, reason }, 'Batch was refused, splitting it');
     },
     messageDeadLettered(id, reason) {
-      messages.inc(1, { sink, outcome: 'dead-lettered' });
+      meters.messages.inc(1, { sink, outcome: 'dead-lettered' });
       deadLettersSince += 1;
       if (clock.monotonic() - deadLettersLoggedMs < logEveryMs) return;
-      log.warn({ sink, id, reason, count: deadLettersSince }, 'Destination refused a message for good, it goes to the dead letters');
+      log.warn({ sink, id, reason, count: deadLettersSince }, 'A message cannot be delivered, it goes to the dead letters');
       deadLettersLoggedMs = clock.monotonic();
       deadLettersSince = 0;
     },

@@ -1,19 +1,23 @@
 /**
  * From a bus's handler to a sink: batches messages, keeps at most so many batches in flight, limits each write in time and tells the bus what became of each message.
  *
- * States: connecting (batches wait), open, draining (after `stop`: what is held is flushed and retried until the deadline), closed.
+ * States: connecting (batches wait), open, draining (after `stop`: what is held is tried once more, what fails goes back to the bus), closed.
+ * At the deadline of `stop` the writes under way are cut off, and their messages go back too.
  */
+import { setMaxListeners } from 'node:events';
 import type { Delivery, Handler, Settlement } from '../bus/bus.ts';
 import { createBackoff } from '../foundation/backoff.ts';
 import type { Clock } from '../foundation/clock.ts';
-import { describeError, toError } from '../foundation/errors.ts';
-import type { HealthCheck } from '../runtime/admin/health.ts';
+import { describeError, isRetryable, toError } from '../foundation/errors.ts';
+import type { Health, HealthCheck } from '../runtime/admin/health.ts';
 import type { Component } from '../runtime/component.ts';
 import { Batcher } from './batcher.ts';
 import { deliverBatch, type DeliverPorts, type Item } from './deliver-batch.ts';
 import type { DeliveryOptions } from './delivery-settings.ts';
 import type { DeliveryTelemetry } from './delivery-telemetry.ts';
-import { retryable, type Batch, type Sink } from './sink.ts';
+import type { Verdict } from './outcome.ts';
+import type { Batch, Sink } from './sink.ts';
+import { writeWithin } from './write-within.ts';
 
 export interface DeliveryPorts {
   readonly sink: Sink;
@@ -32,73 +36,108 @@ export function createDelivery(ports: DeliveryPorts): SinkDelivery {
   return new BatchingDelivery(ports);
 }
 
+const handBack: Settlement = { action: 'retry', afterMs: 0 };
+/** How long `start` waits for the first try to connect, whose permanent failure (a package that is not installed) keeps the service from starting. */
+const connectGraceMs = 2000;
+/** One failure is an incident, so many in a row are an outage. */
+const failuresUntilUnhealthy = 3;
+
 class BatchingDelivery implements SinkDelivery {
   readonly name: string;
   readonly handle: Handler = (delivery) => this.#handle(delivery);
   readonly healthCheck: HealthCheck;
   readonly #ports: DeliveryPorts;
+  readonly #deliverPorts: DeliverPorts;
   readonly #batcher: Batcher<Item>;
+  readonly #stopping = new AbortController();
   readonly #giveUp = new AbortController();
   readonly #waiting: (readonly Item[])[] = [];
   readonly #running = new Set<Promise<void>>();
   #isConnected = false;
   #connecting: Promise<void> | undefined;
-  #lastError: string | undefined = 'not connected yet';
+  #stopped: Promise<void> | undefined;
+  #connectError: string | undefined = 'Not connected yet';
+  #failures = 0;
+  #lastFailure = '';
 
   constructor(ports: DeliveryPorts) {
-    const { options, clock } = ports;
+    const { options, clock, sink, telemetry } = ports;
+    // One listener for each batch in flight.
+    setMaxListeners(0, this.#stopping.signal, this.#giveUp.signal);
     this.#ports = ports;
     this.name = `sink ${options.name}`;
     this.#batcher = new Batcher({ maxEvents: options.batchEvents, maxBytes: options.batchBytes, maxAgeMs: options.batchAgeMs }, clock, (items) => { this.#enqueue(items); });
-    this.healthCheck = {
-      name: `sink-${options.name}`,
-      check: () => (this.#lastError === undefined ? { status: 'pass' } : { status: 'fail', detail: this.#lastError }),
+    this.healthCheck = { name: `sink-${options.name}`, check: () => this.#health() };
+    this.#deliverPorts = {
+      write: (batch: Batch) => writeWithin((signal) => sink.write(batch, signal), { timeoutMs: options.timeoutMs, giveUp: this.#giveUp.signal, clock }),
+      retry: options.retry,
+      clock,
+      stopping: this.#stopping.signal,
+      telemetry: {
+        ...telemetry,
+        batchTried: (batch, verdict, seconds) => {
+          this.#noteHealth(verdict, batch.length);
+          telemetry.batchTried(batch, verdict, seconds);
+        },
+      },
     };
   }
 
-  start(): Promise<void> {
+  async start(signal: AbortSignal): Promise<void> {
     this.#connecting ??= this.#connect();
-    return Promise.resolve();
+    const waited = new AbortController();
+    try {
+      await Promise.race([this.#connecting, this.#ports.clock.sleep(connectGraceMs, AbortSignal.any([signal, waited.signal]))]);
+    } finally {
+      waited.abort();
+    }
   }
 
-  async stop(deadline: AbortSignal): Promise<void> {
-    const giveUp = (): void => { this.#giveUp.abort(); };
+  stop(deadline: AbortSignal): Promise<void> {
+    const giveUp = (): void => {
+      this.#giveUp.abort();
+      this.#returnWaiting();
+    };
+    this.#stopping.abort();
     if (deadline.aborted) giveUp();
     else deadline.addEventListener('abort', giveUp, { once: true });
+    this.#stopped ??= this.#stop().finally(() => { deadline.removeEventListener('abort', giveUp); });
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
     this.#batcher.flush();
-    if (!this.#isConnected && this.#waiting.length === 0) giveUp();
-    await this.#connecting;
-    while (this.#waiting.length > 0 || this.#running.size > 0) {
-      if (this.#giveUp.signal.aborted) this.#returnWaiting();
-      await Promise.race([...this.#running]);
-    }
-    giveUp();
+    // Its failure was told by `start` or logged.
+    await this.#connecting?.catch(() => undefined);
+    if (!this.#isConnected) this.#returnWaiting();
+    while (this.#running.size > 0) await Promise.race(this.#running);
     await this.#ports.sink.close();
   }
 
+  /** Rejects when it can never work; resolves when it works or when there is no more need. */
   async #connect(): Promise<void> {
     const { sink, options, telemetry, clock } = this.#ports;
     const backoff = createBackoff({ minMs: options.retry.minMs, maxMs: options.retry.maxMs });
-    const { signal } = this.#giveUp;
+    const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
         await sink.connect(signal);
         this.#isConnected = true;
-        this.#lastError = undefined;
+        this.#connectError = undefined;
         this.#pump();
         return;
       } catch (error) {
-        if (signal.aborted) break;
-        this.#lastError = describeError(error);
+        if (signal.aborted) return;
+        this.#connectError = describeError(error);
         telemetry.connectFailed(toError(error));
+        if (!isRetryable(error)) throw error;
         await clock.sleep(backoff.next(), signal);
       }
     }
-    this.#returnWaiting();
   }
 
   #handle({ message }: Delivery): Promise<Settlement> {
-    if (this.#giveUp.signal.aborted) return Promise.resolve({ action: 'retry', afterMs: 0 });
+    if (this.#stopping.signal.aborted) return Promise.resolve(handBack);
     return new Promise((settle) => {
       this.#batcher.add({ message, settle }, this.#ports.options.encodedBytes(message));
     });
@@ -122,44 +161,35 @@ class BatchingDelivery implements SinkDelivery {
     }
   }
 
+  /** Never rejects. */
   async #deliver(items: readonly Item[]): Promise<void> {
-    const { options, telemetry, clock } = this.#ports;
-    const ports: DeliverPorts = { write: (batch) => this.#write(batch), retry: options.retry, clock, giveUp: this.#giveUp.signal, telemetry };
-    const counted = items.map((item): Item => ({
-      message: item.message,
-      settle: (settlement) => {
-        if (settlement.action === 'dead-letter') telemetry.messageDeadLettered(item.message.id, settlement.reason);
-        item.settle(settlement);
-      },
-    }));
-    await deliverBatch(counted, ports);
-  }
-
-  /** One try under SINK_TIMEOUT. A sink that ignores its signal does not hold up the retry. */
-  async #write(batch: Batch): Promise<void> {
-    const { sink, options, telemetry, clock } = this.#ports;
-    const limit = new AbortController();
-    const startedAt = clock.monotonic();
-    let onTimeout: (error: Error) => void = () => undefined;
-    const timedOut = new Promise<never>((_resolve, reject) => { onTimeout = reject; });
-    const timer = clock.after(options.timeoutMs, () => {
-      limit.abort();
-      onTimeout(retryable(`Expected the destination to answer within ${String(options.timeoutMs)} ms (SINK_TIMEOUT), it did not`));
-    });
     try {
-      await Promise.race([sink.write(batch, limit.signal), timedOut]);
-      this.#lastError = undefined;
-      telemetry.written('delivered', (clock.monotonic() - startedAt) / 1000);
+      await deliverBatch(items, this.#deliverPorts);
     } catch (error) {
-      this.#lastError = describeError(error);
-      telemetry.written('failed', (clock.monotonic() - startedAt) / 1000);
-      throw error;
-    } finally {
-      timer.cancel();
+      // A defect of ours. What is settled already stays so; the rest goes back and is not lost.
+      this.#ports.telemetry.deliveryBroke(toError(error));
+      for (const item of items) item.settle({ action: 'retry', afterMs: this.#ports.options.retry.maxMs });
     }
   }
 
   #returnWaiting(): void {
-    for (const item of this.#waiting.splice(0).flat()) item.settle({ action: 'retry', afterMs: 0 });
+    for (const item of this.#waiting.splice(0).flat()) item.settle(handBack);
+  }
+
+  /** A message that is refused says nothing against the destination. */
+  #noteHealth(verdict: Verdict | undefined, messages: number): void {
+    const isProgress = verdict?.kind === 'partial' && verdict.failures.length < messages;
+    if (verdict === undefined || verdict.kind === 'refused' || isProgress) {
+      this.#failures = 0;
+      return;
+    }
+    this.#failures += 1;
+    this.#lastFailure = verdict.reason;
+  }
+
+  #health(): Health {
+    if (this.#connectError !== undefined) return { status: 'fail', detail: this.#connectError };
+    if (this.#failures < failuresUntilUnhealthy) return { status: 'pass' };
+    return { status: 'fail', detail: `${String(this.#failures)} tries in a row failed: ${this.#lastFailure}` };
   }
 }

@@ -1,18 +1,36 @@
 /** What a failed write means for each message of its batch. Pure: `deliver-batch.ts` acts on it. */
-import { describeError, isRetryable } from '../foundation/errors.ts';
-import { SinkPartialError, SinkRetryableError, type PartialFailure } from './sink.ts';
+import { describeError, errorCode, isRetryable } from '../foundation/errors.ts';
+import type { PartialFailure, SinkPartialError, SinkRetryableError } from './sink.ts';
 
 export type Verdict =
   /** The same batch may work later. */
-  | { readonly kind: 'retry'; readonly afterMs: number | undefined; readonly reason: string }
+  | { readonly kind: 'retry'; readonly reason: string; readonly afterMs: number | undefined }
   /** The same batch will be refused again. */
   | { readonly kind: 'refused'; readonly reason: string }
   /** What is not listed was taken. */
-  | { readonly kind: 'partial'; readonly failures: readonly PartialFailure[] };
+  | { readonly kind: 'partial'; readonly reason: string; readonly afterMs: number | undefined; readonly failures: readonly PartialFailure[] };
+
+/** Longer than any destination has reason to ask for, and short enough that no message is held near RabbitMQ's limit of 30 minutes. */
+const mostAfterMs = 10 * 60_000;
 
 export function judge(error: unknown): Verdict {
-  if (error instanceof SinkPartialError) return { kind: 'partial', failures: error.failures };
+  if (isPartial(error)) {
+    const reason = (error.failures.find((failure) => failure.retryable) ?? error.failures[0])?.reason ?? error.message;
+    return { kind: 'partial', reason, afterMs: bound(error.retryAfterMs), failures: error.failures };
+  }
   const reason = describeError(error);
   if (!isRetryable(error)) return { kind: 'refused', reason };
-  return { kind: 'retry', afterMs: error instanceof SinkRetryableError ? error.retryAfterMs : undefined, reason };
+  return { kind: 'retry', reason, afterMs: isSinkRetryable(error) ? bound(error.retryAfterMs) : undefined };
+}
+
+function isPartial(error: unknown): error is SinkPartialError {
+  return errorCode(error) === 'sink-partial';
+}
+
+function isSinkRetryable(error: unknown): error is SinkRetryableError {
+  return errorCode(error) === 'sink-retryable';
+}
+
+function bound(afterMs: number | undefined): number | undefined {
+  return afterMs === undefined ? undefined : Math.min(mostAfterMs, afterMs);
 }

@@ -15,7 +15,8 @@ export interface Sink {
   /**
    * Resolves when the destination has taken every message of the batch. Otherwise throws what `permanent`, `retryable` or `partial` make; any other
    * error counts as retryable. Never called after `close`; at most `SINK_CONCURRENCY` times at once (`maxConcurrency` where the sink says so).
-   * `signal` aborts at `SINK_TIMEOUT`.
+   * `signal` aborts at `SINK_TIMEOUT`: then it ends within a second, by a `partial` where some messages were taken. Whoever cannot must bear the next call
+   * while the old one still runs.
    */
   write(batch: Batch, signal: AbortSignal): Promise<void>;
   /** Resolves when a write would probably work. Imitates a send as far as that is possible without one. */
@@ -84,14 +85,17 @@ export interface PartialFailure {
 
 export class SinkPartialError extends HydrantError {
   readonly failures: readonly PartialFailure[];
+  /** The delay that the destination asked for, if it did. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(message: string, failures: readonly PartialFailure[]) {
+  constructor(message: string, failures: readonly PartialFailure[], retryAfterMs?: number) {
     super(message, { code: 'sink-partial', retryable: true });
     this.failures = failures;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
 /** Part of the batch was taken; `failures` names the rest, each with whether trying again may help. */
-export function partial(message: string, failures: readonly PartialFailure[]): SinkPartialError {
-  return new SinkPartialError(message, failures);
+export function partial(message: string, failures: readonly PartialFailure[], retryAfterMs?: number): SinkPartialError {
+  return new SinkPartialError(message, failures, retryAfterMs);
 }

@@ -1,6 +1,8 @@
 /** Bodies of HTTP requests. Message bodies are JSON already and are put together as they are, unparsed. */
 import type { Batch } from '@hydrant/shared/delivery/sink';
 import type { Message } from '@hydrant/shared/messages/message';
+import { encodeLines } from '../encoding/lines.ts';
+import { isoTime } from '../encoding/time.ts';
 
 export type HttpFormat = 'array' | 'ndjson' | 'single' | 'cloudevents';
 
@@ -14,32 +16,40 @@ export const contentTypes: Readonly<Record<HttpFormat, string>> = {
 const open = Buffer.from('[');
 const comma = Buffer.from(',');
 const close = Buffer.from(']');
-const lineEnd = Buffer.from('\n');
 const brace = Buffer.from('}');
+/** Names and fixed values of a CloudEvent's attributes. */
+const cloudEventBytes = 200;
 
 export function encodeBatch(batch: Batch, format: HttpFormat): Buffer {
-  if (format === 'ndjson' || format === 'single') {
-    return Buffer.concat(batch.flatMap((message) => (format === 'single' ? [message.body] : [message.body, lineEnd])));
-  }
+  if (format === 'ndjson') return encodeLines(batch);
+  if (format === 'single') return Buffer.concat(batch.map((message) => message.body));
   const parts: Buffer[] = [];
   for (const message of batch) {
     parts.push(parts.length === 0 ? open : comma);
     if (format === 'array') parts.push(message.body);
     else parts.push(cloudEventHead(message), message.body, brace);
   }
-  return Buffer.concat([...parts, close]);
+  parts.push(close);
+  return Buffer.concat(parts);
+}
+
+/** What the message adds to a body, nearly. */
+export function encodedBytes(message: Message, format: HttpFormat): number {
+  const bytes = message.body.length + 1;
+  return format === 'cloudevents' ? bytes + cloudEventBytes + message.id.length + message.type.length + message.routingKey.length : bytes;
 }
 
 /** CloudEvents 1.0 in structured mode; the event itself is `data`. */
 function cloudEventHead(message: Message): Buffer {
+  const time = isoTime(message.timestampMs);
   const attributes = {
     specversion: '1.0',
     id: message.id,
     source: `/nomad/${String(message.headers['cluster'] ?? 'default')}`,
     type: message.type,
     subject: message.routingKey,
-    time: new Date(message.timestampMs).toISOString(),
-    datacontenttype: message.contentType,
+    ...(time === undefined ? {} : { time }),
+    datacontenttype: 'application/json',
   };
   return Buffer.from(`${JSON.stringify(attributes).slice(0, -1)},"data":`);
 }
