@@ -39,6 +39,7 @@ const hints: Readonly<Record<string, string>> = {
   PermanentRedirect: 'set SINK_S3_REGION to the region of the bucket',
 };
 const refusals = new Set(['EntityTooLarge', 'KeyTooLongError']);
+const forbidden = 403;
 const placeholders = ['yyyy', 'mm', 'dd', 'hh', 'name'];
 
 /** Key of the object that holds `batch`; the same batch always has the same. */
@@ -90,7 +91,12 @@ class S3Sink implements Sink {
 
   async healthcheck(signal: AbortSignal): Promise<void> {
     const { HeadBucketCommand } = await import('@aws-sdk/client-s3');
-    await this.#open().send(new HeadBucketCommand({ Bucket: this.#values.SINK_S3_BUCKET }), { abortSignal: signal }).catch((error: unknown) => { throw this.#explain(error); });
+    try {
+      await this.#open().send(new HeadBucketCommand({ Bucket: this.#values.SINK_S3_BUCKET }), { abortSignal: signal });
+    } catch (error) {
+      // A key that may write need not be allowed to look.
+      if (statusOf(error) !== forbidden) throw this.#explain(error);
+    }
   }
 
   close(): Promise<void> {
@@ -115,6 +121,11 @@ class S3Sink implements Sink {
     const said = `Expected the ${where} to take an object, got ${name}: ${describeError(error)}${hint === undefined ? '' : ` (${hint})`}`;
     return refusals.has(name) ? permanent(said) : retryable(said);
   }
+}
+
+function statusOf(error: unknown): unknown {
+  const metadata = typeof error === 'object' && error !== null && '$metadata' in error ? error.$metadata : undefined;
+  return typeof metadata === 'object' && metadata !== null && 'httpStatusCode' in metadata ? metadata.httpStatusCode : undefined;
 }
 
 export const s3Sink: SinkDefinition<typeof settings> = {

@@ -45,7 +45,9 @@ function makeBatch(from: number, count: number): readonly Message[] {
   return Array.from({ length: count }, (_, n) => makeSinkMessage(from + n));
 }
 
-const textsOf = (batch: readonly Message[]): readonly string[] => batch.map((message) => message.body.toString('utf8'));
+function textsOf(batch: readonly Message[]): readonly string[] {
+  return batch.map((message) => message.body.toString('utf8'));
+}
 
 export function sinkContract(t: Test, { name, create }: SinkUnderTest): void {
   void t.test(`${name}: what is written arrives, bytes unchanged and in order`, async (t) => {

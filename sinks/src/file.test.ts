@@ -1,0 +1,105 @@
+import { sinkContract, makeSinkMessage } from '@hydrant/shared/delivery/sink-contract';
+import type { Sink } from '@hydrant/shared/delivery/sink';
+import { testLog } from '@hydrant/testing/test-log';
+import { mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { fileSink } from './file.ts';
+
+const never = new AbortController().signal;
+
+function createSink(file: string): Sink {
+  return fileSink.create({ SINK_FILE_PATH: file }, { log: testLog(), name: 'file' });
+}
+
+async function readLines(file: string): Promise<readonly string[]> {
+  const content = await readFile(file, 'utf8');
+  return content === '' ? [] : content.trimEnd().split('\n');
+}
+
+async function open(t: Test, file: string): Promise<Sink> {
+  const sink = createSink(file);
+  t.teardown(() => sink.close());
+  await sink.connect(never);
+  return sink;
+}
+
+sinkContract(t, {
+  name: 'file',
+  async create(t) {
+    const folder = join(t.testdir(), 'deep', 'er');
+    const file = join(folder, 'events.ndjson');
+    return {
+      sink: createSink(file),
+      arrived: () => readLines(file),
+      async breakDown() {
+        await rm(folder, { recursive: true });
+        await writeFile(folder, 'in the way');
+      },
+      mend: () => rm(folder),
+    };
+  },
+});
+
+void t.test('a file that was moved away is opened anew', async (t) => {
+  const file = join(t.testdir(), 'events.ndjson');
+  const sink = await open(t, file);
+
+  await sink.write([makeSinkMessage(1)], never);
+  await rename(file, `${file}.1`);
+  await sink.write([makeSinkMessage(2)], never);
+  await rm(file);
+  await sink.write([makeSinkMessage(3)], never);
+  await truncate(file);
+  await sink.write([makeSinkMessage(4)], never);
+
+  t.same((await readLines(`${file}.1`)).length, 1);
+  t.match(await readFile(file, 'utf8'), /^\{"Index":4,.*\}\n$/u);
+});
+
+void t.test('the part of a line that a crash left is cut off at the next start', async (t) => {
+  const whole = '{"a":1}\n{"b":2}\n';
+  const torn = `{"c":"${'x'.repeat(200_000)}`;
+  for (const [before, after] of [[whole + torn, whole], [torn, ''], [whole, whole], ['', '']] as const) {
+    const file = join(t.testdir({ 'events.ndjson': before }), 'events.ndjson');
+    const sink = createSink(file);
+    await sink.connect(never);
+    t.equal(await readFile(file, 'utf8'), after);
+    await sink.write([makeSinkMessage(1)], never);
+    await sink.close();
+    t.ok((await readFile(file, 'utf8')).startsWith(`${after}{"Index":1`));
+  }
+});
+
+void t.test('what is no file of JSON lines is left alone', async (t) => {
+  const folder = t.testdir({ 'notes.txt': 'first\nsecond', 'folder': {} });
+
+  await t.rejects(createSink(join(folder, 'notes.txt')).connect(never), { code: 'sink-permanent', message: /ends in something else/u });
+  t.equal(await readFile(join(folder, 'notes.txt'), 'utf8'), 'first\nsecond');
+  await t.rejects(createSink(join(folder, 'folder')).connect(never), { code: 'sink-permanent', message: /something else/u });
+  await t.rejects(createSink('/dev/null').connect(never), { code: 'sink-permanent' });
+});
+
+void t.test('many writes at once stand one after the other', async (t) => {
+  const file = join(t.testdir(), 'events.ndjson');
+  const sink = await open(t, file);
+
+  await Promise.all(Array.from({ length: 20 }, (_, n) => sink.write([makeSinkMessage(n)], never)));
+  await t.rejects(sink.write([makeSinkMessage(99)], AbortSignal.abort()), { code: 'sink-retryable' });
+
+  t.same((await readLines(file)).map((line) => /"Index":(\d+)/u.exec(line)?.[1]), Array.from({ length: 20 }, (_, n) => String(n)));
+});
+
+void t.test('a folder that comes back is written to again', async (t) => {
+  const folder = join(t.testdir(), 'mount');
+  const file = join(folder, 'events.ndjson');
+  const sink = await open(t, file);
+  await sink.write([makeSinkMessage(1)], never);
+
+  await rename(folder, `${folder}.gone`);
+  await mkdir(folder);
+  await sink.write([makeSinkMessage(2)], never);
+
+  t.ok((await stat(file)).size > 0);
+  t.equal((await readLines(join(`${folder}.gone`, 'events.ndjson'))).length, 1);
+});

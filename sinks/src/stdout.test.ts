@@ -1,0 +1,80 @@
+import { sinkContract, makeSinkMessage } from '@hydrant/shared/delivery/sink-contract';
+import { once } from 'node:events';
+import { Writable } from 'node:stream';
+import t from 'tap';
+import { createStdoutSink } from './stdout.ts';
+
+const never = new AbortController().signal;
+
+/** Standard output as a pipe whose reader takes, waits, or is gone. */
+class Pipe extends Writable {
+  text = '';
+  reader: 'reads' | 'waits' | 'gone' = 'reads';
+  #onRead: () => void = () => undefined;
+
+  constructor() {
+    super({ autoDestroy: false, highWaterMark: 10 });
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error) => void): void {
+    const take = (): void => {
+      this.text += chunk.toString();
+      done();
+    };
+    if (this.reader === 'reads') take();
+    else if (this.reader === 'gone') done(new Error('write EPIPE'));
+    else this.#onRead = take;
+  }
+
+  read(): void {
+    this.reader = 'reads';
+    this.#onRead();
+  }
+}
+
+function linesOf(text: string): readonly string[] {
+  return text.split('\n').slice(0, -1);
+}
+
+sinkContract(t, {
+  name: 'stdout',
+  async create() {
+    const pipe = new Pipe();
+    return {
+      sink: createStdoutSink(pipe),
+      arrived: () => linesOf(pipe.text),
+      stall: () => { pipe.reader = 'waits'; },
+    };
+  },
+});
+
+void t.test('what waits for a slow reader is printed once, however often it is tried', async (t) => {
+  const pipe = new Pipe();
+  const sink = createStdoutSink(pipe);
+  await sink.connect(never);
+  const batch = [makeSinkMessage(1), makeSinkMessage(2)];
+  pipe.reader = 'waits';
+
+  const limit = new AbortController();
+  const first = sink.write(batch, limit.signal);
+  limit.abort();
+  await t.rejects(first, { code: 'sink-retryable' });
+  await t.rejects(sink.write([...batch], AbortSignal.abort()), { code: 'sink-retryable' });
+  await t.rejects(sink.write([makeSinkMessage(3)], AbortSignal.abort()), { code: 'sink-retryable' });
+  pipe.read();
+  await sink.write([...batch], never);
+  await sink.write([makeSinkMessage(3)], never);
+
+  t.equal(linesOf(pipe.text).length, 3);
+});
+
+void t.test('a reader that is gone is an error, not the end', async (t) => {
+  const pipe = new Pipe();
+  const sink = createStdoutSink(pipe);
+  await sink.connect(never);
+  pipe.reader = 'gone';
+
+  const failed = once(pipe, 'error');
+  await t.rejects(sink.write([makeSinkMessage(1)], never), { retryable: true, message: /nobody does/u });
+  await failed;
+});
