@@ -17,7 +17,7 @@ export interface Backoff {
 }
 
 export function createBackoff({ minMs, maxMs, random = Math.random }: BackoffOptions): Backoff {
-  let ceiling = minMs;
+  let ceiling = Math.min(minMs, maxMs);
   return {
     next() {
       const delay = Math.round(ceiling * random());
@@ -25,7 +25,7 @@ export function createBackoff({ minMs, maxMs, random = Math.random }: BackoffOpt
       return delay;
     },
     reset() {
-      ceiling = minMs;
+      ceiling = Math.min(minMs, maxMs);
     },
   };
 }

@@ -49,13 +49,16 @@ export function createRedisClient({ url, keyPrefix, log, commandTimeoutMs = defa
     maxRetriesPerRequest: 0,
     connectTimeout: connectTimeoutMs,
     commandTimeout: commandTimeoutMs,
+    // n.b. a connection that only went silent would else count as up until the system notices, minutes later.
+    socketTimeout: commandTimeoutMs,
     retryStrategy: (attempt) => Math.min(retryMaxMs, retryMinMs * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2),
   });
   let lastError: string | undefined;
   let isUp = false;
+  let isStopped = false;
 
   redis.on('error', (error: unknown) => {
-    const text = describeError(error) || errorCode(error) || 'unknown error';
+    const text = describeFailure(error);
     if (text !== lastError) log.warn({ address, error: text }, 'Redis cannot be reached, will retry');
     lastError = text;
   });
@@ -65,7 +68,7 @@ export function createRedisClient({ url, keyPrefix, log, commandTimeoutMs = defa
     log.info({ address }, 'Redis connected');
   });
   redis.on('close', () => {
-    if (isUp) log.warn({ address }, 'Redis connection lost, will reconnect');
+    if (isUp && !isStopped) log.warn({ address }, 'Redis connection lost, will reconnect');
     isUp = false;
   });
 
@@ -81,6 +84,7 @@ export function createRedisClient({ url, keyPrefix, log, commandTimeoutMs = defa
       return Promise.resolve();
     },
     stop() {
+      isStopped = true;
       redis.disconnect();
       return Promise.resolve();
     },
@@ -97,6 +101,12 @@ export function createRedisClient({ url, keyPrefix, log, commandTimeoutMs = defa
       };
     },
   };
+}
+
+/** When each address of a name refuses, Node.js gives an error without a text of its own. */
+function describeFailure(error: unknown): string {
+  const isBare = error instanceof Error && error.message === '';
+  return (isBare ? errorCode(error) : undefined) ?? describeError(error);
 }
 
 function explain(error: unknown, script: string, address: string): HydrantError {

@@ -2,17 +2,18 @@
  * The process around a service: arguments, settings, logger, metrics, admin server, signals, exit code. The only place that ends the process.
  *
  * Exit codes: 0 after a clean stop, 1 when something had to be abandoned or could not start, 70 after an error that nobody caught, 78 when the
- * settings are wrong, 128 + signal when a second signal ends it at once.
+ * settings or the arguments are wrong, 128 + signal when a second signal ends it at once.
  */
-import { parseArgs } from 'node:util';
 import { systemClock, type Clock } from '../foundation/clock.ts';
-import { describeError, errorCode } from '../foundation/errors.ts';
+import { describeError, errorCode, toError } from '../foundation/errors.ts';
 import { createAdminServer } from './admin/admin-server.ts';
 import type { HealthCheck } from './admin/health.ts';
+import { readArguments } from './arguments.ts';
 import type { Component } from './component.ts';
-import { commonSettings } from './config/common-settings.ts';
-import { formatConfig, formatHelp } from './config/help.ts';
+import type { commonSettings } from './config/common-settings.ts';
+import { formatHelp } from './config/help.ts';
 import { loadConfig, readConfigFile, type ConfigInput, type Environment } from './config/load-config.ts';
+import { formatConfig } from './config/print-config.ts';
 import type { Schema, Values } from './config/setting.ts';
 import { createLifecycle } from './lifecycle.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
@@ -34,6 +35,22 @@ export interface ServiceParts {
 /** Reads a setting as the environment or CONFIG_FILE has it, for a schema that depends on it. */
 export type Lookup = (name: string) => string | undefined;
 
+export interface CommandContext extends ServiceContext {
+  /** What stands behind the command's name. */
+  readonly args: readonly string[];
+  /** Aborts at SIGTERM and SIGINT. */
+  readonly signal: AbortSignal;
+}
+
+/** Something that is done once, with the settings of the service and in its place: `hydrant-sink-worker <name>`. */
+export interface Command<S extends Schema> {
+  readonly name: string;
+  /** One line for `--help`. */
+  readonly doc: string;
+  /** Closes what it opens. When it rejects, the process ends with 1. */
+  run(config: Values<S>, context: CommandContext): Promise<void>;
+}
+
 export interface Service<S extends Schema> {
   /** As in logs and metrics, such as `hydrant-firehose`. */
   readonly name: string;
@@ -44,18 +61,13 @@ export interface Service<S extends Schema> {
   readonly input?: (env: Environment, lookup: Lookup) => Omit<ConfigInput, 'env'>;
   /** Pure: makes the parts, connects nothing. A HydrantError `config-invalid` counts as a problem of the settings. */
   create(config: Values<S>, context: ServiceContext): ServiceParts | Promise<ServiceParts>;
+  readonly commands?: readonly Command<S>[];
 }
 
 type CommonValues = Values<ReturnType<typeof commonSettings>>;
 
 const exitCodes = { clean: 0, failed: 1, uncaught: 70, config: 78 } as const;
 const signalNumbers = { SIGINT: 2, SIGTERM: 15 } as const;
-const options = {
-  help: { type: 'boolean' },
-  version: { type: 'boolean' },
-  'check-config': { type: 'boolean' },
-  'print-config': { type: 'boolean' },
-} as const;
 
 function makeLookup(env: Environment): Lookup {
   const file = env['CONFIG_FILE'];
@@ -74,6 +86,10 @@ function makeLookup(env: Environment): Lookup {
   };
 }
 
+function findSchema<S extends Schema>({ schema }: Pick<Service<S>, 'schema'>, env: Environment, lookup: Lookup): S {
+  return typeof schema === 'function' ? schema(lookup, env) : schema;
+}
+
 interface Loaded<S extends Schema> {
   readonly schema: S;
   readonly config: Values<S>;
@@ -82,74 +98,105 @@ interface Loaded<S extends Schema> {
 /** The settings of a service without its process. Throws `config-invalid`. */
 export function loadServiceConfig<S extends Schema>(service: Pick<Service<S>, 'schema' | 'input'>, env: Environment): Loaded<S> {
   const lookup = makeLookup(env);
-  const schema = typeof service.schema === 'function' ? service.schema(lookup, env) : service.schema;
+  const schema = findSchema(service, env, lookup);
   return { schema, config: loadConfig(schema, { env, ...service.input?.(env, lookup) }) };
 }
 
+/** Does what the arguments say. Resolves when the service runs, or when all is said; the process ends by itself or by a signal. */
 export async function runService<S extends Schema>(service: Service<S>): Promise<void> {
   const env = process.env;
   try {
-    const { values } = parseArgs({ options, args: process.argv.slice(2) });
-    if (values.version === true) {
-      process.stdout.write(`${service.name} ${service.version}\n`);
-      return;
+    const { action, command, args } = readArguments(process.argv.slice(2), service.commands ?? []);
+    if (action === 'version') process.stdout.write(`${service.name} ${service.version}\n`);
+    else if (action === 'help') process.stdout.write(formatHelp(service.name, findSchema(service, env, makeLookup(env)), service.commands ?? []));
+    else {
+      const { schema, config } = loadServiceConfig(service, env);
+      if (action === 'print-config') process.stdout.write(formatConfig(schema, config));
+      else if (action === 'check-config') process.stdout.write('The settings are well.\n');
+      else if (command !== undefined) await runCommand(service, command, config, { env, args });
+      else await run(service, config, env);
     }
-    if (values.help === true) {
-      const schema = typeof service.schema === 'function' ? service.schema(makeLookup(env), env) : service.schema;
-      process.stdout.write(formatHelp(service.name, schema, []));
-      return;
-    }
-    const { schema, config } = loadServiceConfig(service, env);
-    if (values['print-config'] === true) process.stdout.write(formatConfig(schema, config));
-    else if (values['check-config'] === true) process.stdout.write('The settings are well.\n');
-    else await run(service, config, env);
   } catch (error) {
     process.stderr.write(`${service.name} cannot start:\n${describeError(error)}\n`);
-    const isUsage = errorCode(error) === 'config-invalid' || errorCode(error)?.startsWith('ERR_PARSE_ARGS') === true;
-    process.exitCode = isUsage ? exitCodes.config : exitCodes.failed;
+    process.exit(errorCode(error) === 'config-invalid' || errorCode(error) === 'arguments-invalid' ? exitCodes.config : exitCodes.failed);
   }
 }
 
-async function run<S extends Schema>(service: Service<S>, config: Values<S>, env: Environment): Promise<void> {
+/** What services and commands have in common: the context, and an end for errors that nobody caught. */
+function makeContext<S extends Schema>(service: Service<S>, config: Values<S>, env: Environment) {
   // Every schema holds the common settings; the generic parameter cannot say so.
   const common = config as unknown as CommonValues;
   const log = createLogger({ level: common.LOG_LEVEL, format: common.LOG_FORMAT, service: service.name });
   const metrics = createMetrics({ service: service.name, version: service.version });
-  const { components, healthChecks } = await service.create(config, { log, metrics, clock: systemClock, env });
-  const admin = createAdminServer({ host: common.HTTP_HOST, port: common.HTTP_PORT, metrics, healthChecks, log });
-  const lifecycle = createLifecycle([admin, ...components], log);
+  const endUncaught = (thrown: unknown): void => {
+    log.fatal({ err: toError(thrown) }, 'Nobody caught this error: it is a defect of the program');
+    process.exit(exitCodes.uncaught);
+  };
+  process.on('uncaughtException', endUncaught);
+  process.on('unhandledRejection', endUncaught);
+  const context: ServiceContext = { log, metrics, clock: systemClock, env };
+  return { common, context };
+}
+
+/** The first signal asks, the second one ends the process at once. */
+function onSignal(stop: (signal: string) => void): void {
+  let isAsked = false;
+  for (const [signal, number] of Object.entries(signalNumbers)) {
+    process.on(signal, () => {
+      if (isAsked) process.exit(128 + number);
+      isAsked = true;
+      stop(signal);
+    });
+  }
+}
+
+interface CommandInput {
+  readonly env: Environment;
+  readonly args: readonly string[];
+}
+
+async function runCommand<S extends Schema>(service: Service<S>, command: Command<S>, config: Values<S>, { env, args }: CommandInput): Promise<void> {
+  const { context } = makeContext(service, config, env);
+  const stopping = new AbortController();
+  onSignal(() => { stopping.abort(); });
+  try {
+    await command.run(config, { ...context, args, signal: stopping.signal });
+    process.exit(exitCodes.clean);
+  } catch (err) {
+    context.log.fatal({ err }, 'The command failed');
+    process.exit(exitCodes.failed);
+  }
+}
+
+async function run<S extends Schema>(service: Service<S>, config: Values<S>, env: Environment): Promise<void> {
+  const { common, context } = makeContext(service, config, env);
+  const { log, metrics, clock } = context;
+  const { components, healthChecks } = await service.create(config, context);
+  let isStarted = false;
+  const started: HealthCheck = { name: 'process', check: () => (isStarted ? { status: 'pass' } : { status: 'fail', detail: 'is starting' }) };
+  const admin = createAdminServer({ host: common.HTTP_HOST, port: common.HTTP_PORT, metrics, healthChecks: [started, ...healthChecks], log });
+  const lifecycle = createLifecycle({ components: [admin, ...components], stopTimeoutMs: common.SHUTDOWN_TIMEOUT, log, clock });
   const starting = new AbortController();
-  let stopping: Promise<void> | undefined;
 
   async function stop(reason: string): Promise<void> {
     log.info({ reason, timeoutMs: common.SHUTDOWN_TIMEOUT }, 'Stopping');
     admin.setDraining();
     starting.abort();
-    const failures = await lifecycle.stop(AbortSignal.timeout(Math.max(0, common.SHUTDOWN_TIMEOUT - reserveMs)));
+    const failures = await lifecycle.stop();
     for (const err of failures) log.error({ err }, 'Component did not stop well');
     log.info('Stopped');
     process.exit(failures.length === 0 ? exitCodes.clean : exitCodes.failed);
   }
-  for (const [signal, number] of Object.entries(signalNumbers)) {
-    process.on(signal, () => {
-      if (stopping !== undefined) process.exit(128 + number);
-      stopping = stop(signal);
-    });
-  }
-  process.on('uncaughtException', (err) => {
-    log.fatal({ err }, 'Nobody caught this error: it is a defect of the program');
-    process.exit(exitCodes.uncaught);
-  });
+  onSignal((signal) => { void stop(signal); });
 
   log.info({ version: service.version }, 'Starting');
   try {
     await lifecycle.start(starting.signal);
-    if (!starting.signal.aborted) log.info('Started');
   } catch (err) {
     log.fatal({ err }, 'Cannot start');
     process.exit(exitCodes.failed);
   }
+  if (starting.signal.aborted) return;
+  isStarted = true;
+  log.info('Started');
 }
-
-/** Kept back from SHUTDOWN_TIMEOUT, so that a component that hangs is named before the process must be gone. */
-const reserveMs = 1000;

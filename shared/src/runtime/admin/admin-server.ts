@@ -1,12 +1,12 @@
 /**
  * The port for operators: `/livez` (the event loop turns), `/readyz` (each dependency by name), `/metrics`. On loopback unless told otherwise.
  */
-import { fastify, type FastifyInstance } from 'fastify';
-import { errorCode, HydrantError } from '../../foundation/errors.ts';
+import { fastify, type FastifyError, type FastifyInstance } from 'fastify';
+import { describeError, errorCode, HydrantError } from '../../foundation/errors.ts';
 import type { Component } from '../component.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { HealthCheck } from './health.ts';
+import type { Health, HealthCheck } from './health.ts';
 
 export interface AdminServerOptions {
   readonly host: string;
@@ -23,30 +23,50 @@ export interface AdminServer extends Component {
   setDraining(): void;
 }
 
-interface Readiness {
+export interface Readiness {
   readonly status: 'pass' | 'fail';
-  readonly checks: Readonly<Record<string, { readonly status: 'pass' | 'fail'; readonly detail?: string }>>;
+  readonly checks: Readonly<Record<string, Health>>;
 }
 
-/** `pass` when every check passes and the service is neither starting nor draining. */
-export function readReadiness(healthChecks: readonly HealthCheck[], phase: 'running' | 'draining'): Readiness {
-  const entries = healthChecks.map((healthCheck) => [healthCheck.name, healthCheck.check()] as const);
-  if (phase === 'draining') entries.push(['process', { status: 'fail', detail: 'is shutting down' }]);
+export interface ReadinessOptions {
+  readonly isDraining: boolean;
+  /** Details of what is well, too. */
+  readonly isVerbose: boolean;
+}
+
+/** `pass` when every check passes and the service is not draining. A check that fails always says why. */
+export function readReadiness(healthChecks: readonly HealthCheck[], { isDraining, isVerbose }: ReadinessOptions): Readiness {
+  const entries = healthChecks.map((healthCheck) => [healthCheck.name, read(healthCheck)] as const);
+  if (isDraining) entries.push(['process', { status: 'fail', detail: 'is shutting down' }]);
   const isReady = entries.every(([, health]) => health.status === 'pass');
-  return { status: isReady ? 'pass' : 'fail', checks: Object.fromEntries(entries) };
+  const shown = entries.map(([name, health]) => [name, isVerbose || health.status === 'fail' ? health : { status: health.status }] as const);
+  return { status: isReady ? 'pass' : 'fail', checks: Object.fromEntries(shown) };
+}
+
+function read(healthCheck: HealthCheck): Health {
+  try {
+    return healthCheck.check();
+  } catch (error) {
+    return { status: 'fail', detail: `its check failed: ${describeError(error)}` };
+  }
 }
 
 export function createAdminServer({ host, port, metrics, healthChecks, log }: AdminServerOptions): AdminServer {
-  let phase: 'running' | 'draining' = 'running';
+  let isDraining = false;
   let address = { host, port };
   const app: FastifyInstance = fastify({ logger: false, forceCloseConnections: true });
 
   app.get('/livez', () => ({ status: 'pass' }));
-  app.get('/readyz', (_request, reply) => {
-    const readiness = readReadiness(healthChecks, phase);
+  app.get<{ Querystring: Readonly<Record<string, unknown>> }>('/readyz', (request, reply) => {
+    const readiness = readReadiness(healthChecks, { isDraining, isVerbose: 'verbose' in request.query });
     return reply.code(readiness.status === 'pass' ? 200 : 503).send(readiness);
   });
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
+  app.setErrorHandler<FastifyError>(async (err, request, reply) => {
+    const statusCode = err.statusCode ?? 500;
+    if (statusCode >= 500) log.error({ err, path: request.url }, 'Admin server cannot answer');
+    return reply.code(statusCode).send({ status: 'fail' });
+  });
 
   return {
     name: 'admin',
@@ -54,7 +74,7 @@ export function createAdminServer({ host, port, metrics, healthChecks, log }: Ad
       return address;
     },
     setDraining() {
-      phase = 'draining';
+      isDraining = true;
     },
     async start() {
       try {
@@ -64,7 +84,7 @@ export function createAdminServer({ host, port, metrics, healthChecks, log }: Ad
       }
       const bound = app.addresses()[0];
       if (typeof bound === 'object') address = { host, port: bound.port };
-      log.info({ address: `http://${host}:${String(address.port)}` }, 'Admin server listens');
+      log.info({ address: `http://${showHost(host)}:${String(address.port)}` }, 'Admin server listens');
     },
     async stop() {
       await app.close();
@@ -72,7 +92,18 @@ export function createAdminServer({ host, port, metrics, healthChecks, log }: Ad
   };
 }
 
+function showHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+const advices: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program has that port; set HTTP_PORT to a free one, or to 0 for any',
+  EACCES: 'this user may not take that port; set HTTP_PORT to one above 1023',
+  EADDRNOTAVAIL: 'this machine does not have that address; set HTTP_HOST to one it has, such as 127.0.0.1 or 0.0.0.0',
+  ENOTFOUND: 'that name has no address; set HTTP_HOST to an address of this machine, such as 127.0.0.1 or 0.0.0.0',
+};
+
 function explainListenError(error: unknown, host: string, port: number): HydrantError {
-  const advice = errorCode(error) === 'EADDRINUSE' ? 'another program has it; set HTTP_PORT to a free one, or 0 for any' : 'look at HTTP_HOST and HTTP_PORT';
-  return new HydrantError(`Expected to listen on ${host}:${String(port)}, could not: ${advice}`, { code: 'admin-listen', retryable: false, cause: error });
+  const advice = advices[errorCode(error) ?? ''] ?? 'look at HTTP_HOST and HTTP_PORT';
+  return new HydrantError(`Expected to listen on ${showHost(host)}:${String(port)}, could not: ${advice}`, { code: 'admin-listen', retryable: false, cause: error });
 }

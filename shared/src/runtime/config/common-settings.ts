@@ -1,6 +1,9 @@
 /** Settings that several services have. */
-import { duration, list, oneOf, path, port, size, text, url, urls } from './formats.ts';
+import { durationBetween, list, oneOf, path, port, size, text, url, urls } from './formats.ts';
 import type { Schema } from './setting.ts';
+
+/** Timers of Node.js hold at most 24 days. */
+const shutdownTimeout = durationBetween({ minMs: 100, maxMs: 86_400_000 });
 
 /** Of every service. `httpPort` is the default of its admin server. */
 export function commonSettings({ httpPort }: { readonly httpPort: number }) {
@@ -9,7 +12,8 @@ export function commonSettings({ httpPort }: { readonly httpPort: number }) {
     LOG_FORMAT: { doc: 'Form of log lines on stderr: `json` for machines, `text` or `pretty` for people.', format: oneOf(['json', 'text', 'pretty']), default: 'json' },
     HTTP_HOST: { doc: 'Address of the admin server (`/livez`, `/readyz`, `/metrics`).', format: text, default: '127.0.0.1' },
     HTTP_PORT: { doc: 'Port of the admin server; 0 takes any free one.', format: port, default: httpPort },
-    SHUTDOWN_TIMEOUT: { doc: 'Longest time from SIGTERM to the end of the process.', format: duration, default: '25s' },
+    SHUTDOWN_TIMEOUT: { doc: 'Longest time from SIGTERM to the end of the process.', format: shutdownTimeout, default: '25s' },
+    CONFIG_FILE: { doc: 'TOML or JSON file with settings, read behind the environment.', format: path, default: null, example: 'hydrant.toml' },
   } as const satisfies Schema;
 }
 
@@ -44,4 +48,3 @@ export const redisSettings = {
 export const dataSettings = {
   DATA_DIR: { doc: 'Folder of everything that is kept on disk.', format: path, default: './data' },
 } as const satisfies Schema;
-

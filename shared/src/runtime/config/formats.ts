@@ -2,7 +2,7 @@
  * The kinds of values that settings have. Each reads a string from the environment or a value of CONFIG_FILE, strictly:
  * what is not exactly as expected is refused, never guessed.
  */
-import { parseDuration } from '../../foundation/durations.ts';
+import { formatDuration, parseDuration } from '../../foundation/durations.ts';
 import { parseSize } from '../../foundation/sizes.ts';
 
 /** How one kind of value is read and checked. */
@@ -52,6 +52,18 @@ export const duration: Format<number> = {
   parse: (raw) => fromText(raw, parseDuration),
 };
 
+/** Milliseconds; the bounds belong to the range. */
+export function durationBetween({ minMs, maxMs }: { readonly minMs: number; readonly maxMs: number }): Format<number> {
+  return {
+    name: duration.name,
+    expected: `${duration.expected}, between ${formatDuration(minMs)} and ${formatDuration(maxMs)}`,
+    parse(raw) {
+      const ms = duration.parse(raw);
+      return ms !== undefined && ms >= minMs && ms <= maxMs ? ms : undefined;
+    },
+  };
+}
+
 /** Bytes. */
 export const size: Format<number> = {
   name: 'size',
@@ -59,20 +71,19 @@ export const size: Format<number> = {
   parse: (raw) => (typeof raw === 'number' && Number.isSafeInteger(raw) && raw >= 0 ? raw : fromText(raw, parseSize)),
 };
 
+const truthWords = new Map([['true', true], ['1', true], ['yes', true], ['false', false], ['0', false], ['no', false]]);
+
 export const bool: Format<boolean> = {
   name: 'true or false',
   expected: '"true" or "false"',
-  parse(raw) {
-    if (typeof raw === 'boolean') return raw;
-    return fromText(raw, (word) => ({ true: true, '1': true, yes: true, false: false, '0': false, no: false })[word.toLowerCase()]);
-  },
+  parse: (raw) => (typeof raw === 'boolean' ? raw : fromText(raw, (word) => truthWords.get(word.toLowerCase()))),
 };
 
 export function oneOf<const T extends string>(words: readonly T[]): Format<T> {
   return {
     name: words.map((word) => `\`${word}\``).join(', '),
     expected: `one of ${words.map((word) => `"${word}"`).join(', ')}`,
-    parse: (raw) => words.find((word) => word === raw),
+    parse: (raw) => fromText(raw, (given) => words.find((word) => word === given)),
   };
 }
 
@@ -87,24 +98,40 @@ export const list: Format<readonly string[]> = {
   },
 };
 
-export function url(protocols: readonly string[]): Format<string> {
-  const example = protocols.map((protocol) => `${protocol}//…`).join(' or ');
+/** Words of one kind, separated by commas; at least one. */
+export function listOf<T>(item: Format<T>, { name, expected }: Pick<Format<T>, 'name' | 'expected'>): Format<readonly T[]> {
   return {
-    name: 'URL',
-    expected: `a URL (${example})`,
-    parse: (raw) => fromText(raw, (word) => (URL.canParse(word) && protocols.includes(new URL(word).protocol) ? word : undefined)),
+    name,
+    expected,
+    parse(raw) {
+      const items: T[] = [];
+      for (const word of list.parse(raw) ?? []) {
+        const value = item.parse(word);
+        if (value === undefined) return undefined;
+        items.push(value);
+      }
+      return items.length > 0 ? items : undefined;
+    },
   };
+}
+
+/** An absolute URL with a host. */
+export function url(protocols: readonly string[]): Format<string> {
+  return { name: 'URL', expected: `a URL (${showProtocols(protocols)})`, parse: (raw) => fromText(raw, (word) => (isUrl(word, protocols) ? word : undefined)) };
 }
 
 /** URLs separated by commas, at least one. */
 export function urls(protocols: readonly string[]): Format<readonly string[]> {
-  const one = url(protocols);
-  return {
-    name: 'URLs',
-    expected: `one or more URLs (${protocols.map((protocol) => `${protocol}//…`).join(' or ')}), separated by commas`,
-    parse(raw) {
-      const words = list.parse(raw);
-      return words !== undefined && words.length > 0 && words.every((word) => one.parse(word) !== undefined) ? words : undefined;
-    },
-  };
+  return listOf(url(protocols), { name: 'URLs', expected: `one or more URLs (${showProtocols(protocols)}), separated by commas` });
+}
+
+function showProtocols(protocols: readonly string[]): string {
+  return protocols.map((protocol) => `${protocol}//…`).join(' or ');
+}
+
+function isUrl(word: string, protocols: readonly string[]): boolean {
+  if (!URL.canParse(word)) return false;
+  const { protocol, host } = new URL(word);
+  // n.b. `http:host` would do for the parser too.
+  return protocols.includes(protocol) && host !== '' && word.slice(protocol.length).startsWith('//');
 }

@@ -1,6 +1,4 @@
-/** What `--help` and `--print-config` print. */
-import { formatDuration } from '../../foundation/durations.ts';
-import { formatSize } from '../../foundation/sizes.ts';
+/** What `--help` prints: the options, the commands and a table of the settings. */
 import { maskUrl } from './mask-url.ts';
 import type { Schema, Setting } from './setting.ts';
 
@@ -9,42 +7,39 @@ export interface CommandHelp {
   readonly doc: string;
 }
 
+const optionLines = [
+  '  --help          this text',
+  '  --version       the version',
+  '  --check-config  says whether the settings are well, connects nothing',
+  '  --print-config  prints the settings in force, secrets masked',
+];
+
 export function formatHelp(service: string, schema: Schema, commands: readonly CommandHelp[]): string {
-  const lines = Object.entries(schema).map(([name, setting]) => `  ${name.padEnd(32)}${setting.doc} ${describeDefault(setting)}`);
-  const options = [
-    '  --help          this text',
-    '  --version       the version',
-    '  --check-config  says whether the settings are well, connects nothing',
-    '  --print-config  prints the settings in force, secrets masked',
-  ];
   const commandLines = commands.map(({ name, doc }) => `  ${name.padEnd(16)}${doc}`);
   return [
-    `Usage: ${service} [option]`,
+    `Usage: ${service} [option]${commands.length > 0 ? ' [command]' : ''}`,
     '',
     'Options',
-    ...options,
+    ...optionLines,
     ...(commandLines.length > 0 ? ['', 'Commands', ...commandLines] : []),
     '',
     'Settings (environment variables; also keys of the TOML or JSON file that CONFIG_FILE names)',
-    ...lines,
+    ...Object.entries(schema).map(([name, setting]) => `  ${name.padEnd(32)}${describeSetting(name, setting)}`),
     '',
   ].join('\n');
 }
 
+function describeSetting(name: string, setting: Setting<unknown>): string {
+  const notes = [
+    describeDefault(setting),
+    ...(setting.example === undefined ? [] : [`Example: ${setting.example}`]),
+    ...(setting.sensitive === true ? [`Secret, also read from the file that ${name}_FILE names`] : []),
+    ...(setting.aliases === undefined ? [] : [`Also read as ${setting.aliases.join(', ')}`]),
+  ];
+  return `${setting.doc} ${notes.join('. ')}.`;
+}
+
 function describeDefault(setting: Setting<unknown>): string {
-  if (setting.default !== null) return `Default: ${maskUrl(String(setting.default))}`;
-  return setting.required === true ? 'Required.' : 'Default: none';
-}
-
-export function formatConfig(schema: Schema, values: Readonly<Record<string, unknown>>): string {
-  return Object.entries(schema).map(([name, setting]) => `${name}=${showValue(setting, values[name])}\n`).join('');
-}
-
-function showValue(setting: Setting<unknown>, value: unknown): string {
-  if (value === null || value === undefined) return '';
-  if (setting.sensitive === true) return '***';
-  if (typeof value === 'number' && setting.format.name === 'duration') return formatDuration(value);
-  if (typeof value === 'number' && setting.format.name === 'size') return formatSize(value);
-  if (Array.isArray(value)) return value.map((each) => (typeof each === 'string' ? maskUrl(each) : maskUrl(JSON.stringify(each)))).join(',');
-  return typeof value === 'string' ? maskUrl(value) : (JSON.stringify(value) ?? '');
+  if (setting.default === null) return setting.required === true ? 'Required' : 'Default: none';
+  return `Default: ${setting.default === '' ? 'empty' : maskUrl(String(setting.default))}`;
 }

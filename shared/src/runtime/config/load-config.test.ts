@@ -1,9 +1,10 @@
 import t from 'tap';
 import { errorCode, toError } from '../../foundation/errors.ts';
 import { amqpSettings, commonSettings, redisSettings } from './common-settings.ts';
-import { bool, integer, list } from './formats.ts';
-import { formatConfig } from './help.ts';
-import { loadConfig } from './load-config.ts';
+import { bool, integer, list, oneOf, path, text } from './formats.ts';
+import { formatHelp } from './help.ts';
+import { loadConfig, readConfigFile, type ConfigInput } from './load-config.ts';
+import { formatConfig } from './print-config.ts';
 import type { Schema } from './setting.ts';
 
 const settings = {
@@ -12,12 +13,16 @@ const settings = {
   ...redisSettings,
   SINK_NAME: { doc: 'Name.', format: list, default: null, required: true },
   SINK_CONCURRENCY: { doc: 'Batches in flight.', format: integer({ min: 1, max: 100 }), default: 4, aliases: ['SINK_HTTP_WORKERS'] },
+  SINK_MODE: { doc: 'Mode.', format: oneOf(['fast', 'safe']), default: 'safe' },
+  SINK_PASSWORD: { doc: 'Password.', format: text, default: null, sensitive: true, aliases: ['SINK_PASS'] },
   NOTIFY_RESOLVED: { doc: 'Whether.', format: bool, default: true },
+  NOMAD_TOKEN: { doc: 'Token.', format: text, default: null, sensitive: true },
+  NOMAD_TOKEN_FILE: { doc: 'File of the token, read by the service itself.', format: path, default: null },
 } as const satisfies Schema;
 
-function problemsOf(env: Readonly<Record<string, string>>): readonly string[] {
+function problemsOf(env: Readonly<Record<string, string>>, input: Omit<ConfigInput, 'env'> = {}): readonly string[] {
   try {
-    loadConfig(settings, { env });
+    loadConfig(settings, { env, ...input });
     return [];
   } catch (error) {
     t.equal(errorCode(error), 'config-invalid');
@@ -25,56 +30,138 @@ function problemsOf(env: Readonly<Record<string, string>>): readonly string[] {
   }
 }
 
+void t.test('values are typed by their formats', (t) => {
+  const config = loadConfig(settings, { env: { SINK_NAME: 'a,b', SINK_MODE: 'fast' } });
+
+  const timeoutMs: number = config.SHUTDOWN_TIMEOUT;
+  const names: readonly string[] = config.SINK_NAME;
+  const mode: 'fast' | 'safe' = config.SINK_MODE;
+  const brokers: readonly string[] = config.AMQP_CONNECTION;
+  const maxBytes: number | null = config.AMQP_QUEUE_MAX_BYTES;
+  // @ts-expect-error A setting without default may be null.
+  const token: string = config.NOMAD_TOKEN;
+  // @ts-expect-error There is no such setting.
+  const unknown: unknown = config.SINK_NMAE;
+
+  t.same({ timeoutMs, names, mode, brokers, maxBytes, token, unknown }, {
+    timeoutMs: 25_000, names: ['a', 'b'], mode: 'fast', brokers: ['amqp://guest:guest@127.0.0.1:5672/'], maxBytes: null, token: null, unknown: undefined,
+  });
+  t.end();
+});
+
 void t.test('environment stands before the file, the file before the default', (t) => {
-  const folder = t.testdir({ 'hydrant.toml': 'sink_name = ["a", "b"]\nSHUTDOWN_TIMEOUT = "5s"\nLOG_LEVEL = "debug"\n' });
+  const folder = t.testdir({ 'hydrant.toml': 'sink_name = ["a", "b"]\nSHUTDOWN_TIMEOUT = "5s"\nLOG_LEVEL = "debug"\nSINK_CONCURRENCY = 9\nNotify_Resolved = false\n' });
 
-  const config = loadConfig(settings, { env: { CONFIG_FILE: `${folder}/hydrant.toml`, LOG_LEVEL: 'warn', HTTP_PORT: '' } });
+  const config = loadConfig(settings, { env: { CONFIG_FILE: `${folder}/hydrant.toml`, LOG_LEVEL: 'warn', HTTP_PORT: '', SINK_HTTP_WORKERS: '7' } });
 
-  t.equal(config.LOG_LEVEL, 'warn');
-  t.equal(config.SHUTDOWN_TIMEOUT, 5000);
+  t.match(config, { LOG_LEVEL: 'warn', SHUTDOWN_TIMEOUT: 5000, SINK_NAME: ['a', 'b'], NOTIFY_RESOLVED: false, AMQP_QUEUE_MAX_BYTES: null });
   t.equal(config.HTTP_PORT, 9401, 'an empty variable counts as not set');
-  t.same(config.SINK_NAME, ['a', 'b']);
-  t.equal(config.AMQP_QUEUE_MAX_BYTES, null);
+  t.equal(config.SINK_CONCURRENCY, 7, 'an older name in the environment stands before the file');
   t.end();
 });
 
 void t.test('every problem is named at once with value, expectation and origin', (t) => {
-  const problems = problemsOf({ SHUTDOWN_TIMEOUT: '25', HTTP_PORT: '99999', SINK_CONCURRENCY: '1e3', NOTIFY_RESOLVED: 'maybe', AMQP_CONNECTION: 'http://user:hunter2@host' });
+  const folder = t.testdir({ 'hydrant.toml': 'LOG_LEVEL = "loud"\nSINK_MODE = { a = 1 }\nSHUTDOWN_TIMOUT = "5s"\n', password: '\n' });
+  const file = `${folder}/hydrant.toml`;
 
-  t.same(problems.map((problem) => /`(\w+)`/u.exec(problem)?.[1]).sort(), ['AMQP_CONNECTION', 'HTTP_PORT', 'NOTIFY_RESOLVED', 'SHUTDOWN_TIMEOUT', 'SINK_CONCURRENCY', 'SINK_NAME']);
-  t.match(problems.join('\n'), 'Expected `SHUTDOWN_TIMEOUT` to be a duration such as "25s", "5m" or "1h30m", got "25" (environment)');
-  t.notMatch(problems.join('\n'), 'hunter2');
+  const problems = problemsOf({
+    CONFIG_FILE: file, SHUTDOWN_TIMEOUT: '25', HTTP_PORT: '99999', SINK_HTTP_WORKERS: '5abc', NOTIFY_RESOLVED: 'constructor',
+    AMQP_CONNECTION: 'http://user:hunter2@host', REDIS_URL: 'http:x', SINK_PASSWORD_FILE: `${folder}/password`,
+  }, { problems: ['Expected `SINK_TYPE` to be known'] });
+
+  t.same(problems.toSorted(), [
+    'Expected `AMQP_CONNECTION` to be one or more URLs (amqp://… or amqps://…), separated by commas, got a value that is not shown because it is secret (environment)',
+    'Expected `HTTP_PORT` to be a port between 0 and 65535 (0: any free one), got "99999" (environment)',
+    `Expected \`LOG_LEVEL\` to be one of "trace", "debug", "info", "warn", "error", "fatal", got "loud" (${file})`,
+    'Expected `NOTIFY_RESOLVED` to be "true" or "false", got "constructor" (environment)',
+    'Expected `REDIS_URL` to be a URL (redis://… or rediss://…), got a value that is not shown because it is secret (environment)',
+    'Expected `SHUTDOWN_TIMEOUT` to be a duration such as "25s", "5m" or "1h30m", between 100ms and 24h, got "25" (environment)',
+    'Expected `SINK_CONCURRENCY` to be a whole number between 1 and 100, got "5abc" (environment, as SINK_HTTP_WORKERS)',
+    `Expected \`SINK_MODE\` to be one of "fast", "safe", got {"a":1} (${file})`,
+    'Expected `SINK_NAME` to be words separated by commas, it is not set (set the environment variable or add it to CONFIG_FILE)',
+    `Expected \`SINK_PASSWORD_FILE\` to name a file that holds a value, got "${folder}/password", which is empty (environment)`,
+    'Expected `SINK_TYPE` to be known',
+    `Expected only known settings in ${file}, got \`SHUTDOWN_TIMOUT\`; did you mean \`SHUTDOWN_TIMEOUT\`?`,
+  ].toSorted());
+  t.end();
+});
+
+void t.test('checks over several settings run when each of them is well', (t) => {
+  const check = (values: Readonly<Record<string, unknown>>): readonly string[] => [`checked ${String(values['SINK_CONCURRENCY'])}`];
+
+  t.same(problemsOf({ SINK_NAME: 'x' }, { check }), ['checked 4']);
+  t.notMatch(problemsOf({ SINK_NAME: 'x', SINK_CONCURRENCY: '0' }, { check }).join('\n'), 'checked');
   t.end();
 });
 
 void t.test('a secret is read from the file that its variable names', (t) => {
-  const folder = t.testdir({ url: 'redis://:pw@redis.example:6379/0\n' });
+  const folder = t.testdir({ url: 'redis://:pw@redis.example:6379/0\n', padded: ' two words \r\n', wrong: 'ftp://hunter2' });
+  const load = (env: Readonly<Record<string, string>>) => loadConfig(settings, { env: { SINK_NAME: 'x', ...env } });
 
-  t.equal(loadConfig(settings, { env: { SINK_NAME: 'x', REDIS_URL_FILE: `${folder}/url` } }).REDIS_URL, 'redis://:pw@redis.example:6379/0');
-  t.match(problemsOf({ SINK_NAME: 'x', REDIS_URL_FILE: `${folder}/none` })[0], /Expected `REDIS_URL_FILE` to name a readable file/u);
-  t.match(problemsOf({ SINK_NAME: 'x', REDIS_URL: 'redis://a', REDIS_URL_FILE: `${folder}/url` })[0], /got both/u);
+  t.equal(load({ REDIS_URL_FILE: `${folder}/url` }).REDIS_URL, 'redis://:pw@redis.example:6379/0');
+  t.equal(load({ SINK_PASS_FILE: `${folder}/padded` }).SINK_PASSWORD, ' two words ', 'only the end of the line is cut off');
+  t.match(problemsOf({ SINK_NAME: 'x', REDIS_URL_FILE: `${folder}/none` }), [/^Expected `REDIS_URL_FILE` to name a readable file, got ".*none" \(environment\): ENOENT/u]);
+  t.match(problemsOf({ SINK_NAME: 'x', REDIS_URL: 'redis://a', REDIS_URL_FILE: `${folder}/url` }), [/^Expected either `REDIS_URL` or `REDIS_URL_FILE`, got both \(environment; environment\)$/u]);
+  t.match(problemsOf({ SINK_NAME: 'x', REDIS_URL_FILE: `${folder}/wrong` }), [/got a value that is not shown because it is secret \(REDIS_URL_FILE .*wrong\)$/u]);
   t.end();
 });
 
-void t.test('an unknown key of the file is refused with the nearest known one', (t) => {
-  const folder = t.testdir({ 'hydrant.json': '{"SINK_NAME":"x","SHUTDOWN_TIMOUT":"5s"}' });
+void t.test('a file setting of the schema itself is left to the service', (t) => {
+  const config = loadConfig(settings, { env: { SINK_NAME: 'x', NOMAD_TOKEN: 'from-nomad', NOMAD_TOKEN_FILE: '/not/there/yet' } });
 
-  t.match(problemsOf({ CONFIG_FILE: `${folder}/hydrant.json` })[0], /got `SHUTDOWN_TIMOUT`; did you mean `SHUTDOWN_TIMEOUT`\?/u);
-  t.match(problemsOf({ SINK_NAME: 'x', CONFIG_FILE: `${folder}/none.toml` })[0], /Expected `CONFIG_FILE` to name a TOML or JSON file/u);
+  t.match(config, { NOMAD_TOKEN: 'from-nomad', NOMAD_TOKEN_FILE: '/not/there/yet' });
   t.end();
 });
 
-void t.test('an older name is read when the name itself is not set', (t) => {
-  t.equal(loadConfig(settings, { env: { SINK_NAME: 'x', SINK_HTTP_WORKERS: '7' } }).SINK_CONCURRENCY, 7);
+void t.test('CONFIG_FILE is refused with its reason, and never quoted', (t) => {
+  const folder = t.testdir({
+    'ok.json': '{"SINK_NAME":"x","LOG_LEVEL":null,"sink":[{}]}',
+    'unknown.json': '{"SINK_NAME":"x","REDIS_ULR":"redis://a","CONFIG_FILE":"b","LOG_LEVEL":"info","log_level":"info","sink":1}',
+    'broken.json': '{"SINK_NAME":"x",\n"SINK_PASSWORD":"hunter2",}',
+    'broken.toml': 'SINK_NAME = "x"\nSINK_PASSWORD = "hunter2\n',
+    'list.json': '[]',
+  });
+  const problems = (name: string): readonly string[] => problemsOf({ SINK_NAME: 'x', CONFIG_FILE: `${folder}/${name}` });
+
+  t.equal(loadConfig(settings, { env: { CONFIG_FILE: `${folder}/ok.json` }, otherKeys: ['sink'] }).LOG_LEVEL, 'info');
+  t.match(problems('unknown.json'), [/got `REDIS_ULR`; did you mean `REDIS_URL`\?/u, /`CONFIG_FILE` to be set in the environment/u, /`LOG_LEVEL` once in/u, /got `sink`$/u]);
+  t.match(problems('broken.json'), [/^Expected `CONFIG_FILE` to hold JSON, got ".*broken.json" that cannot be read as such \(line 2\)$/u]);
+  t.match(problems('broken.toml'), [/^Expected `CONFIG_FILE` to hold TOML, got ".*broken.toml" that cannot be read as such \(line 2, column \d+\)$/u]);
+  t.match(problems('list.json'), [/to hold a table at the top/u]);
+  t.match(problems('none.toml'), [/^Expected `CONFIG_FILE` to name a TOML or JSON file that can be read, got ".*none.toml": ENOENT/u]);
+  t.throws(() => readConfigFile(`${folder}/none.toml`), { code: 'config-invalid' });
   t.end();
 });
 
-void t.test('the printed settings hold no secret', (t) => {
-  const config = loadConfig(settings, { env: { SINK_NAME: 'x', AMQP_CONNECTION: 'amqp://user:hunter2@host/' } });
+void t.test('a table given in place of the file has an origin of its own', (t) => {
+  const table = { values: { sink_name: 'x', sink_concurrency: 0 }, origin: '[[sink]] number 1' };
 
-  const printed = formatConfig(settings, config);
+  t.same(problemsOf({ CONFIG_FILE: '/not/read' }, { table }), ['Expected `SINK_CONCURRENCY` to be a whole number between 1 and 100, got 0 ([[sink]] number 1)']);
+  t.end();
+});
+
+void t.test('the printed settings hold no secret and can be set again', (t) => {
+  const schema = { ...settings, SINK_ADDRESSES: { doc: 'Where.', format: list, default: null } } as const satisfies Schema;
+  const env = { SINK_NAME: 'x,y', AMQP_CONNECTION: 'amqp://user:hunter2@host/', SINK_ADDRESSES: 'http://u:hunter2@a/,b', AMQP_QUEUE_MAX_BYTES: '1.5GiB' };
+
+  const printed = formatConfig(schema, loadConfig(schema, { env }));
 
   t.notMatch(printed, 'hunter2');
-  t.match(printed, 'SHUTDOWN_TIMEOUT=25s');
+  t.match(printed, /^SHUTDOWN_TIMEOUT=25s$/mu);
+  t.match(printed, /^AMQP_CONNECTION=\*\*\*$/mu);
+  t.match(printed, /^SINK_ADDRESSES=http:\/\/\*\*\*@a\/,b$/mu);
+  t.match(printed, /^AMQP_QUEUE_MAX_BYTES=1.5GiB$/mu);
+  t.match(printed, /^SINK_PASSWORD=$/mu);
+  t.end();
+});
+
+void t.test('the help names every setting with its default', (t) => {
+  const help = formatHelp('hydrant-test', settings, [{ name: 'remove-queue', doc: 'Removes the queue.' }]);
+
+  for (const name of Object.keys(settings)) t.match(help, `  ${name} `);
+  t.match(help, /AMQP_CONNECTION +.*Default: amqp:\/\/\*\*\*@127.0.0.1:5672\/\. Secret, also read from the file that AMQP_CONNECTION_FILE names\./u);
+  t.match(help, /SINK_NAME +Name\. Required\./u);
+  t.match(help, /SINK_CONCURRENCY +.*Default: 4\. Also read as SINK_HTTP_WORKERS\./u);
+  t.match(help, /remove-queue +Removes the queue\./u);
   t.end();
 });

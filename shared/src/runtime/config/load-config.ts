@@ -1,32 +1,26 @@
 /**
- * Reads settings: environment, then CONFIG_FILE, then defaults; `<NAME>_FILE` for every secret. convict holds and checks the values;
- * reading stays here, because a problem must be named with its value, what was expected and where it came from, all problems at once.
+ * Reads settings: environment, then CONFIG_FILE, then defaults; `<NAME>_FILE` for every secret. convict lays the sources over one another and has each
+ * value checked. Its own formats, its reading of files and of arguments are not used: they guess, and they do not say where a value came from.
  */
-import { readFileSync } from 'node:fs';
-import { extname } from 'node:path';
 import convict from 'convict';
-import { parse as parseToml } from 'smol-toml';
-import { describeError, HydrantError } from '../../foundation/errors.ts';
+import { HydrantError, toError } from '../../foundation/errors.ts';
+import { readTableFile } from './config-file.ts';
 import { maskUrl } from './mask-url.ts';
+import { findSetting, readEnvironment, readTable, type Environment, type Found, type SettingTable, type Source } from './setting-sources.ts';
 import type { Schema, Setting, Values } from './setting.ts';
 
-export type Environment = Readonly<Record<string, string | undefined>>;
+export type { Environment } from './setting-sources.ts';
 
 export interface ConfigInput {
   readonly env: Environment;
-  /** Values by setting name that stand behind the environment, such as a table of a file; `origin` names them in errors. */
-  readonly table?: { readonly values: Readonly<Record<string, unknown>>; readonly origin: string };
+  /** Stands behind the environment in place of CONFIG_FILE, such as one table of that file. */
+  readonly table?: SettingTable;
   /** Keys of CONFIG_FILE that the service reads itself. */
   readonly otherKeys?: readonly string[];
   /** Found by whoever made the schema; reported with the rest. */
   readonly problems?: readonly string[];
   /** Checks over several settings, run when each of them is well. */
   readonly check?: (values: Readonly<Record<string, unknown>>) => readonly string[];
-}
-
-interface Found {
-  readonly raw: unknown;
-  readonly origin: string;
 }
 
 export function configError(problems: readonly string[]): HydrantError {
@@ -36,12 +30,9 @@ export function configError(problems: readonly string[]): HydrantError {
 /** The table that CONFIG_FILE holds, keys as written. Throws `config-invalid` when it cannot be read. */
 export function readConfigFile(file: string): Readonly<Record<string, unknown>> {
   try {
-    const content = readFileSync(file, 'utf8');
-    const parsed: unknown = extname(file) === '.json' ? JSON.parse(content) : parseToml(content);
-    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw new Error('it holds no table at the top');
-    return Object.fromEntries(Object.entries(parsed));
+    return readTableFile(file);
   } catch (error) {
-    throw configError([`Expected \`CONFIG_FILE\` to name a TOML or JSON file, got "${file}": ${describeError(error)}`]);
+    throw configError([toError(error).message]);
   }
 }
 
@@ -53,111 +44,85 @@ export function readConfigFile(file: string): Readonly<Record<string, unknown>> 
  */
 export function loadConfig<S extends Schema>(schema: S, input: ConfigInput): Values<S> {
   const problems: string[] = [...(input.problems ?? [])];
-  const table = readTable(schema, input, problems);
-  const values: Record<string, unknown> = {};
-  for (const [name, setting] of Object.entries(schema)) {
-    values[name] = readSetting(name, setting, { env: input.env, table }, problems);
-  }
+  const env = readEnvironment(input.env);
+  const table = readTable(schema, findTable(input, problems), input.otherKeys ?? [], problems);
+  const values = overlay(schema, { env, table }, problems);
   if (problems.length === 0) problems.push(...(input.check?.(values) ?? []));
   if (problems.length > 0) throw configError(problems);
-  return hold(schema, values);
+  // `overlay` parsed each value by the format of its setting.
+  return values as Values<S>;
 }
 
-/** convict keeps the values; its schema is ours, so that nothing unknown can stand beside them. */
-function hold<S extends Schema>(schema: S, values: Readonly<Record<string, unknown>>): Values<S> {
-  const declarations: convict.Schema<Record<string, unknown>> = {};
-  for (const [name, { doc, sensitive }] of Object.entries(schema)) declarations[name] = { doc, format: '*', default: null, nullable: true, sensitive: sensitive === true };
-  const config = convict(declarations, { env: {}, args: [] });
-  config.load(values);
-  config.validate({ allowed: 'strict' });
-  return Object.fromEntries(Object.keys(schema).map((name) => [name, values[name]])) as Values<S>;
+function findTable({ env, table }: ConfigInput, problems: string[]): SettingTable {
+  const file = env['CONFIG_FILE'];
+  if (table !== undefined) return table;
+  if (file === undefined || file === '') return { values: {}, origin: '' };
+  try {
+    return { values: readTableFile(file), origin: file };
+  } catch (error) {
+    problems.push(toError(error).message);
+    return { values: {}, origin: file };
+  }
 }
 
 interface Sources {
-  readonly env: Environment;
-  readonly table: ReadonlyMap<string, Found>;
+  readonly env: Source;
+  readonly table: Source;
 }
 
-/** What stands behind the environment: a given table, else CONFIG_FILE. Keys are setting names in any case. */
-function readTable(schema: Schema, input: ConfigInput, problems: string[]): ReadonlyMap<string, Found> {
-  const found = new Map<string, Found>();
-  const file = input.env['CONFIG_FILE'];
-  let table = input.table;
-  if (table === undefined && file !== undefined && file !== '') {
-    try {
-      table = { values: readConfigFile(file), origin: file };
-    } catch (error) {
-      problems.push(describeError(error));
-    }
+function overlay(schema: Schema, { env, table }: Sources, problems: string[]): Readonly<Record<string, unknown>> {
+  const declarations: convict.Schema<Record<string, unknown>> = {};
+  const fromEnv: Record<string, string> = {};
+  const fromTable: Record<string, unknown> = {};
+  const parsed = new Map<string, unknown>();
+  for (const [name, setting] of Object.entries(schema)) {
+    const found = findSetting(name, schema, [env, table], problems);
+    if (found === undefined) continue;
+    const [inEnv, inTable] = found;
+    if (inEnv !== undefined) fromEnv[name] = String(inEnv.raw);
+    else if (isTable(inTable?.raw)) {
+      problems.push(describeProblem(name, setting, inTable));
+      continue;
+    } else if (inTable !== undefined) fromTable[name] = inTable.raw;
+    declarations[name] = declare(name, setting, (raw) => {
+      const value = raw === null ? undefined : setting.format.parse(raw);
+      if (value === undefined) problems.push(describeProblem(name, setting, inEnv ?? inTable));
+      else parsed.set(name, value);
+    });
   }
-  const names = new Set(Object.entries(schema).flatMap(([name, setting]) => [name, ...(setting.aliases ?? []), ...(setting.sensitive === true ? [`${name}_FILE`] : [])]));
-  for (const [key, raw] of Object.entries(table?.values ?? {})) {
-    if (input.otherKeys?.includes(key) === true) continue;
-    const name = key.toUpperCase();
-    if (names.has(name)) found.set(name, { raw, origin: table?.origin ?? '' });
-    else problems.push(`Expected only known settings in ${table?.origin ?? ''}, got \`${key}\`${suggest(name, [...names])}`);
-  }
-  return found;
+
+  convict(declarations, { env: fromEnv, args: [] }).load(fromTable).validate({ allowed: 'strict' });
+  return Object.fromEntries(Object.keys(schema).map((name) => [name, parsed.get(name) ?? null]));
 }
 
-function readSetting(name: string, setting: Setting<unknown>, sources: Sources, problems: string[]): unknown {
-  const found = find(name, setting, sources, problems);
-  if (found === 'unreadable') return undefined;
-  if (found === undefined) {
-    if (setting.default !== null) return setting.format.parse(setting.default);
-    if (setting.required === true) {
-      problems.push(`Expected \`${name}\` to be ${setting.format.expected}, it is not set (set the environment variable or add it to CONFIG_FILE)`);
-    }
-    return null;
-  }
-  const value = setting.format.parse(found.raw);
-  if (value === undefined) problems.push(`Expected \`${name}\` to be ${setting.format.expected}, got ${show(found.raw, setting)} (${found.origin})`);
-  return value;
-}
-
-/** The value that counts: environment before table, the name before its aliases, the setting or the file that holds it but not both. */
-function find(name: string, setting: Setting<unknown>, { env, table }: Sources, problems: string[]): Found | 'unreadable' | undefined {
-  const look = (key: string): Found | undefined => {
-    const text = env[key];
-    return text === undefined || text === '' ? table.get(key) : { raw: text, origin: key === name ? 'environment' : `environment, as ${key}` };
+/**
+ * n.b. convict turns text into the type of the default by guessing ("5abc" becomes 5), so defaults are handed over as text; and it takes a table
+ * for settings of its own, so tables are kept from it.
+ */
+function declare(name: string, setting: Setting<unknown>, check: (raw: unknown) => void): convict.SchemaObj {
+  return {
+    doc: setting.doc,
+    env: name,
+    default: setting.default === null ? null : String(setting.default),
+    nullable: setting.required !== true,
+    sensitive: setting.sensitive === true,
+    format: check,
   };
-  const direct = [name, ...(setting.aliases ?? [])].map(look).find((found) => found !== undefined);
-  if (setting.sensitive !== true) return direct;
-  const file = look(`${name}_FILE`);
-  if (file === undefined) return direct;
-  if (direct !== undefined) {
-    problems.push(`Expected either \`${name}\` or \`${name}_FILE\`, got both (${direct.origin}; ${file.origin})`);
-    return 'unreadable';
-  }
-  const path = String(file.raw);
-  try {
-    return { raw: readFileSync(path, 'utf8').trimEnd(), origin: path };
-  } catch (error) {
-    problems.push(`Expected \`${name}_FILE\` to name a readable file, got "${path}" (${file.origin}): ${describeError(error)}`);
-    return 'unreadable';
-  }
+}
+
+function isTable(raw: unknown): boolean {
+  return typeof raw === 'object' && raw !== null && !Array.isArray(raw);
+}
+
+function describeProblem(name: string, setting: Setting<unknown>, found: Found | undefined): string {
+  const expected = `Expected \`${name}\` to be ${setting.format.expected}`;
+  if (found !== undefined) return `${expected}, got ${show(found.raw, setting)} (${found.origin})`;
+  if (setting.default !== null) return `${expected}, got ${show(setting.default, setting)} (default)`;
+  return `${expected}, it is not set (set the environment variable or add it to CONFIG_FILE)`;
 }
 
 function show(raw: unknown, setting: Setting<unknown>): string {
   if (setting.sensitive === true) return 'a value that is not shown because it is secret';
-  const text = typeof raw === 'string' ? `"${maskUrl(raw)}"` : (JSON.stringify(raw) ?? String(raw));
+  const text = maskUrl(JSON.stringify(raw));
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;
-}
-
-function suggest(name: string, names: readonly string[]): string {
-  const nearest = names.map((other) => ({ other, distance: editDistance(name, other) })).sort((a, b) => a.distance - b.distance)[0];
-  return nearest !== undefined && nearest.distance <= 4 ? `; did you mean \`${nearest.other}\`?` : '';
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

@@ -7,7 +7,7 @@ import type { Format } from './formats.ts';
 export interface Setting<T> {
   /** One sentence, with the unit. */
   readonly doc: string;
-  /** Reads and checks a value; throws an Error that says what was expected. */
+  /** Reads and checks a value. */
   readonly format: Format<T>;
   /** In the form a user would write it (`5m`, `256MiB`), `null`: none. */
   readonly default: string | number | boolean | null;
