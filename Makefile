@@ -50,11 +50,11 @@ docs: build ## Write the documents that are generated from the code
 	@node scripts/generate-docs.mjs
 
 .PHONY: test
-test: build ## Unit and contract tests and the guarantees in short form, on private servers
+test: build ## Unit and contract tests and the guarantees, on private servers
 	@node scripts/test.mjs
 
 .PHONY: e2e
-e2e: build ## The guarantees in long form, on private servers
+e2e: build ## The guarantees alone, on private servers
 	@node scripts/e2e.mjs
 
 .PHONY: demo

@@ -1,5 +1,5 @@
 /**
- * `make test`: unit and contract tests from source, then the guarantees in short form on the built services, all on private servers.
+ * `make test`: unit and contract tests from source, then the guarantees on the built services, all on private servers.
  * The last line is `N passed, N failed`; the exit status is tap's.
  */
 import { closeReport, runTap } from './run-tap.mjs';
@@ -17,6 +17,6 @@ async function runUnitTests() {
 
 if (await provideTestServers()) {
   const unit = await runUnitTests();
-  const guarantees = await runTap(['--jobs=1', '--timeout=300', 'e2e/guarantees/*.test.ts'], { E2E: 'short' });
+  const guarantees = await runTap(['--jobs=1', '--timeout=300', 'e2e/guarantees/*.test.ts'], {});
   process.exitCode = closeReport([unit, guarantees]);
 } else process.exitCode = 1;

@@ -8,6 +8,7 @@ import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import type { HealthCheck } from '@hydrant/shared/runtime/admin/health';
 import type { Component } from '@hydrant/shared/runtime/component';
 import { runService, type Lookup, type ServiceContext } from '@hydrant/shared/runtime/run-service';
+import { version } from '@hydrant/shared/runtime/version';
 import { findSink, sinkTypes } from '@hydrant/sinks/registry';
 import type { AlertPublisher } from './alerts/alert-publisher.ts';
 import { createBusAlertPublisher } from './alerts/bus-alert-publisher.ts';
@@ -57,7 +58,7 @@ function makeOutput(config: Values<typeof schema>, bus: Bus, { log, clock }: Ser
 
 await runService({
   name,
-  version: '0.1.0',
+  version,
   schema: (lookup: Lookup): typeof schema => ({ ...findAlertSink(lookup('SINK_TYPE') ?? 'amqp')?.settings, ...schema }),
   input: (_env, lookup: Lookup) => ({ check: (values) => findAlertSink(lookup('SINK_TYPE') ?? 'amqp')?.check?.(values) ?? [] }),
   create(config, context) {

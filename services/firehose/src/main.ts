@@ -5,6 +5,7 @@ import { createRedisClient } from '@hydrant/shared/redis/redis-client';
 import { amqpSettings, commonSettings, redisSettings } from '@hydrant/shared/runtime/config/common-settings';
 import type { Schema } from '@hydrant/shared/runtime/config/setting';
 import { runService } from '@hydrant/shared/runtime/run-service';
+import { version } from '@hydrant/shared/runtime/version';
 import { createMemorySpool } from '@hydrant/shared/spool/memory-spool';
 import { createRedisCheckpointStore } from './checkpoint/redis-checkpoint-store.ts';
 import { checkNomadSettings, nomadSettings, readFirehoseOptions, streamSettings } from './config.ts';
@@ -23,7 +24,7 @@ const schema = {
 
 await runService({
   name,
-  version: '0.1.0',
+  version,
   schema,
   input: () => ({ check: checkNomadSettings }),
   create(config, { log, metrics, clock }) {
