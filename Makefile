@@ -5,6 +5,8 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 BIN := node_modules/.bin
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+VERSION = $(shell node -p 'require("./shared/package.json").version')
 INSTALLED := node_modules/.package-lock.json
 
 .PHONY: help
@@ -23,7 +25,7 @@ build: $(INSTALLED) ## Compile every package to its dist folder
 
 .PHONY: check
 check: build ## Types, lint, proof that the lint rules bite, the tree, generated documents
-	@$(MAKE) -j2 $(if $(filter output-sync,$(.FEATURES)),-O) check-types lint check-lint-bites check-tree check-docs
+	@$(MAKE) -j2 $(if $(filter output-sync,$(.FEATURES)),-O) check-types lint check-lint-bites check-tree check-docs check-compose check-nomad check-observability
 
 .PHONY: check-types
 check-types: $(INSTALLED)
@@ -45,8 +47,20 @@ check-tree:
 check-docs:
 	@node scripts/generate-docs.mjs --check
 
+.PHONY: check-compose
+check-compose:
+	@node scripts/check-compose.mjs
+
+.PHONY: check-nomad
+check-nomad:
+	@node scripts/check-nomad.mjs
+
+.PHONY: check-observability
+check-observability:
+	@node scripts/check-observability.mjs
+
 .PHONY: docs
-docs: build ## Write the documents that are generated from the code
+docs: build ## Write the documents and the compose settings that are generated from the code
 	@node scripts/generate-docs.mjs
 
 .PHONY: test
@@ -54,16 +68,41 @@ test: build ## Unit and contract tests and the guarantees, on private servers
 	@node scripts/test.mjs
 
 .PHONY: e2e
-e2e: build ## The guarantees alone, on private servers
+e2e: build ## The guarantees and the browser alone, on private servers
 	@node scripts/e2e.mjs
+
+.PHONY: kill-nine
+kill-nine: build ## Kill the firehose ROUNDS times under load and count what is missing (SEED=n repeats, SPOOL=true: spool in a folder)
+	@node e2e/kill-nine.mjs --rounds=$(or $(ROUNDS),50) $(if $(SEED),--seed=$(SEED)) $(if $(filter true,$(SPOOL)),--spool)
+
+.PHONY: sabotage
+sabotage: build ## Break each promise by a patch in a copy of the tree and see its test fail (ONLY=gap-check-off: that patch alone)
+	@node scripts/sabotage.mjs $(ONLY)
 
 .PHONY: demo
 demo: build ## Play the bundled recording through standalone and print events and alerts
 	@node scripts/demo.mjs
 
 .PHONY: bench
-bench: build ## Measure events per second and memory against floors of the same run
-	@node bench/dist/main.js
+bench: build ## Measure events per second and memory against floors of the same run (ONLY=sink-worker: that path alone)
+	@node bench/dist/main.js $(ONLY)
+
+.PHONY: up
+up: ## Run the suite in containers (COMPOSE_PROFILES=demo,observability brings a simulated Nomad and dashboards)
+	@$(COMPOSE) up --build --detach
+	@$(COMPOSE) ps
+
+.PHONY: down
+down: ## Stop the suite in containers; what it stored stays
+	@COMPOSE_PROFILES=demo,observability $(COMPOSE) down
+
+.PHONY: image
+image: ## Build the image of every service, labelled with version and commit
+	@for service in firehose sink-worker crashloop-detector standalone simulator; do \
+	  target=service; [ $$service != simulator ] || target=simulator; \
+	  docker build --target $$target --build-arg SERVICE=$$service --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+	    --build-arg CREATED=$$(git log -1 --format=%cI) -t hydrant-$$service -t hydrant-$$service:$(VERSION) .; \
+	done
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -18,15 +18,15 @@ export const workspaces = ['shared', 'sinks', ...[...services, serviceOfServices
 /** The folders or files in which a library may be named. Everybody else goes through the port that stands there. */
 export const driverHomes = {
   'amqplib': ['shared/src/bus/amqp'],
-  'ioredis': ['shared/src/redis'],
+  'ioredis': ['shared/src/redis', 'sinks/src'],
   'convict': ['shared/src/runtime/config'],
   'smol-toml': ['shared/src/runtime/config'],
   'prom-client': ['shared/src/runtime/telemetry/metrics.ts'],
   'pino': ['shared/src/runtime/telemetry'],
   'pino-pretty': ['shared/src/runtime/telemetry'],
-  'fastify': ['shared/src/runtime/admin'],
+  'fastify': ['shared/src/runtime/admin', 'services/crashloop-detector/src/page'],
   'undici': ['services/firehose/src/source', 'sinks/src'],
-  '@aws-sdk/*': ['sinks/src/s3.ts'],
+  '@aws-sdk/*': ['sinks/src'],
 };
 
 /** What keeps a port over RabbitMQ, Redis or the disk. In a service only main.ts chooses among them; standalone is such a choice as a whole. */

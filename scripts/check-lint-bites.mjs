@@ -74,7 +74,7 @@ const probes = [
   { rule: drivers, at: anyFile, code: importOf('node:timers/promises') },
   { rule: drivers, at: anyFile, code: importOf('node:process') },
   { rule: drivers, at: anyFile, code: 'import { createAmqpBus } from "@hydrant/shared/bus/amqp/amqp-bus";\nvoid createAmqpBus;' },
-  { rule: drivers, at: 'services/firehose/src/source/open.ts', code: 'import { createMemorySpool } from "@hydrant/shared/spool/memory-spool";\nvoid createMemorySpool;' },
+  { rule: drivers, at: 'services/firehose/src/source/open-stream.ts', code: 'import { createMemorySpool } from "@hydrant/shared/spool/memory-spool";\nvoid createMemorySpool;' },
   { rule: drivers, at: anyFile, refused: false, code: 'import type { RedisClient } from "@hydrant/shared/redis/redis-client";\nexport type Client = RedisClient;' },
   { rule: drivers, at: mainOf('firehose'), refused: false, code: 'import { createAmqpBus } from "@hydrant/shared/bus/amqp/amqp-bus";\nvoid createAmqpBus;' },
   ...driverProbes(),

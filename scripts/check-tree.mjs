@@ -13,7 +13,7 @@ const problems = [];
 const forbidden = [
   // n.b. written so that this file does not match itself.
   { pattern: /(?:^|[^a-z.\w])\/(?:work|farm|root|tmp|home\/[a-z]+|Users\/[a-z]+)\//mu, what: 'a path of one machine' },
-  { pattern: /registry\.(?:npmjs|yarnpkg)\.|"resolved": "http/u, what: 'the host of a package registry' },
+  { pattern: /registr[y]\.(?:npm[j]s|yarn[p]kg)\.|"resolve[d]": "http/u, what: 'the host of a package registry' },
   { pattern: /^(?:<{7}|>{7}) /mu, what: 'a merge conflict' },
   { pattern: /\b(?:TODO|FIXME|XXX|HACK)\b(?!\(#\d+\))/u, what: 'a note to oneself; write TODO with the number of its issue, or do it' },
 ];

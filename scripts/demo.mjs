@@ -1,6 +1,6 @@
 /**
  * `make demo`: plays the bundled recording through the simulator to the real standalone process, prints what comes out and a summary.
- * Needs nothing but Node; ends with 0 when every event came out and the loops were announced.
+ * Needs nothing but Node; ends with 0 when every event came out and exactly the recording's crash loops were announced.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,6 +15,8 @@ const repository = fileURLToPath(new URL('..', import.meta.url));
 const speed = 12;
 const limitMs = 60_000;
 const eventsShown = 12;
+/** The jobs that crash in the recording: see fixtures/README.md. */
+const loopingJobs = ['billing-sync', 'checkout-api', 'geo-index', 'node-agent', 'thumbnailer'];
 const isTerminal = process.stdout.isTTY === true;
 const paint = (code, text) => (isTerminal ? `\u001b[${code}m${text}\u001b[0m` : text);
 const say = (text) => process.stdout.write(`${text}\n`);
@@ -84,7 +86,7 @@ function take(line) {
 say(`Playing 72 seconds of a real Nomad cluster at ${speed} times its speed.\n`);
 createInterface({ input: standalone.stdout }).on('line', take);
 await fetch(`${simulator.control}/control/resume`, { method: 'POST' });
-while (events < expected && standalone.exitCode === null && performance.now() - startedAt < limitMs) {
+while ((events < expected || alerts.length < loopingJobs.length) && standalone.exitCode === null && performance.now() - startedAt < limitMs) {
   await new Promise((resolve) => { setTimeout(resolve, 100); });
 }
 standalone.kill('SIGTERM');
@@ -94,10 +96,12 @@ await rm(folder, { recursive: true, force: true });
 
 const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
 say(`\n${events} of ${expected} events in ${seconds} s: ${[...topics].map(([topic, count]) => `${count} ${topic}`).join(', ')}`);
-say(`${alerts.length} crash loops: ${alerts.map((alert) => alert.LastEvent.JobID).join(', ')}`);
-say('Not announced, because people or templates restarted them: web, feature-flags.');
-if (events < expected || standalone.exitCode !== 0) {
-  say(`\nExpected every event and exit code 0, got ${events} events and exit code ${standalone.exitCode}. The log of standalone:\n${standalone.log}`);
+const announced = alerts.map((alert) => alert.LastEvent.JobID);
+const isEachLoopAnnouncedOnce = announced.toSorted().join() === loopingJobs.join();
+say(`${alerts.length} crash loops: ${announced.join(', ')}`);
+if (isEachLoopAnnouncedOnce) say('Not announced, because people or templates restarted them: web, feature-flags.');
+if (events < expected || !isEachLoopAnnouncedOnce || standalone.exitCode !== 0) {
+  say(`\nExpected ${expected} events, one crash loop of each of ${loopingJobs.join(', ')} and exit code 0, got ${events} events, the loops above and exit code ${standalone.exitCode}. The log of standalone:\n${standalone.log}`);
   process.exitCode = 1;
 } else {
   say('\nNext: `node services/standalone/dist/main.js --help`, or read README.md for the three ways to run it.');

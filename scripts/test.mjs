@@ -17,6 +17,6 @@ async function runUnitTests() {
 
 if (await provideTestServers()) {
   const unit = await runUnitTests();
-  const guarantees = await runTap(['--jobs=1', '--timeout=300', 'e2e/guarantees/*.test.ts'], {});
+  const guarantees = await runTap(['--jobs=1', '--timeout=900', 'e2e/guarantees/*.test.ts', 'e2e/moving/*.test.ts'], {});
   process.exitCode = closeReport([unit, guarantees]);
 } else process.exitCode = 1;

@@ -29,11 +29,17 @@ process.once('exit', () => {
 });
 
 /** `script` is a path below the repository, such as `simulator/dist/main.js`. */
-export function startChild(script: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Child {
-  const child: ChildProcess = spawn(process.execPath, [fileURLToPath(new URL(script, repository)), ...args], {
-    env: { PATH: process.env['PATH'] ?? '', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+export function startChild(script: string, args: readonly string[]): Child {
+  return start(script, process.execPath, [fileURLToPath(new URL(script, repository)), ...args], {});
+}
+
+/** A service as users start it: by its installed command, which brings its own flags of Node.js. */
+export function startCommand(command: string, env: Readonly<Record<string, string>>): Child {
+  return start(command, fileURLToPath(new URL(`node_modules/.bin/${command}`, repository)), [], env);
+}
+
+function start(script: string, executable: string, args: readonly string[], env: Readonly<Record<string, string>>): Child {
+  const child: ChildProcess = spawn(executable, args, { env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => { log = (log + text).slice(-20_000); });
   if (child.stdout === null || child.pid === undefined) throw new Error(`Expected ${script} to start, it did not`);

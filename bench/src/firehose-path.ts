@@ -24,7 +24,7 @@ async function measure(): Promise<Measurement> {
   const [broker, redis, load] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis(), startLoad(events)]);
   const queue = await bindQueue(broker.url, 'bench');
   const port = await freePort();
-  const firehose = await startService('firehose', port, { AMQP_CONNECTION: broker.url, REDIS_URL: redis.url, NOMAD_ADDR: load.url, FIREHOSE_TOPICS: 'Allocation' });
+  const firehose = await startService('hydrant-firehose', port, { AMQP_CONNECTION: broker.url, REDIS_URL: redis.url, NOMAD_ADDR: load.url, FIREHOSE_TOPICS: 'Allocation' });
   const startedAt = performance.now();
   await load.begin();
   const seconds = await secondsUntil(events, startedAt, () => readMetric(port, 'hydrant_firehose_events_published_total'));

@@ -17,6 +17,21 @@ export interface Path {
   measureFloor(): Promise<Measurement>;
 }
 
+/** A number that has a limit of its own instead of a floor. */
+export interface Figure {
+  readonly name: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly atMost: number;
+}
+
+export interface FigureSource {
+  readonly name: string;
+  /** How it is measured, in a line. */
+  readonly what: string;
+  measure(): Promise<readonly Figure[]>;
+}
+
 /** Calls `read` until it gives at least `total`, and resolves with the seconds since `startedAt` (a `performance.now()`). */
 export async function secondsUntil(total: number, startedAt: number, read: () => Promise<number>): Promise<number> {
   const limitSeconds = 120;
@@ -27,6 +42,13 @@ export async function secondsUntil(total: number, startedAt: number, read: () =>
     if (seconds > limitSeconds) throw new Error(`Expected ${String(total)} events within ${String(limitSeconds)} s, got ${String(value)}`);
     await new Promise((resolve) => { setTimeout(resolve, 100); });
   }
+}
+
+/** Events per second between the first that `read` sees and the last of `total`, for a program whose start is not to be measured. */
+export async function rateOf(total: number, read: () => Promise<number>): Promise<number> {
+  await secondsUntil(1, performance.now(), read);
+  const [first, startedAt] = [await read(), performance.now()];
+  return (total - first) / (await secondsUntil(total, startedAt, read));
 }
 
 /** The sum of all samples of one metric at a service's `/metrics`. */

@@ -1,11 +1,12 @@
 /**
- * The destination of the measurements, in a process of its own: takes JSON arrays of events, counts them by the header that marks an event's end of payload,
+ * The destination of the measurements, in a process of its own: takes JSON arrays of events, as many milliseconds for each as its argument says, counts them by the header that marks an event's end of payload,
  * and answers GET with the count. Counting is by `"Topic":` at the top of each event, without parsing, so that it is never the slowest part.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 
 const marker = Buffer.from('"Topic":"');
+const delayMs = Number(process.argv[2] ?? 0);
 let events = 0;
 
 function count(body: Buffer): number {
@@ -23,7 +24,8 @@ const server = createServer((request, response) => {
   request.on('data', (part: Buffer) => parts.push(part));
   request.on('end', () => {
     events += count(Buffer.concat(parts));
-    response.writeHead(204).end();
+    if (delayMs === 0) response.writeHead(204).end();
+    else setTimeout(() => { response.writeHead(204).end(); }, delayMs);
   });
 });
 server.listen(0, '127.0.0.1');

@@ -1,7 +1,7 @@
 /** One of our services as a measured process. */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { startChild, type Child } from './child.ts';
+import { startCommand, type Child } from './child.ts';
 
 export async function freePort(): Promise<number> {
   const server = createServer();
@@ -14,9 +14,9 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Resolves when its `/readyz` says so. */
-export async function startService(name: string, port: number, settings: Readonly<Record<string, string>>): Promise<Child> {
-  const child = startChild(`services/${name}/dist/main.js`, [], { HTTP_PORT: String(port), LOG_LEVEL: 'warn', ...settings });
+/** `command` as it is installed, such as `hydrant-firehose`. Resolves when its `/readyz` says so. */
+export async function startService(command: string, port: number, settings: Readonly<Record<string, string>>): Promise<Child> {
+  const child = startCommand(command, { HTTP_PORT: String(port), LOG_LEVEL: 'warn', ...settings });
   const limitMs = 30_000;
   const startedAt = performance.now();
   let last = 'no answer';
@@ -26,5 +26,5 @@ export async function startService(name: string, port: number, settings: Readonl
     last = (await response?.text()) ?? 'no answer';
     await new Promise((resolve) => { setTimeout(resolve, 50); });
   }
-  throw new Error(`Expected ${name} to become ready within 30 s, got: ${last}\n${child.log()}`);
+  throw new Error(`Expected ${command} to become ready within 30 s, got: ${last}\n${child.log()}`);
 }

@@ -4,41 +4,19 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startChild, type Child } from './child.ts';
+import { measureBareForwarder, startReceiver } from './destination.ts';
 import { startLoad } from './load.ts';
 import { secondsUntil, type Measurement, type Path } from './measure.ts';
 import { freePort, startService } from './service.ts';
 
 const events = 100_000;
 
-interface Receiver extends Child {
-  readonly url: string;
-  count(): Promise<number>;
-}
-
-async function startReceiver(): Promise<Receiver> {
-  const child = startChild('bench/dist/receiver.js', []);
-  const url = (await child.line((line) => line.startsWith('listens at '))).slice('listens at '.length);
-  return { ...child, url, count: async () => Number(await (await fetch(url)).text()) };
-}
-
-async function measureFloor(): Promise<Measurement> {
-  const [load, receiver] = await Promise.all([startLoad(events), startReceiver()]);
-  const forwarder = startChild('bench/dist/floors/bare-forwarder.js', [load.url, receiver.url, String(events)]);
-  await forwarder.line((line) => line === 'ready');
-  const startedAt = performance.now();
-  await load.begin();
-  const seconds = await secondsUntil(events, startedAt, () => receiver.count());
-  await Promise.all([load.stop(), receiver.stop(), forwarder.stop()]);
-  return { eventsPerSecond: events / seconds, peakMemory: {} };
-}
-
 async function measure(): Promise<Measurement> {
   const [load, receiver] = await Promise.all([startLoad(events), startReceiver()]);
   const folder = await mkdtemp(join(tmpdir(), 'hydrant-bench-'));
   const configFile = join(folder, 'hydrant.toml');
   await writeFile(configFile, `[[sink]]\nname = "http"\ntype = "http"\nSINK_HTTP_ADDRESS = "${receiver.url}"\n`);
-  const standalone = await startService('standalone', await freePort(), {
+  const standalone = await startService('hydrant', await freePort(), {
     CONFIG_FILE: configFile,
     DATA_DIR: join(folder, 'data'),
     NOMAD_ADDR: load.url,
@@ -55,5 +33,5 @@ async function measure(): Promise<Measurement> {
 }
 
 export function createStandalonePath(): Path {
-  return { name: 'standalone', target: 0.3, floorName: 'bare forwarder', measure, measureFloor };
+  return { name: 'standalone', target: 0.3, floorName: 'bare forwarder', measure, measureFloor: () => measureBareForwarder(events) };
 }

@@ -2,6 +2,7 @@
  * Promise 1: every event that the stream delivered reaches every queue at least once, its bytes unchanged, whatever dies in between.
  */
 import t from 'tap';
+import { eventually } from '@hydrant/testing/eventually';
 import { hashOf } from '../src/event-hashes.ts';
 import { setStage, shapeNames } from '../src/stage.ts';
 
@@ -46,4 +47,25 @@ void t.test('three services: every event arrives though RabbitMQ and Redis are k
   await stage.whenArrived(stage.expected.length);
 
   t.equal(stage.arrived(), 879);
+});
+
+void t.test('three services: the checkpoint stays before what the broker has not confirmed', async (t) => {
+  const stage = await setStage(t, 'three services', { load: { eventsPerSecond: 1_000 } });
+  const { source, servers } = stage.shape;
+  const [broker] = servers;
+  if (broker === undefined) throw new Error('Expected a broker among the servers');
+
+  await stage.play();
+  await stage.whenArrived(500);
+  broker.freeze();
+  await eventually(async () => (await source.metric('hydrant_firehose_unconfirmed_events') ?? 0) >= 500, { timeoutMs: 60_000, message: 'events that are not confirmed' });
+  const total = stage.endLoad();
+  // n.b. it saves the checkpoint for the last time; what the broker was sent dies with the broker.
+  t.equal(await source.stop(), 0);
+  await broker.kill();
+  await broker.start();
+  await source.start();
+  await stage.whenArrived(total);
+
+  t.equal(stage.arrived(), total);
 });

@@ -3,6 +3,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '@hydrant/testing/eventually';
@@ -27,7 +28,10 @@ export interface ServiceProcess {
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number | null>;
   signal(name: NodeJS.Signals): void;
-  /** The most memory it ever used, bytes (VmHWM), or undefined when it is not running. */
+  /** The value of a series on `/metrics`, written as there; undefined when there is none. */
+  metric(series: string): Promise<number | undefined>;
+  /** The most memory it ever used, in bytes (Linux). */
+  peakMemory(): Promise<number>;
   readonly pid: number | undefined;
 }
 
@@ -49,10 +53,43 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
+async function readMetric(port: number, series: string): Promise<number | undefined> {
+  const text = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text();
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `));
+  return line === undefined ? undefined : Number(line.slice(series.length + 1));
+}
+
+async function readPeakMemory(pid: number | undefined): Promise<number> {
+  const status = await readFile(`/proc/${String(pid)}/status`, 'utf8');
+  return Number(/^VmHWM:\s+(\d+) kB$/mu.exec(status)?.[1]) * 1024;
+}
+
+export interface CommandResult {
+  readonly code: number | null;
+  readonly output: string;
+  readonly log: string;
+}
+
+function mainOf(service: ServiceName): string {
+  return fileURLToPath(new URL(`services/${service}/dist/main.js`, repository));
+}
+
+/** Runs a command of a service from beginning to end. */
+export async function runCommand(service: ServiceName, settings: Readonly<Record<string, string>>, args: readonly string[]): Promise<CommandResult> {
+  const child = spawn(process.execPath, [mainOf(service), ...args], { env: { PATH: process.env['PATH'] ?? '', ...settings }, stdio: ['ignore', 'pipe', 'pipe'] });
+  running.add(child);
+  let output = '';
+  let log = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text; });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { log += text; });
+  await once(child, 'close');
+  running.delete(child);
+  return { code: child.exitCode, output, log };
+}
+
 /** Prepares a process of `service`; `settings` are its environment beside PATH. */
 export async function createServiceProcess(service: ServiceName, settings: Readonly<Record<string, string>>, args: readonly string[] = []): Promise<ServiceProcess> {
   const port = await freePort();
-  const main = fileURLToPath(new URL(`services/${service}/dist/main.js`, repository));
   const env = { PATH: process.env['PATH'] ?? '', HTTP_PORT: String(port), LOG_LEVEL: 'info', ...settings };
   let child: ChildProcess | undefined;
   let log = '';
@@ -72,7 +109,7 @@ export async function createServiceProcess(service: ServiceName, settings: Reado
       const response = await fetch(`http://127.0.0.1:${String(port)}/readyz`);
       if (!response.ok) throw new Error(`Expected ${service} to be ready, got ${await response.text()}`);
       return true;
-    }, { timeoutMs: 30_000, message: `${service} becomes ready` });
+    }, { timeoutMs: 120_000, message: `${service} becomes ready` });
   }
 
   return {
@@ -84,7 +121,7 @@ export async function createServiceProcess(service: ServiceName, settings: Reado
       return child?.pid;
     },
     async start({ wait = true } = {}) {
-      const started = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+      const started = spawn(process.execPath, [mainOf(service), ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
       child = started;
       running.add(started);
       started.once('exit', () => running.delete(started));
@@ -104,5 +141,7 @@ export async function createServiceProcess(service: ServiceName, settings: Reado
     signal(name) {
       child?.kill(name);
     },
+    metric: (series) => readMetric(port, series),
+    peakMemory: () => readPeakMemory(child?.pid),
   };
 }

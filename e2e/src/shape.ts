@@ -1,5 +1,5 @@
 /** What a guarantee needs of a running Hydrant, whichever of its two shapes it has. */
-import type { ServiceProcess } from './service-process.ts';
+import type { CommandResult, ServiceProcess } from './service-process.ts';
 
 export interface ShapeOptions {
   readonly nomadUrl: string;
@@ -8,22 +8,43 @@ export interface ShapeOptions {
   readonly s3?: Readonly<Record<string, string>>;
   readonly firehose?: Readonly<Record<string, string>>;
   readonly detector?: Readonly<Record<string, string>>;
+  /** Settings of the sink that events go to. */
+  readonly sink?: Readonly<Record<string, string>>;
+  /** How many detectors share the queue; default 1. Standalone has one in any case. */
+  readonly detectors?: number;
 }
 
 /** A server that Hydrant depends on and that can be killed with -9 and started again on the same data. */
 export interface Server {
   readonly name: string;
   restart(): Promise<void>;
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  /** Its connections stay open and nothing answers, until `thaw`. */
+  freeze(): void;
+  thaw(): void;
 }
 
 export interface Shape {
   readonly name: string;
   /** The process that reads Nomad's stream. */
   readonly source: ServiceProcess;
+  /** The process that delivers events. */
+  readonly worker: ServiceProcess;
+  /** Each process that detects crash loops. */
+  readonly detectors: readonly ServiceProcess[];
   readonly processes: readonly ServiceProcess[];
+  /** A second `source` with the same settings, not among `processes`: a test starts it itself. Standalone has none. */
+  readonly secondSource?: ServiceProcess;
+  /** Where the state is kept; standalone has none. */
+  readonly redisUrl?: string;
   readonly servers: readonly Server[];
   /** Resolves when everything is ready; the consumers first, so that their queues exist. */
   start(): Promise<void>;
+  /** Runs a command with the settings of the process that delivers events. */
+  command(...args: readonly string[]): Promise<CommandResult>;
+  /** How many messages RabbitMQ has handed out a second time; undefined where there is none. */
+  redeliveries(): Promise<number | undefined>;
   /** SIGTERM to all; resolves with their exit codes. */
   stop(): Promise<readonly (number | null)[]>;
   close(): Promise<void>;

@@ -2,6 +2,7 @@
  * Everything that a guarantee plays on: the simulator with the recording, the collector, an S3 server if asked for, and Hydrant in one of its shapes.
  */
 import { eventually } from '@hydrant/testing/eventually';
+import type { SimulatorOptions } from '@hydrant/simulator/options';
 import { startSimulator, type Simulator } from '@hydrant/simulator/simulator';
 import { startCollector, type Collector } from './collector.ts';
 import { readEventHashes } from './event-hashes.ts';
@@ -18,8 +19,15 @@ export interface StageOptions {
   readonly withS3?: boolean;
   /** How fast the recording (72 s) is played; default 15. */
   readonly speed?: number;
+  /** Whether the times of the recording are moved to now; default false. */
+  readonly shiftToNow?: boolean;
+  /** Instead of the recording: events made from it until `endLoad`. */
+  readonly load?: SimulatorOptions['load'];
+  readonly lists?: SimulatorOptions['lists'];
   readonly firehose?: ShapeOptions['firehose'];
   readonly detector?: ShapeOptions['detector'];
+  readonly sink?: ShapeOptions['sink'];
+  readonly detectors?: number;
 }
 
 export interface Stage {
@@ -33,16 +41,26 @@ export interface Stage {
   arrived(): number;
   /** Starts Hydrant, then lets the simulator play. */
   play(): Promise<void>;
+  /** Gives how many events the load had. */
+  endLoad(): number;
   /** Resolves when `count` different events have arrived. */
   whenArrived(count: number): Promise<void>;
 }
+
+/** Frames of a load that the simulator can send again. */
+const loadBuffer = 50_000;
+/** Of a whole recording or load, on a machine that does much else. */
+const arrivalMs = 120_000;
 
 interface Test {
   teardown(action: () => Promise<void>): void;
 }
 
 export async function setStage(t: Test, shapeName: ShapeName, options: StageOptions = {}): Promise<Stage> {
-  const simulator = await startSimulator({ speed: options.speed ?? 15, paused: true, shiftToNow: false });
+  const simulator = await startSimulator({
+    speed: options.speed ?? 15, paused: true, shiftToNow: options.shiftToNow ?? false, lists: options.lists ?? 'recorded',
+    ...(options.load === undefined ? {} : { load: options.load, bufferSize: loadBuffer }),
+  });
   t.teardown(() => simulator.close());
   const collector = await startCollector();
   t.teardown(() => collector.close());
@@ -54,12 +72,14 @@ export async function setStage(t: Test, shapeName: ShapeName, options: StageOpti
     ...(s3 === undefined ? {} : { s3: makeS3Settings(s3) }),
     ...(options.firehose === undefined ? {} : { firehose: options.firehose }),
     ...(options.detector === undefined ? {} : { detector: options.detector }),
+    ...(options.sink === undefined ? {} : { sink: options.sink }),
+    ...(options.detectors === undefined ? {} : { detectors: options.detectors }),
   });
   t.teardown(() => shape.close());
-  const expected = await readEventHashes();
-  const distinct = new Set(expected);
+  const distinct = new Set(options.load === undefined ? await readEventHashes() : []);
 
   function arrived(): number {
+    if (options.load !== undefined) return collector.events.size;
     let count = 0;
     for (const hash of distinct) if (collector.events.has(hash)) count += 1;
     return count;
@@ -75,11 +95,15 @@ export async function setStage(t: Test, shapeName: ShapeName, options: StageOpti
       await shape.start();
       simulator.control.resume();
     },
+    endLoad() {
+      simulator.control.pause();
+      return simulator.state.events;
+    },
     async whenArrived(count) {
       await eventually(() => {
         if (arrived() >= count) return true;
         throw new Error(`Expected ${String(count)} events to arrive, got ${String(arrived())}\n${shape.processes.map((process) => process.log().slice(-3000)).join('\n')}`);
-      }, { timeoutMs: 60_000, message: `${String(count)} events arrive` });
+      }, { timeoutMs: arrivalMs, message: `${String(count)} events arrive` });
     },
   };
 }

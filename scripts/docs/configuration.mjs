@@ -16,7 +16,7 @@ a unit (\`4096\`, \`256MiB\`, \`1GB\`). What is wrong is reported all at once, w
 `;
 
 /** The declaration of each service that has been built: what its main hands to runService. */
-async function captureServices() {
+export async function captureServices() {
   register('./capture-hooks.mjs', import.meta.url);
   const { captured } = await import('./captured-service.mjs');
   const declarations = new Map();
@@ -31,6 +31,48 @@ async function captureServices() {
   }
   return declarations;
 }
+
+/** Read and checked by services/standalone/src/config.ts; its test takes this very example. */
+const sinkTables = `### Several sinks
+
+In the file that \`CONFIG_FILE\` names, each \`[[sink]]\` table is one sink; \`SINK_TYPE\` and the settings of sinks in the environment are not read then. The other settings stand at the
+top of the file, before the first table, or in the environment:
+
+\`\`\`toml
+nomad_addr = "https://nomad.example:4646"
+restart_count = 3
+
+[[sink]]
+name = "archive"
+type = "s3"
+bucket = "nomad-events"
+region = "eu-central-1"
+batch_age = "10m"
+
+[[sink]]
+name = "jobs"
+type = "http"
+bindings = ["event.Job.#", "event.Deployment.#"]
+address = "https://collector.example/events"
+bearer_token_file = "/run/secrets/token"
+
+[[sink]]
+type = "slack"
+webhook_url_file = "/run/secrets/slack"
+\`\`\`
+
+| key | |
+|---|---|
+| \`type\` | As \`SINK_TYPE\`. Required |
+| \`name\` | As \`SINK_NAME\`: in metrics and logs, and of its cursor in the log on disk. Each table needs another; without one it is the type |
+| \`bindings\` | As \`AMQP_BINDINGS\`: patterns of routing keys. Without them every event, and to \`slack\` and \`pagerduty\` the alerts |
+| every other | A setting of the sink or of its delivery, in full (\`SINK_S3_BUCKET\`, \`sink_batch_age\`) or without what its name begins with: \`bucket\` in a table of type \`s3\` is \`SINK_S3_BUCKET\`, \`batch_age\` is \`SINK_BATCH_AGE\`. Secrets also as \`…_file\` |
+
+In JSON the same is \`{"sink": [{"type": "s3", "bucket": "nomad-events"}]}\`. A sink that is taken out of the file keeps its cursor, and the log all that the
+sink has not had: stop the program and delete its line (\`hydrant.sink.<name>\`) from \`log/cursors.json\` in \`DATA_DIR\`, or the log fills up to \`FIREHOSE_SPOOL_MAX_BYTES\` and everything waits.
+
+Who comes from nomad-events-sink starts with its file: [moving-from-nomad-events-sink.md](moving-from-nomad-events-sink.md).
+`;
 
 const cell = (text) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 
@@ -58,17 +100,22 @@ function isSame(one, other) {
   return isDeepStrictEqual(shown(one), shown(other));
 }
 
-export async function makeConfigurationPage() {
-  const declarations = await captureServices();
+/** The definition of each sink that has been built. */
+export async function readSinks() {
+  const { findSink, sinkTypes } = await import('../../sinks/dist/registry.js');
+  return sinkTypes.map(findSink);
+}
+
+export function makeConfigurationPage(declarations, sinks) {
   const [first, ...others] = declarations.values();
   const common = Object.entries(first).filter(([name, setting]) => others.every((schema) => isSame(schema[name], setting)));
   const commonNames = new Set(common.map(([name]) => name));
   const sections = [`## Every service\n\n${table(common)}`];
   for (const [name, schema] of declarations) {
     sections.push(`## ${name}\n\n${table(Object.entries(schema).filter(([setting]) => !commonNames.has(setting)))}`);
+    if (name === serviceOfServices) sections.push(sinkTables);
   }
-  const { findSink, sinkTypes } = await import('../../sinks/dist/registry.js');
-  for (const type of sinkTypes) sections.push(`## Sink \`${type}\`\n\n${describeBatches(findSink(type).defaults)}\n\n${table(Object.entries(findSink(type).settings))}`);
+  for (const { type, defaults, settings } of sinks) sections.push(`## Sink \`${type}\`\n\n${describeBatches(defaults)}\n\n${table(Object.entries(settings))}`);
   return [head, ...sections].join('\n');
 }
 

@@ -14,7 +14,8 @@ together with Node.js' own and \`hydrant_build_info\`. Times are in seconds, siz
 `;
 const kinds = new Set(['counter', 'gauge', 'histogram']);
 
-function sourceFiles() {
+/** What ships, without its tests. */
+export function sourceFiles() {
   const folders = ['shared', 'sinks', ...[...services, serviceOfServices].map((name) => `services/${name}`)].map((folder) => join(folder, 'src'));
   return folders.filter((folder) => existsSync(folder)).flatMap((folder) => readdirSync(folder, { recursive: true })
     .filter((file) => file.endsWith('.ts') && !/\.test\.ts$|-contract\.ts$/u.test(file))

@@ -32,6 +32,7 @@ t.test('arguments win over variables, variables over defaults', (t) => {
       rounds: Infinity,
       paused: true,
       shiftToNow: true,
+      lists: 'recorded',
       writes: 'apart',
     },
   });

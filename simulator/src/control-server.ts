@@ -22,6 +22,7 @@ const actions: Readonly<Record<string, Action>> = {
   error: (control) => control.answerError(),
   html: (control) => control.answerHtml(),
   deny: (control, parameters) => control.deny({ lists: oneOf(parameters, 'lists', ['true', 'false']) !== 'false' }),
+  restrict: (control, parameters) => { control.restrict(parameters.getAll('refuse')); },
   heal: (control) => control.heal(),
   evict: (control, parameters) => { control.evict(readIndex(parameters)); },
   restart: (control, parameters) => { control.restart({ indexes: oneOf(parameters, 'indexes', ['kept', 'anew']) ?? 'kept' }); },

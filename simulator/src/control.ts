@@ -6,6 +6,7 @@ import type { Faults, FaultMode, FaultOptions } from './faults.ts';
 import type { Feed, FeedState } from './feed.ts';
 import type { Lists } from './lists.ts';
 import type { NomadServer } from './nomad-server.ts';
+import type { Permissions } from './permissions.ts';
 import type { StreamEndpoint } from './stream-endpoint.ts';
 
 export interface SimulatorState extends FeedState {
@@ -25,6 +26,7 @@ export interface RestartOptions {
 export interface ControlPorts {
   readonly buffer: EventBuffer;
   readonly faults: Faults;
+  readonly permissions: Permissions;
   readonly feed: Feed;
   readonly lists: Lists;
   readonly server: NomadServer;
@@ -86,6 +88,15 @@ export class SimulatorControl {
     await this.#setFault('deny', options);
   }
 
+  /**
+   * Takes permissions from every token: `node-read`, `management` or `<namespace>/<capability>`, either of which may be `*`; none gives all back.
+   * Open streams that are not allowed any more end.
+   */
+  restrict(refused: readonly string[]): void {
+    this.#ports.permissions.refuse(refused);
+    this.#ports.streams.cutRefused();
+  }
+
   /** Ends the fault that lasts. */
   async heal(): Promise<void> {
     await this.#setFault('none');
@@ -100,7 +111,9 @@ export class SimulatorControl {
   restart(options: RestartOptions = {}): void {
     this.#ports.streams.cutAll('end');
     this.#ports.buffer.clear();
-    if (options.indexes === 'anew') this.#ports.feed.restart();
+    if (options.indexes !== 'anew') return;
+    this.#ports.lists.forgetPlayed();
+    this.#ports.feed.restart();
   }
 
   pause(): void {

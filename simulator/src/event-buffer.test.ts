@@ -9,6 +9,7 @@ import t, { type Test } from 'tap';
 import { EventBuffer, type BufferItem } from './event-buffer.ts';
 import { Faults } from './faults.ts';
 import { readFrame, type Frame } from './frame.ts';
+import { Permissions } from './permissions.ts';
 import { openRaw } from './raw-client.ts';
 import { StreamEndpoint } from './stream-endpoint.ts';
 import type { StreamSettings } from './stream-subscription.ts';
@@ -50,7 +51,7 @@ async function serve(t: Test, bufferSize: number, settings: Partial<StreamSettin
   const buffer = new EventBuffer(bufferSize);
   const namespaces = ['default'];
   const streams = new StreamEndpoint(
-    { buffer, faults: new Faults(), clock: systemClock, namespaces: () => namespaces },
+    { buffer, faults: new Faults(), permissions: new Permissions(), clock: systemClock, namespaces: () => namespaces },
     { heartbeatMs: 60_000, writeTimeoutMs: 60_000, writes: 'apart', ...settings },
     undefined,
   );

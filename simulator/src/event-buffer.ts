@@ -22,11 +22,14 @@ function makeItem(frame?: Frame): BufferItem {
 export class EventBuffer {
   readonly #capacity: number;
   readonly #listeners = new Set<() => void>();
+  readonly #onFrame: (frame: Frame) => void;
   #head = makeItem();
   #tail = this.#head;
   #items = 1;
 
-  constructor(size: number) {
+  /** `onFrame` is called for each frame that comes in. */
+  constructor(size: number, onFrame: (frame: Frame) => void = () => undefined) {
+    this.#onFrame = onFrame;
     this.#capacity = (size === 0 ? SIZE_FOR_ZERO : size) + 1;
   }
 
@@ -46,6 +49,7 @@ export class EventBuffer {
   append(...frames: readonly Frame[]): void {
     for (const frame of frames) {
       const item = makeItem(frame);
+      this.#onFrame(frame);
       this.#tail.next = item;
       this.#tail = item;
       this.#items += 1;

@@ -1,5 +1,5 @@
 /**
- * The list endpoints over HTTP: X-Nomad-Index, pages, blocking queries, 403 without the right token. Parameters that would
+ * The list endpoints over HTTP: X-Nomad-Index, pages, blocking queries, 403 without the right token or permission. Parameters that would
  * change a list's content and are not simulated (`filter`, `prefix`, `reverse`) are refused rather than overlooked.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -8,11 +8,13 @@ import type { Clock } from '@hydrant/shared/foundation/clock';
 import { parseDuration } from '@hydrant/shared/foundation/durations';
 import type { Faults } from './faults.ts';
 import type { ListName, Lists } from './lists.ts';
+import type { Permissions } from './permissions.ts';
 import { answerText, readToken, readUrl } from './requests.ts';
 
 export interface ListEndpointPorts {
   readonly lists: Lists;
   readonly faults: Faults;
+  readonly permissions: Permissions;
   readonly clock: Clock;
 }
 
@@ -34,7 +36,9 @@ export class ListEndpoint {
 
   async handle(list: ListName, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parameters = readUrl(request).searchParams;
-    if (this.isDenied(request)) {
+    const { lists, permissions } = this.#ports;
+    const namespace = parameters.get('namespace') ?? 'default';
+    if (this.isDenied(request) || !permissions.allowsList(list, namespace, lists.namespaceNames())) {
       answerText(response, 403, 'Permission denied');
       return;
     }
@@ -50,12 +54,21 @@ export class ListEndpoint {
     }
     await this.#waitForChange(list, parameters, response);
     if (response.destroyed) return;
-    const page = this.#ports.lists.page(list, {
-      namespace: parameters.get('namespace') ?? 'default',
+    const page = lists.page(list, {
+      namespace,
+      shows: (name) => permissions.shows(list, name),
       perPage,
       nextToken: parameters.get('next_token') ?? '',
     });
-    answerList(request, response, page.body, { 'X-Nomad-Index': this.#ports.lists.index(list), 'X-Nomad-NextToken': page.nextToken });
+    answerList(request, response, page.body, { 'X-Nomad-Index': lists.index(list), 'X-Nomad-NextToken': page.nextToken });
+  }
+
+  /** GET /v1/acl/tokens, which is for management tokens only. There are none to show. */
+  handleTokens(request: IncomingMessage, response: ServerResponse): void {
+    const { faults, permissions } = this.#ports;
+    if (this.isDenied(request) || !permissions.isManagement) answerText(response, 403, 'Permission denied');
+    else if (this.#token === undefined && faults.mode === 'none') answerText(response, 400, 'ACL support disabled');
+    else answerList(request, response, Buffer.from('[]'), {});
   }
 
   /** A blocking query: waits until the list is newer than `index`, but no longer than `wait`. */

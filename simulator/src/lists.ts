@@ -1,8 +1,9 @@
 /**
- * The list endpoints' content: the recording's dumps, in pages and by namespace, and namespaces that were added since.
- * The lists show the end of the recording from the start; deriving them from what was played is not attempted.
+ * The list endpoints' content: the recording's dumps, or what was played so far; in pages and by namespace, and namespaces that were added since.
+ * The dumps show the end of the recording from the start.
  */
 import { forEachElement } from '@hydrant/shared/foundation/json-scanner';
+import type { PlayedLists } from './played-lists.ts';
 import type { Recording } from './recording.ts';
 import { rewriteBytes, type Rewrite } from './rewrite.ts';
 
@@ -14,6 +15,8 @@ export interface PageRequest {
   /** 0: everything. */
   readonly perPage: number;
   readonly nextToken: string;
+  /** Whether objects of that namespace, or the namespace itself, may be seen. */
+  readonly shows: (namespace: string) => boolean;
 }
 
 export interface Page {
@@ -39,25 +42,36 @@ interface ListedHead {
 export class Lists {
   readonly #recording: Recording;
   readonly #rewrite: () => Rewrite;
+  /** Instead of the dumps. */
+  readonly #played: PlayedLists | undefined;
   readonly #added: { readonly name: string; readonly index: number }[] = [];
   readonly #listeners = new Set<() => void>();
   readonly #cache = new Map<ListName, { readonly rewrite: Rewrite; readonly objects: readonly ListObject[] }>();
 
   /** `rewrite` tells how the recording looks at the moment: what is listed looks like what is streamed. */
-  constructor(recording: Recording, rewrite: () => Rewrite) {
+  constructor(recording: Recording, rewrite: () => Rewrite, played?: PlayedLists) {
+    this.#played = played;
     this.#recording = recording;
     this.#rewrite = rewrite;
   }
 
   /** X-Nomad-Index of a list. */
   index(list: ListName): number {
+    if (this.#played !== undefined && list !== 'namespaces') return this.#played.index(list);
     const recorded = (this.#recording.listIndexes.get(list) ?? this.#recording.newestIndex) + this.#rewrite().indexOffset;
     return list === 'namespaces' ? Math.max(recorded, ...this.#added.map((namespace) => namespace.index)) : recorded;
   }
 
+  /** Nothing has been played yet, as in a rebuilt cluster. */
+  forgetPlayed(): void {
+    this.#played?.clear();
+  }
+
   page(list: ListName, request: PageRequest): Page {
     const visible = this.#objects(list).filter(
-      (object) => list === 'nodes' || list === 'namespaces' || request.namespace === '*' || object.namespace === request.namespace,
+      (object) =>
+        request.shows(list === 'namespaces' ? object.token : object.namespace) &&
+        (list === 'nodes' || list === 'namespaces' || request.namespace === '*' || object.namespace === request.namespace),
     );
     const first = request.nextToken === '' ? 0 : startOfPage(visible, list, request.nextToken);
     const last = request.perPage === 0 ? visible.length : first + request.perPage;
@@ -88,6 +102,7 @@ export class Lists {
   }
 
   #objects(list: ListName): readonly ListObject[] {
+    if (this.#played !== undefined && list !== 'namespaces') return readObjects(list, this.#played.body(list));
     const rewrite = this.#rewrite();
     const cached = this.#cache.get(list);
     if (cached?.rewrite === rewrite) return cached.objects;

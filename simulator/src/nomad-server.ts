@@ -87,6 +87,7 @@ export class NomadServer {
         answerText(response, 500, String(error));
       });
     } else if (list !== undefined) answerText(response, 405, 'Invalid method');
+    else if (pathname === `${PREFIX}acl/tokens`) this.#ports.lists.handleTokens(request, response);
     else if (pathname === `${PREFIX}agent/self`) this.#answerAgent(request, response);
     else answerText(response, 404, 'Not found');
   }

@@ -31,6 +31,8 @@ export interface SimulatorOptions {
   readonly shiftToNow?: boolean;
   /** Makes events from the recording's allocation events instead of playing it. */
   readonly load?: LoadOptions;
+  /** What the list endpoints show: the recording's dumps (default), or the newest state of what was played so far. */
+  readonly lists?: 'recorded' | 'played';
   /** Turns access control on: everything but this token is refused. */
   readonly token?: string;
   readonly clock?: Clock;
@@ -51,6 +53,7 @@ export const defaults = {
   rounds: 1,
   paused: false,
   shiftToNow: false,
+  lists: 'recorded',
 } as const satisfies SimulatorOptions;
 
 export function resolveOptions(options: SimulatorOptions): ResolvedOptions {

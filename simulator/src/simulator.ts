@@ -12,6 +12,8 @@ import { Lists } from './lists.ts';
 import { LoadGenerator } from './load-generator.ts';
 import { NomadServer } from './nomad-server.ts';
 import { resolveOptions, type ResolvedOptions, type SimulatorOptions } from './options.ts';
+import { Permissions } from './permissions.ts';
+import { PlayedLists } from './played-lists.ts';
 import { Player } from './player.ts';
 import { loadRecording, type Recording } from './recording.ts';
 import { StreamEndpoint } from './stream-endpoint.ts';
@@ -35,15 +37,17 @@ export async function startSimulator(input: SimulatorOptions = {}): Promise<Simu
   const options = resolveOptions(input);
   const { clock, token } = options;
   const recording = await loadRecording(options.recording);
-  const buffer = new EventBuffer(options.bufferSize);
+  const played = options.lists === 'played' ? new PlayedLists() : undefined;
+  const buffer = new EventBuffer(options.bufferSize, (frame) => { played?.show(frame); });
   const faults = new Faults();
+  const permissions = new Permissions();
   const { promise: finished, resolve: onFinished } = makeSignal();
 
-  const lists: Lists = new Lists(recording, () => feed.rewrite);
-  const streams = new StreamEndpoint({ buffer, faults, clock, namespaces: () => lists.namespaceNames() }, options, token);
+  const lists: Lists = new Lists(recording, () => feed.rewrite, played);
+  const streams = new StreamEndpoint({ buffer, faults, permissions, clock, namespaces: () => lists.namespaceNames() }, options, token);
   const feed = createFeed(options, { recording, buffer, streams, onFinished });
-  const server = new NomadServer({ faults, streams, lists: new ListEndpoint({ lists, faults, clock }, token) });
-  const control = new SimulatorControl({ buffer, faults, feed, lists, server, streams });
+  const server = new NomadServer({ faults, streams, lists: new ListEndpoint({ lists, faults, permissions, clock }, token) });
+  const control = new SimulatorControl({ buffer, faults, permissions, feed, lists, server, streams });
 
   await server.listen(options.host, options.port);
   const controlServer = await openControl(control, options.controlPort).catch(async (error: unknown) => {

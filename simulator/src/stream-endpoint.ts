@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import type { EventBuffer } from './event-buffer.ts';
 import type { Faults } from './faults.ts';
+import type { Permissions } from './permissions.ts';
 import { answerText, readToken, readUrl } from './requests.ts';
 import { StreamSubscription, type StreamSettings } from './stream-subscription.ts';
 import { parseTopics, type TopicFilter } from './topic-filter.ts';
@@ -14,6 +15,7 @@ import { parseTopics, type TopicFilter } from './topic-filter.ts';
 export interface StreamEndpointPorts {
   readonly buffer: EventBuffer;
   readonly faults: Faults;
+  readonly permissions: Permissions;
   readonly clock: Clock;
   /** Every namespace there is now. */
   readonly namespaces: () => readonly string[];
@@ -83,15 +85,23 @@ export class StreamEndpoint {
     }
     socket.setNoDelay(true);
     socket.write(HEAD);
-    if (this.#isDenied(request)) {
+    const filter = { topics, namespaces: this.#resolveNamespaces(parameters.get('namespace')) };
+    if (this.#isDenied(request) || !this.#ports.permissions.allowsStream(filter)) {
       socket.end();
       return;
     }
-    this.#open(socket, { topics, namespaces: this.#resolveNamespaces(parameters.get('namespace')) }, index);
+    this.#open(socket, filter, index);
   }
 
   cutAll(how: 'end' | 'reset'): void {
     for (const stream of [...this.#streams]) stream.cut(how);
+  }
+
+  /** Ends the streams that would not be allowed any more. */
+  cutRefused(): void {
+    for (const stream of [...this.#streams]) {
+      if (!this.#ports.permissions.allowsStream(stream.filter)) stream.cut('end');
+    }
   }
 
   /** Each open stream ends in the middle of its next frame; without one, the next stream that opens. */

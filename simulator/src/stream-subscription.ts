@@ -38,7 +38,7 @@ const BATCH_BYTES = 256 * 1024;
 export class StreamSubscription {
   readonly #ports: StreamPorts;
   readonly #settings: StreamSettings;
-  readonly #filter: TopicFilter;
+  readonly filter: TopicFilter;
   readonly #releases: (() => void)[] = [];
   #place: BufferItem;
   #heartbeatDue = true;
@@ -50,7 +50,7 @@ export class StreamSubscription {
   constructor(ports: StreamPorts, settings: StreamSettings, filter: TopicFilter, index: number | bigint) {
     this.#ports = ports;
     this.#settings = settings;
-    this.#filter = filter;
+    this.filter = filter;
     this.#place = ports.buffer.placeBefore(index);
   }
 
@@ -131,7 +131,7 @@ export class StreamSubscription {
 
   #sendItem(item: BufferItem): number {
     if (item.frame === undefined) return 0;
-    const selected = selectEvents(this.#filter, item.frame.events);
+    const selected = selectEvents(this.filter, item.frame.events);
     if (selected.length === 0) return 0;
     const line = selectLine(item.frame, selected);
     if (this.#cutNextLine) {

@@ -11,12 +11,17 @@ import type { Message } from '@hydrant/shared/messages/message';
 import { amqpSettings, consumerSettings } from '@hydrant/shared/runtime/config/common-settings';
 import { text, urls } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { tlsProblems } from '@hydrant/shared/runtime/tls/read-tls';
+import { readTlsOptions, tlsSettings } from '@hydrant/shared/runtime/tls/tls-settings';
+import { fillTemplate } from './encoding/fill-template.ts';
 
 const settings = {
   SINK_AMQP_CONNECTION: { doc: 'RabbitMQ to publish to, as one URL or several; none: that of `AMQP_CONNECTION`.', format: urls(['amqp:', 'amqps:']), default: null, sensitive: true },
   SINK_AMQP_EXCHANGE: { doc: 'Exchange to publish to, a topic exchange that is made when it does not exist; none: that of `AMQP_EXCHANGE`.', format: text, default: null },
   SINK_AMQP_ROUTING_KEY: { doc: 'Routing key; `{namespace}` and `{job}` may stand in it. None: the message keeps its own.', format: text, default: null, example: 'nomad.{namespace}.{job}' },
+  ...tlsSettings('SINK_AMQP', 'the RabbitMQ of `SINK_AMQP_CONNECTION`'),
   AMQP_CONNECTION: amqpSettings.AMQP_CONNECTION,
+  ...tlsSettings('AMQP', 'RabbitMQ (`amqps://`)'),
   AMQP_EXCHANGE: amqpSettings.AMQP_EXCHANGE,
   AMQP_BINDINGS: consumerSettings.AMQP_BINDINGS,
 } as const satisfies Schema;
@@ -26,14 +31,6 @@ type AmqpValues = Values<typeof settings>;
 const connectMs = 2000;
 const pollMs = 20;
 const closeMs = 1000;
-/** `event.<Topic>.<Type>.<namespace>.<job>`; other messages have neither. */
-const eventKey = /^event\.[^.]*\.[^.]*\.([^.]*)\.([^.]*)$/u;
-
-export function fillRoutingKey(template: string, message: Message): string {
-  const [, namespace = '_', job = '_'] = eventKey.exec(message.routingKey) ?? [];
-  return template.replaceAll('{namespace}', namespace).replaceAll('{job}', job);
-}
-
 class AmqpSink implements Sink {
   readonly #values: AmqpValues;
   readonly #context: SinkContext;
@@ -51,6 +48,7 @@ class AmqpSink implements Sink {
     const { log, name } = this.#context;
     this.#bus ??= createAmqpBus({
       urls: this.#values.SINK_AMQP_CONNECTION ?? this.#values.AMQP_CONNECTION,
+      tls: readTlsOptions(this.#values, this.#values.SINK_AMQP_CONNECTION === null ? 'AMQP' : 'SINK_AMQP'),
       exchange: this.#values.SINK_AMQP_EXCHANGE ?? this.#values.AMQP_EXCHANGE,
       connectionName: `hydrant sink ${name}`,
       log: log.child({ sink: name }),
@@ -107,7 +105,7 @@ class AmqpSink implements Sink {
 
   async #publish(bus: Bus, message: Message): Promise<void> {
     const template = this.#values.SINK_AMQP_ROUTING_KEY;
-    const result = await bus.publish(template === null ? message : { ...message, routingKey: fillRoutingKey(template, message) }, { mandatory: true });
+    const result = await bus.publish(template === null ? message : { ...message, routingKey: fillTemplate(template, message) }, { mandatory: true });
     const isUnrouted = result === 'unrouted';
     if (isUnrouted && !this.#isUnrouted) this.#context.log.warn({ sink: this.#context.name, routingKey: message.routingKey }, 'No queue is bound for what the AMQP sink publishes, nobody will see it');
     this.#isUnrouted = isUnrouted;
@@ -124,7 +122,7 @@ async function unlessAborted(publishing: Promise<unknown>, signal: AbortSignal):
 }
 
 /** What is published back to where it came from, under a key that its queue is bound to, would come again, and again. */
-function check(values: AmqpValues): readonly string[] {
+function loopProblems(values: AmqpValues): readonly string[] {
   const isOwnBroker = values.SINK_AMQP_CONNECTION === null || values.SINK_AMQP_CONNECTION.some((url) => values.AMQP_CONNECTION.includes(url));
   const isOwnExchange = values.SINK_AMQP_EXCHANGE === null || values.SINK_AMQP_EXCHANGE === values.AMQP_EXCHANGE;
   const key = values.SINK_AMQP_ROUTING_KEY?.replaceAll(/\{(?:namespace|job)\}/gu, '_');
@@ -138,6 +136,6 @@ export const amqpSink: SinkDefinition<typeof settings> = {
   aliases: ['rabbitmq'],
   settings,
   defaults: { batchEvents: 500, batchBytes: 4 * 1024 * 1024, batchAgeMs: 100 },
-  check,
+  check: (values) => [...tlsProblems(readTlsOptions(values, 'SINK_AMQP')), ...loopProblems(values)],
   create: (values, context) => new AmqpSink(values, context),
 };

@@ -26,6 +26,11 @@ async function open(t: Test, file: string): Promise<Sink> {
 
 sinkContract(t, {
   name: 'file',
+  without: {
+    stall: 'a write to the disk cannot be cut off',
+    refuse: 'a disk refuses no message for what it is',
+    refuseOne: 'a batch is written whole or cut off again',
+  },
   async create(t) {
     const folder = join(t.testdir(), 'deep', 'er');
     const file = join(folder, 'events.ndjson');

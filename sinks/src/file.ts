@@ -8,7 +8,7 @@ import { permanent, retryable, type Batch, type Sink, type SinkDefinition } from
 import { errorCode } from '@hydrant/shared/foundation/errors';
 import { path } from '@hydrant/shared/runtime/config/formats';
 import type { Schema } from '@hydrant/shared/runtime/config/setting';
-import { syncFolder } from '@hydrant/shared/spool/atomic-file';
+import { syncFolder } from '@hydrant/shared/spool/folder/atomic-file';
 import { encodeLines } from './encoding/lines.ts';
 
 const settings = {

@@ -34,18 +34,23 @@ const readers: Readonly<Record<string, (request: ReceivedRequest) => readonly st
 for (const [format, read] of Object.entries(readers)) {
   sinkContract(t, {
     name: `http ${format}`,
+    without: format === 'single' ? {} : { refuseOne: 'an answer speaks for the whole request' },
     async create(t) {
-      const receiver = await startHttpReceiver(t);
+      const taken: ReceivedRequest[] = [];
+      const take = (request: ReceivedRequest): Reply => {
+        taken.push(request);
+        return { status: 200 };
+      };
+      const receiver = await startHttpReceiver(t, { answer: take });
       const sink = httpSink.create(load({ SINK_HTTP_ADDRESS: receiver.url, SINK_HTTP_FORMAT: format, SINK_HTTP_GZIP: String(format === 'ndjson') }), { log: testLog(), name: 'http' });
       return {
         sink,
-        arrived: () => receiver.requests.flatMap(read),
+        arrived: () => taken.flatMap(read),
         breakDown: () => { receiver.answer(() => 'reset'); },
-        mend() {
-          receiver.clear();
-          receiver.answer(() => ({ status: 200 }));
-        },
+        mend: () => { receiver.answer(take); },
         stall: () => { receiver.answer(() => 'hang'); },
+        refuse: () => { receiver.answer(() => ({ status: 400 })); },
+        refuseOne: (body) => { receiver.answer((request) => (request.body.toString() === body ? { status: 400 } : take(request))); },
       };
     },
   });

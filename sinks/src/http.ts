@@ -4,15 +4,17 @@
  */
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { partial, permanent, retryable, type Batch, type PartialFailure, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
-import { describeError, errorCode, isRetryable } from '@hydrant/shared/foundation/errors';
+import type { Batch, Sink, SinkContext, SinkDefinition } from '@hydrant/shared/delivery/sink';
+import { systemClock } from '@hydrant/shared/foundation/clock';
 import { bool, list, oneOf, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
-import type { Agent, Dispatcher, request } from 'undici';
 import { contentTypes, encodeBatch, encodedBytes, type HttpFormat } from './http-request/encode-batch.ts';
+import { accessProblems, accessSettings, readAccess } from './http-request/http-access.ts';
+import { explainAnswer, HttpClient, type HttpVerdict } from './http-request/http-client.ts';
 import { idempotencyKey } from './http-request/idempotency-key.ts';
-import { headerProblems, makeTarget, type RequestTarget } from './http-request/request-headers.ts';
-import { retryAfterMs } from './http-request/retry-after.ts';
+import { makeTarget, targetProblems, type RequestTarget, type TargetOptions, type TargetSettings } from './http-request/request-target.ts';
+import { sendEach } from './http-request/send-each.ts';
+import { secretProblems, signWebhook } from './http-request/sign-webhook.ts';
 
 const settings = {
   SINK_HTTP_ADDRESS: { doc: 'Endpoint that batches are posted to; may hold user and password.', format: url(['http:', 'https:']), default: null, required: true, example: 'https://collector.example/events' },
@@ -21,130 +23,88 @@ const settings = {
   SINK_HTTP_HEADERS: { doc: 'Headers of every request, `Name: value` separated by commas.', format: list, default: null, sensitive: true, example: 'X-Tenant: team-a' },
   SINK_HTTP_BEARER_TOKEN: { doc: 'Token of the Authorization header.', format: text, default: null, sensitive: true },
   SINK_HTTP_BASIC_AUTH: { doc: 'User and password of the Authorization header, `user:password`.', format: text, default: null, sensitive: true },
+  SINK_HTTP_SIGNING_SECRET: {
+    doc: 'Secret that requests are signed with by Standard Webhooks, `whsec_` and base64; several separated by commas while it is being changed.',
+    format: list,
+    default: null,
+    sensitive: true,
+  },
+  ...accessSettings('SINK_HTTP', 'the endpoint'),
   SINK_HTTP_RETRY_STATUSES: { doc: 'Statuses that are tried again, separated by commas; `5xx` is all from 500 to 599.', format: list, default: '408,425,429,5xx' },
 } as const satisfies Schema;
 
 type HttpValues = Values<typeof settings>;
 
-interface Client {
-  readonly request: typeof request;
-  readonly agent: Agent;
-}
-
 const compress = promisify(gzip);
-const answerShown = 200;
-const answerRead = 64 * 1024;
+const names: TargetSettings = { address: 'SINK_HTTP_ADDRESS', headers: 'SINK_HTTP_HEADERS', bearerToken: 'SINK_HTTP_BEARER_TOKEN', basicAuth: 'SINK_HTTP_BASIC_AUTH' };
+
+function targetOptions(values: HttpValues): TargetOptions {
+  return { address: values.SINK_HTTP_ADDRESS, headers: values.SINK_HTTP_HEADERS, bearerToken: values.SINK_HTTP_BEARER_TOKEN, basicAuth: values.SINK_HTTP_BASIC_AUTH };
+}
 
 class HttpSink implements Sink {
   readonly #values: HttpValues;
   readonly #target: RequestTarget;
-  #client: Client | undefined;
+  readonly #client: HttpClient;
 
-  constructor(values: HttpValues) {
+  constructor(values: HttpValues, context: SinkContext) {
     this.#values = values;
-    this.#target = makeTarget(values);
+    this.#target = makeTarget(targetOptions(values));
+    this.#client = new HttpClient(this.#target, readAccess(values, 'SINK_HTTP'), context);
   }
 
-  /** Requests connect by themselves: an endpoint that is down is noticed by the first of them. */
-  async connect(): Promise<void> {
-    const undici = await import('undici');
-    // n.b. undici's own limits would end a slow answer before SINK_TIMEOUT does.
-    this.#client ??= { request: undici.request, agent: new undici.Agent({ headersTimeout: 0, bodyTimeout: 0 }) };
+  connect(): Promise<void> {
+    return this.#client.open();
   }
 
   write(batch: Batch, signal: AbortSignal): Promise<void> {
     const format = this.#values.SINK_HTTP_FORMAT;
-    return format === 'single' && batch.length > 1 ? this.#postEach(batch, signal) : this.#post(batch, format, signal);
+    return format === 'single' ? sendEach(batch, (message) => this.#post([message], format, signal)) : this.#post(batch, format, signal);
   }
 
   async healthcheck(signal: AbortSignal): Promise<void> {
-    const { body } = await this.#send({ method: 'OPTIONS', headers: this.#target.headers, signal });
-    await readStart(body);
+    await this.#client.send({ method: 'OPTIONS', signal });
   }
 
-  async close(): Promise<void> {
-    await this.#client?.agent.destroy();
-    this.#client = undefined;
-  }
-
-  /** One after the other, which keeps the order; the first that has to be tried again ends the round. */
-  async #postEach(batch: Batch, signal: AbortSignal): Promise<void> {
-    const failures: PartialFailure[] = [];
-    let afterMs: number | undefined;
-    for (const [index, message] of batch.entries()) {
-      try {
-        await this.#post([message], 'single', signal);
-      } catch (error) {
-        const reason = describeError(error);
-        failures.push({ index, reason, retryable: isRetryable(error) });
-        if (!isRetryable(error)) continue;
-        afterMs = errorCode(error) === 'sink-retryable' ? (error as ReturnType<typeof retryable>).retryAfterMs : undefined;
-        for (let rest = index + 1; rest < batch.length; rest += 1) failures.push({ index: rest, reason, retryable: true });
-        break;
-      }
-    }
-    if (failures.length > 0) throw partial(`${String(failures.length)} of ${String(batch.length)} messages were not taken`, failures, afterMs);
+  close(): Promise<void> {
+    return this.#client.close();
   }
 
   async #post(batch: Batch, format: HttpFormat, signal: AbortSignal): Promise<void> {
-    const plain = encodeBatch(batch, format);
+    const parts = encodeBatch(batch, format);
     const isGzip = this.#values.SINK_HTTP_GZIP;
+    const id = idempotencyKey(batch);
+    const secrets = this.#values.SINK_HTTP_SIGNING_SECRET;
+    const whole = isGzip || secrets !== null ? Buffer.concat(parts) : undefined;
+    const body = isGzip && whole !== undefined ? await compress(whole) : whole;
     const headers = {
-      ...this.#target.headers,
       'content-type': contentTypes[format],
-      'idempotency-key': idempotencyKey(batch),
+      'idempotency-key': id,
       ...(isGzip ? { 'content-encoding': 'gzip' } : {}),
+      ...(secrets === null || body === undefined ? {} : signWebhook(secrets, { id, nowMs: systemClock.now(), body })),
     };
-    const answer = await this.#send({ method: 'POST', headers, body: isGzip ? await compress(plain) : plain, signal });
-    const answered = await this.#readAnswer(answer.body);
-    const status = answer.statusCode;
-    if (status >= 200 && status < 300) return;
-    const said = `Expected ${this.#target.shown} to take ${batch.length === 1 ? 'a message' : `${String(batch.length)} messages`}, got ${String(status)}${answered === '' ? '' : `: ${answered}`}`;
-    if (this.#isRetried(status)) throw retryable(said, retryAfterMs(answer.headers['retry-after'], Date.parse(String(answer.headers.date))));
-    if (status >= 300 && status < 400) throw permanent(`${said} (redirects are not followed: set SINK_HTTP_ADDRESS to the final address)`);
-    throw permanent(said);
-  }
-
-  async #send(options: Pick<Dispatcher.RequestOptions, 'method' | 'headers'> & { readonly body?: Buffer; readonly signal: AbortSignal }) {
-    if (this.#client === undefined) throw retryable('Expected the HTTP sink to be connected, it is not');
-    const { agent, request: send } = this.#client;
-    try {
-      return await send(this.#target.url, { ...options, dispatcher: agent });
-    } catch (error) {
-      throw retryable(`Expected ${this.#target.shown} to answer, got ${errorCode(error) ?? 'an error'}`, undefined, error);
-    }
-  }
-
-  async #readAnswer(body: AsyncIterable<Buffer>): Promise<string> {
-    try {
-      return this.#target.hideSecrets((await readStart(body)).toString('utf8')).trim().slice(0, answerShown);
-    } catch (error) {
-      throw retryable(`Expected ${this.#target.shown} to answer, its answer broke off`, undefined, error);
-    }
-  }
-
-  #isRetried(status: number): boolean {
-    const statuses = this.#values.SINK_HTTP_RETRY_STATUSES;
-    return statuses.includes(String(status)) || statuses.includes(`${String(Math.floor(status / 100))}xx`);
+    const answer = await this.#client.send({ method: 'POST', headers, body: body ?? parts, signal });
+    const isRedirect = answer.status >= 300 && answer.status < 400;
+    const failure = explainAnswer(judgeStatus(answer.status, this.#values.SINK_HTTP_RETRY_STATUSES), answer, {
+      target: this.#target,
+      what: batch.length === 1 ? 'a message' : `${String(batch.length)} messages`,
+      hint: isRedirect ? 'redirects are not followed: set SINK_HTTP_ADDRESS to the final address' : undefined,
+    });
+    if (failure !== undefined) throw failure;
   }
 }
 
-/** The beginning of an answer, read to its end so that the connection can serve again; an endless one is cut off. */
-async function readStart(body: AsyncIterable<Buffer>): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  for await (const part of body) {
-    parts.push(part);
-    bytes += part.length;
-    if (bytes >= answerRead) break;
-  }
-  return Buffer.concat(parts);
+function judgeStatus(status: number, retryStatuses: readonly string[]): HttpVerdict {
+  if (status >= 200 && status < 300) return 'taken';
+  return retryStatuses.includes(String(status)) || retryStatuses.includes(`${String(Math.floor(status / 100))}xx`) ? 'retry' : 'refused';
 }
 
 function check(values: HttpValues): readonly string[] {
   const wrong = values.SINK_HTTP_RETRY_STATUSES.filter((status) => !/^[1-5](?:\d\d|xx)$/u.test(status));
   return [
-    ...headerProblems(values),
+    ...targetProblems(targetOptions(values), names),
+    ...accessProblems(values, 'SINK_HTTP'),
+    ...(values.SINK_HTTP_SIGNING_SECRET === null ? [] : secretProblems(values.SINK_HTTP_SIGNING_SECRET, 'SINK_HTTP_SIGNING_SECRET')),
     ...wrong.map((status) => `Expected \`SINK_HTTP_RETRY_STATUSES\` to hold statuses such as "429" or "5xx", got "${status}"`),
   ];
 }
@@ -155,5 +115,5 @@ export const httpSink: SinkDefinition<typeof settings> = {
   defaults: { batchEvents: 500, batchBytes: 4 * 1024 * 1024, batchAgeMs: 1000 },
   encodedBytes: (message, values) => encodedBytes(message, values.SINK_HTTP_FORMAT),
   check,
-  create: (values) => new HttpSink(values),
+  create: (values, context) => new HttpSink(values, context),
 };

@@ -2,10 +2,21 @@
 import type { SinkDefinition } from '@hydrant/shared/delivery/sink';
 import type { Schema } from '@hydrant/shared/runtime/config/setting';
 import { amqpSink } from './amqp.ts';
+import { eventbridgeSink } from './eventbridge.ts';
 import { fileSink } from './file.ts';
 import { httpSink } from './http.ts';
+import { kafkaSink } from './kafka.ts';
+import { kinesisSink } from './kinesis.ts';
+import { lokiSink } from './loki.ts';
+import { mongodbSink } from './mongodb.ts';
+import { nsqSink } from './nsq.ts';
+import { pagerdutySink } from './pagerduty.ts';
+import { redisSink } from './redis.ts';
 import { s3Sink } from './s3.ts';
+import { slackSink } from './slack.ts';
+import { sqsSink } from './sqs.ts';
 import { stdoutSink } from './stdout.ts';
+import { syslogSink } from './syslog.ts';
 
 /** A definition whose own settings are not known here; `settings` says what `create` must be given. */
 export type AnySink = SinkDefinition<Schema>;
@@ -16,6 +27,17 @@ const sinks: readonly AnySink[] = [
   stdoutSink,
   fileSink,
   amqpSink,
+  redisSink,
+  kafkaSink,
+  nsqSink,
+  sqsSink,
+  kinesisSink,
+  eventbridgeSink,
+  mongodbSink,
+  syslogSink,
+  lokiSink,
+  slackSink,
+  pagerdutySink,
 ];
 
 export const sinkTypes: readonly string[] = sinks.map((sink) => sink.type);

@@ -6,8 +6,11 @@ import type { Writable } from 'node:stream';
 import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import type { Schema } from '@hydrant/shared/runtime/config/setting';
 import { encodeLines } from './encoding/lines.ts';
+import { unlessAborted } from './waiting/unless-aborted.ts';
 
 const settings = {} as const satisfies Schema;
+
+const unread = 'Expected standard output to be read, it is not';
 
 interface Printing {
   readonly batch: Batch;
@@ -38,12 +41,12 @@ export function createStdoutSink(stdout: Writable): Sink {
     async write(batch, signal) {
       if (printing !== undefined && !isSame(printing.batch, batch)) {
         // How it ended is of no more interest: its own delivery has given up waiting.
-        await unlessAborted(printing.done.catch(() => undefined), signal);
+        await unlessAborted(printing.done.catch(() => undefined), signal, unread);
         printing = undefined;
       }
       printing ??= print(batch);
       try {
-        await unlessAborted(printing.done, signal);
+        await unlessAborted(printing.done, signal, unread);
       } catch (error) {
         if (!signal.aborted) printing = undefined;
         throw error;
@@ -57,20 +60,6 @@ export function createStdoutSink(stdout: Writable): Sink {
 
 function isSame(one: Batch, other: Batch): boolean {
   return one.length === other.length && one.every((message, at) => message === other[at]);
-}
-
-async function unlessAborted(done: Promise<void>, signal: AbortSignal): Promise<void> {
-  let onAbort = (): void => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => { reject(retryable('Expected standard output to be read, it is not')); };
-    if (signal.aborted) onAbort();
-  });
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    await Promise.race([done, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }
 
 export const stdoutSink: SinkDefinition<typeof settings> = {

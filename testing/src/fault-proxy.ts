@@ -142,7 +142,9 @@ class Link {
   reset(): void {
     for (const pipe of this.#pipes) pipe.end();
     for (const socket of this.#sockets) {
-      if (!socket.destroyed) socket.resetAndDestroy();
+      // n.b. a socket that is ending cannot be reset: it would stay open for ever.
+      if (socket.writableEnded) socket.destroy();
+      else if (!socket.destroyed) socket.resetAndDestroy();
     }
   }
 }

@@ -12,11 +12,15 @@ export interface PrivateRedisOptions {
   readonly persistent?: boolean;
   /** More arguments for redis-server, such as `['--requirepass', 'secret']`. */
   readonly args?: readonly string[];
+  /** Beside the plain port another one with TLS, at which clients must show a certificate of that authority. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly caFile: string };
 }
 
 export interface PrivateRedis {
   readonly url: string;
   readonly port: number;
+  /** With `tls`. */
+  readonly tlsUrl: string;
   /** `kill -9`. */
   kill(): Promise<void>;
   stop(): Promise<void>;
@@ -33,11 +37,13 @@ export interface PrivateRedis {
 export async function startPrivateRedis(first?: TestLike | PrivateRedisOptions, second?: PrivateRedisOptions): Promise<PrivateRedis> {
   const { test, options } = readHelperArguments<PrivateRedisOptions>(first, second);
   const folder = await makePrivateFolder('redis');
-  const [port] = await findFreePorts(1) as [number];
+  const [port, tlsPort] = await findFreePorts(2) as [number, number];
+  const { tls } = options ?? {};
+  const security = tls === undefined ? [] : ['--tls-port', String(tlsPort), '--tls-cert-file', tls.certFile, '--tls-key-file', tls.keyFile, '--tls-ca-cert-file', tls.caFile];
   const durability = options?.persistent === false ? ['--appendonly', 'no'] : ['--appendonly', 'yes', '--appendfsync', 'no'];
   const server = new PrivateProcess({
     name: 'Redis', command: 'redis-server',
-    args: ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...durability, ...(options?.args ?? [])],
+    args: ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...durability, ...security, ...(options?.args ?? [])],
     env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LANG: 'C' }, folder, logFile: join(folder, 'server.log'),
     // An error reply (NOAUTH) is an answer too; LOADING is not.
     isReady: () => probe(port, Buffer.from('PING\r\n'), (bytes) => !bytes.includes('LOADING')), readyTimeoutMs: 10_000, pollMs: 5,
@@ -46,6 +52,7 @@ export async function startPrivateRedis(first?: TestLike | PrivateRedisOptions, 
   const redis: PrivateRedis = {
     url: `redis://127.0.0.1:${port}/0`,
     port,
+    tlsUrl: `rediss://127.0.0.1:${tlsPort}/0`,
     kill: () => server.kill(),
     stop: () => server.stop(),
     start: () => server.start(),

@@ -15,7 +15,9 @@ import { recordingLog } from './test-log.ts';
 async function askRedis(port: number, command: string): Promise<string> {
   const socket = createConnection({ port, host: '127.0.0.1' });
   socket.write(`${command}\r\n`);
-  const [bytes] = await once(socket, 'data') as [Buffer];
+  const closed = new AbortController();
+  socket.once('close', () => { closed.abort(new Error('Expected an answer, the connection was closed')); });
+  const [bytes] = await once(socket, 'data', { signal: closed.signal }) as [Buffer];
   socket.destroy();
   return bytes.toString();
 }

@@ -31,6 +31,7 @@ class FakeBus implements Bus {
 
   start(): Promise<void> { return Promise.resolve(); }
   stop(): Promise<void> { return Promise.resolve(); }
+  hasQueue(): Promise<boolean> { return Promise.resolve(true); }
 
   async publish(message: Message): Promise<PublishResult> {
     const result = await this.publishing();
@@ -41,7 +42,7 @@ class FakeBus implements Bus {
   subscribe(options: SubscriptionOptions, handler: Handler) {
     this.subscribed = options;
     this.#handler = handler;
-    return Promise.resolve({ pause: () => Promise.resolve(), resume: () => Promise.resolve(), close: () => Promise.resolve(), held: 0 });
+    return Promise.resolve({ pause: () => Promise.resolve(), release: () => Promise.resolve(), resume: () => Promise.resolve(), close: () => Promise.resolve(), held: 0 });
   }
 
   deliver(message: Message): Promise<Settlement> {
@@ -61,14 +62,18 @@ function countingTelemetry(): DetectorTelemetry & { readonly counts: Map<string,
     eventRetried: () => { count('retried'); },
     eventSettled: () => undefined,
     decided: ({ action }) => { count(`decided ${action}`); },
+    crashesMuted: () => { count('muted'); },
     alertPublished: (status) => { count(status); },
     alertUnrouted: () => { count('unrouted'); },
+    resolvedRefused: () => { count('resolved refused'); },
+    resolvedRetried: () => { count('resolved retried'); },
+    ledgerSized: () => undefined,
   };
 }
 
 const options: CrashloopDetectorOptions = {
-  queue: 'hydrant.crashloop-detector', bindings: ['event.Allocation.#'], prefetch: 500, maxHeldBytes: 1_000_000, alertRoutingKey: 'crash-loop', groupBy: 'lineage',
-  rule: { count: 5, intervalMs: 600_000, notificationIntervalMs: 600_000 }, retryMinMs: 1, retryMaxMs: 2,
+  queue: 'hydrant.crashloop-detector', bindings: ['event.Allocation.#'], prefetch: 500, maxHeldBytes: 1_000_000, alertRoutingKey: 'crash-loop', resolvedRoutingKey: 'crash-loop-resolved', notifyResolved: true, groupBy: 'lineage',
+  rule: { count: 5, intervalMs: 600_000, notificationIntervalMs: 600_000 }, overrides: [], retryMinMs: 1, retryMaxMs: 2,
 };
 
 interface Parts {
@@ -203,7 +208,7 @@ t.test('while the ledger is away events are kept and tried again', async (t) => 
   let isAway = true;
   const away = new HydrantError('Redis is away', { code: 'redis-unavailable', retryable: true });
   const { bus } = await startDetector(t, {
-    ledger: (real) => ({ record: (...args) => isAway ? Promise.reject(away) : real.record(...args), confirm: (claim) => real.confirm(claim) }),
+    ledger: (real) => ({ ...forward(real), record: (...args) => isAway ? Promise.reject(away) : real.record(...args) }),
   });
   const crash = await firstCrash();
 
@@ -245,6 +250,22 @@ t.test('grouped by name, the tasks of an allocation count together', async (t) =
   t.same(announced(bus), fiveLoops);
 });
 
+t.test('a task with a rule of its own is announced by it, a muted one never', async (t) => {
+  const strict = { count: 400, intervalMs: 3_600_000, notificationIntervalMs: 0 };
+  const overrides: CrashloopDetectorOptions['overrides'] = [
+    { matches: ({ job, group, task }) => `${job} ${group} ${task}` === 'geo-index index index', isMuted: true, rule: options.rule },
+    { matches: ({ job }) => job === 'thumbnailer', isMuted: false, rule: strict },
+  ];
+  const { bus, telemetry } = await startDetector(t, { options: { overrides } });
+
+  for (const message of await allocationMessages()) await bus.deliver(message);
+
+  t.same(announced(bus).filter((alert) => alert.startsWith('opened')), fiveLoops.filter((alert) => !alert.includes('geo-index')));
+  const thumbnailer = bus.published.map(readAlertMessage).find(({ status, lastEvent }) => status === 'opened' && lastEvent.includes('thumbnailer'));
+  t.match(thumbnailer, { count: 400, interval: '1h' });
+  t.ok((telemetry.counts.get('muted') ?? 0) >= 14, 'its failed allocations are counted');
+});
+
 t.test('the subscription is tried until it stands, and stopping ends that', async (t) => {
   const bus = new FakeBus();
   let attempts = 0;
@@ -252,7 +273,7 @@ t.test('the subscription is tried until it stands, and stopping ends that', asyn
     attempts += 1;
     return Promise.reject(new Error('refused'));
   };
-  const unused: Ledger = { record: () => Promise.reject(new Error('unused')), confirm: () => Promise.resolve() };
+  const unused = forward({} as Ledger);
   const clock = { ...systemClock, sleep: () => new Promise<void>((resolve) => setImmediate(resolve)) };
   const detector = createCrashloopDetector({ options, bus, ledger: unused, alertPublisher: createBusAlertPublisher(bus), telemetry: countingTelemetry(), log: testLog(), clock });
 
@@ -270,4 +291,16 @@ async function firstCrash(): Promise<Message> {
   const crash = (await allocationMessages()).find(({ body }) => body.includes('Restart within policy'));
   if (crash === undefined) throw new Error('Expected the recording to hold a crash');
   return crash;
+}
+
+/** A ledger that asks another; its methods are those of a plain object, to be replaced one by one. */
+function forward(real: Ledger): Ledger {
+  return {
+    record: (...args) => real.record(...args),
+    confirm: (...args) => real.confirm(...args),
+    takeResolved: (...args) => real.takeResolved(...args),
+    confirmResolved: (...args) => real.confirmResolved(...args),
+    openLoops: () => real.openLoops(),
+    size: () => real.size(),
+  };
 }

@@ -10,21 +10,26 @@ import type { Component } from '@hydrant/shared/runtime/component';
 import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
 import type { AlertPublisher } from './alerts/alert-publisher.ts';
 import { Announcer } from './alerts/announcer.ts';
+import { Resolver } from './alerts/resolver.ts';
 import type { GroupBy } from './crashes/lineage.ts';
-import type { Ledger, Observation, Rule } from './ledger/ledger.ts';
-import { observe, type Place } from './observe.ts';
+import type { Ledger, Observation } from './ledger/ledger.ts';
+import { readObservations } from './read-observations.ts';
+import { chooseRule, type Rules } from './rules/choose-rule.ts';
 import type { DetectorTelemetry } from './telemetry.ts';
 
-export interface CrashloopDetectorOptions {
+export interface CrashloopDetectorOptions extends Rules {
   readonly queue: string;
   readonly bindings: readonly string[];
   /** Events in hand at once; calls to the ledger are pipelined that far. */
   readonly prefetch: number;
   readonly maxHeldBytes: number;
-  readonly rule: Rule;
   readonly groupBy: GroupBy;
   /** Routing key of an alert; may hold `{namespace}` and `{job}`. */
   readonly alertRoutingKey: string;
+  /** The same for the end of a crash loop. */
+  readonly resolvedRoutingKey: string;
+  /** Whether the end of a crash loop is announced. */
+  readonly notifyResolved: boolean;
   /** Bounds of the pause before an event is tried again while the ledger or the alert's destination is away. */
   readonly retryMinMs: number;
   readonly retryMaxMs: number;
@@ -53,16 +58,26 @@ class CrashloopDetector implements Component {
   readonly #announcer: Announcer;
   readonly #backoff: ReturnType<typeof createBackoff>;
   readonly #stopping = new AbortController();
+  readonly #resolver: Resolver;
   #subscribing: Promise<Subscription | undefined> | undefined;
+  #isSubscribed = false;
+  #resolving: Promise<void> | undefined;
 
   constructor(ports: CrashloopDetectorPorts) {
     this.#ports = ports;
     this.#announcer = new Announcer(ports);
+    const { options, bus } = ports;
+    this.#resolver = new Resolver({
+      ...ports,
+      options: { routingKey: options.resolvedRoutingKey, notify: options.notifyResolved },
+      isConnected: () => this.#isSubscribed && bus.healthChecks.every(({ check }) => check().status === 'pass'),
+    });
     this.#backoff = createBackoff({ minMs: ports.options.retryMinMs, maxMs: ports.options.retryMaxMs });
   }
 
   async start(signal: AbortSignal): Promise<void> {
     this.#subscribing ??= this.#subscribe();
+    this.#resolving ??= this.#resolver.run(this.#stopping.signal);
     const waited = new AbortController();
     await Promise.race([this.#subscribing, this.#ports.clock.sleep(subscribeGraceMs, AbortSignal.any([signal, waited.signal]))]);
     waited.abort();
@@ -72,6 +87,7 @@ class CrashloopDetector implements Component {
     this.#stopping.abort();
     const subscription = await this.#subscribing;
     await subscription?.close(deadline);
+    await this.#resolving;
   }
 
   /** Tries until it stands or the detector stops; while the broker is away the bus itself waits. */
@@ -81,7 +97,9 @@ class CrashloopDetector implements Component {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
-        return await bus.subscribe({ name, bindings, prefetch, maxHeldBytes, consumer: this.name }, (delivery) => this.#handle(delivery), signal);
+        const subscription = await bus.subscribe({ name, bindings, prefetch, maxHeldBytes, consumer: this.name }, (delivery) => this.#handle(delivery), signal);
+        this.#isSubscribed = true;
+        return subscription;
       } catch (err) {
         if (signal.aborted) break;
         log.warn({ err, queue: name }, 'Subscription failed, will retry');
@@ -92,10 +110,11 @@ class CrashloopDetector implements Component {
   }
 
   async #handle({ message }: Delivery): Promise<Settlement> {
-    const { options, telemetry } = this.#ports;
+    const { clock, options, telemetry } = this.#ports;
+    this.#resolver.messageReceived(message.timestampMs);
     let input;
     try {
-      input = observe(message, options.groupBy);
+      input = readObservations(message, options.groupBy, clock.now());
     } catch (error) {
       telemetry.eventRefused(error);
       return { action: 'dead-letter', reason: describeError(error) };
@@ -104,7 +123,7 @@ class CrashloopDetector implements Component {
     if (input.kind !== 'crash') return { action: 'ack' };
     try {
       // One after the other: with `DETECTOR_GROUP_BY=name` the tasks of an event share a loop, and so a claim.
-      for (const observation of input.observations) await this.#detect(observation, input.place);
+      for (const observation of input.observations) await this.#detect(observation);
     } catch (error) {
       return this.#settleFailure(error);
     }
@@ -113,14 +132,18 @@ class CrashloopDetector implements Component {
     return { action: 'ack' };
   }
 
-  async #detect(observation: Observation, place: Place): Promise<void> {
+  async #detect(observation: Observation): Promise<void> {
     const { clock, ledger, options, telemetry } = this.#ports;
+    const { rule, isMuted } = chooseRule(options, observation.place);
+    if (isMuted) {
+      telemetry.crashesMuted();
+      return;
+    }
     const began = clock.monotonic();
-    const decision = await ledger.record(observation, options.rule);
+    const decision = await ledger.record(observation, rule);
     telemetry.decided(decision, (clock.monotonic() - began) / 1000);
     if (decision.action !== 'announce') return;
-    const { rule, alertRoutingKey: routingKey } = options;
-    await this.#announcer.announce(decision, { place, rule, routingKey, timestampMs: clock.now() });
+    await this.#announcer.announce(decision, { place: observation.place, rule, routingKey: options.alertRoutingKey, timestampMs: clock.now() });
   }
 
   #settleFailure(error: unknown): Settlement {

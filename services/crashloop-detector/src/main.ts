@@ -1,21 +1,34 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4 --max-old-space-size=512
 /** The detector as a process: names the adapters (RabbitMQ, Redis, the destination of alerts) and runs. */
 import { createAmqpBus } from '@hydrant/shared/bus/amqp/amqp-bus';
 import type { Bus } from '@hydrant/shared/bus/bus';
-import { createRedisClient } from '@hydrant/shared/redis/redis-client';
-import { amqpSettings, commonSettings, redisSettings } from '@hydrant/shared/runtime/config/common-settings';
+import { examineBus } from '@hydrant/shared/bus/examine-bus';
+import { examineSink } from '@hydrant/shared/delivery/examine-sink';
+import { sendTest, readSendTestRequest } from '@hydrant/shared/delivery/send-test';
+import { makeExampleAlert } from '@hydrant/shared/messages/example-messages';
+import { examineRedis } from '@hydrant/shared/redis/examine-redis';
+import { createRedisClient, readRedisOptions } from '@hydrant/shared/redis/redis-client';
+import { amqpSettings, commonSettings, connectionProblems, redisSettings } from '@hydrant/shared/runtime/config/common-settings';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import type { HealthCheck } from '@hydrant/shared/runtime/admin/health';
 import type { Component } from '@hydrant/shared/runtime/component';
-import { runService, type Lookup, type ServiceContext } from '@hydrant/shared/runtime/run-service';
+import { doctorCommand, type Examination } from '@hydrant/shared/runtime/doctor';
+import { createLineWriter } from '@hydrant/shared/runtime/line-writer';
+import { runService, type CommandContext, type Lookup, type ServiceContext } from '@hydrant/shared/runtime/run-service';
+import { tlsProblems } from '@hydrant/shared/runtime/tls/read-tls';
+import { readTlsOptions } from '@hydrant/shared/runtime/tls/tls-settings';
 import { version } from '@hydrant/shared/runtime/version';
 import { findSink, sinkTypes } from '@hydrant/sinks/registry';
 import type { AlertPublisher } from './alerts/alert-publisher.ts';
+import { fillRoutingKey } from './alerts/build-alert.ts';
 import { createBusAlertPublisher } from './alerts/bus-alert-publisher.ts';
+import { sendTestAlert } from './alerts/send-test-alert.ts';
 import { SinkAlertPublisher } from './alerts/sink-alert-publisher.ts';
-import { inputSettings, outputSettings, readDetectorOptions, ruleSettings, sinkTypeSetting } from './config.ts';
+import { checkBindings, inputSettings, outputSettings, pageSettings, readDetectorOptions, readRules, rulesFileProblems, ruleSettings, sinkTypeSetting } from './config.ts';
 import { createCrashloopDetector } from './crashloop-detector.ts';
+import { explain } from './explain/explain-command.ts';
 import { createRedisLedger } from './ledger/redis-ledger.ts';
+import { createCrashLoopsPage } from './page/crash-loops-page.ts';
 import { createDetectorTelemetry } from './telemetry.ts';
 
 const name = 'hydrant-crashloop-detector';
@@ -23,6 +36,7 @@ const schema = {
   ...ruleSettings,
   ...inputSettings,
   ...outputSettings,
+  ...pageSettings,
   SINK_TYPE: sinkTypeSetting(sinkTypes),
   ...amqpSettings,
   ...redisSettings,
@@ -40,40 +54,96 @@ function findAlertSink(type: string) {
   return type === 'amqp' || type === 'rabbitmq' ? undefined : findSink(type);
 }
 
-function makeOutput(config: Values<typeof schema>, bus: Bus, { log, clock }: ServiceContext): Output {
+/** The bus that alerts go to, when it is not the one that events come from. */
+function makeAlertBus(config: Values<typeof schema>, { log, clock }: ServiceContext): Bus | undefined {
+  if (config.SINK_AMQP_CONNECTION === null && config.SINK_AMQP_EXCHANGE === null) return undefined;
+  const urls = config.SINK_AMQP_CONNECTION === null ? config.AMQP_CONNECTION : [config.SINK_AMQP_CONNECTION];
+  const tls = readTlsOptions(config, config.SINK_AMQP_CONNECTION === null ? 'AMQP' : 'SINK_AMQP');
+  return createAmqpBus({ urls, tls, exchange: config.SINK_AMQP_EXCHANGE ?? config.AMQP_EXCHANGE, connectionName: `${name} alerts`, log, clock });
+}
+
+function makeOutput(config: Values<typeof schema>, bus: Bus, context: ServiceContext): Output {
+  const { log, clock } = context;
   const definition = findAlertSink(config.SINK_TYPE);
   if (definition !== undefined) {
     const sink = definition.create(config, { log, name: config.SINK_TYPE });
     const publisher = new SinkAlertPublisher({ sink, timeoutMs: config.SINK_TIMEOUT, log, clock });
     return { alertPublisher: publisher, components: [publisher], healthChecks: [publisher.healthCheck] };
   }
-  if (config.SINK_AMQP_CONNECTION === null && config.SINK_AMQP_EXCHANGE === null) {
-    return { alertPublisher: createBusAlertPublisher(bus), components: [], healthChecks: [] };
-  }
-  const urls = config.SINK_AMQP_CONNECTION === null ? config.AMQP_CONNECTION : [config.SINK_AMQP_CONNECTION];
-  const alertBus = createAmqpBus({ urls, exchange: config.SINK_AMQP_EXCHANGE ?? config.AMQP_EXCHANGE, connectionName: `${name} alerts`, log, clock });
+  const alertBus = makeAlertBus(config, context);
+  if (alertBus === undefined) return { alertPublisher: createBusAlertPublisher(bus), components: [], healthChecks: [] };
   const healthChecks = alertBus.healthChecks.map((check) => ({ name: `alert-${check.name}`, check: () => check.check() }));
   return { alertPublisher: createBusAlertPublisher(alertBus), components: [alertBus], healthChecks };
+}
+
+/** Where alerts go, unless it is the exchange that events come from. */
+function examineOutput(config: Values<typeof schema>, { log, clock }: ServiceContext): readonly Examination[] {
+  const definition = findAlertSink(config.SINK_TYPE);
+  if (definition !== undefined) return [examineSink(`sink ${config.SINK_TYPE}`, definition.create(config, { log, name: config.SINK_TYPE }))];
+  if (config.SINK_AMQP_CONNECTION === null && config.SINK_AMQP_EXCHANGE === null) return [];
+  const urls = config.SINK_AMQP_CONNECTION === null ? config.AMQP_CONNECTION : [config.SINK_AMQP_CONNECTION];
+  const exchange = config.SINK_AMQP_EXCHANGE ?? config.AMQP_EXCHANGE;
+  const tls = readTlsOptions(config, config.SINK_AMQP_CONNECTION === null ? 'AMQP' : 'SINK_AMQP');
+  return [examineBus(createAmqpBus({ urls, tls, exchange, connectionName: `${name} doctor`, log, clock }), { subject: 'rabbitmq for alerts', exchange, queues: [], clock })];
+}
+
+const doctor = doctorCommand<typeof schema>((config, context) => {
+  const { log, clock } = context;
+  const { AMQP_CONNECTION: urls, AMQP_EXCHANGE: exchange, AMQP_QUEUE: queue } = config;
+  const bus = createAmqpBus({ urls, tls: readTlsOptions(config, 'AMQP'), exchange, connectionName: `${name} doctor`, log, clock });
+  return [
+    examineBus(bus, { subject: 'rabbitmq', exchange, queues: [{ name: queue, isOwn: true }], clock }),
+    examineRedis(createRedisClient({ ...readRedisOptions(config), log }), clock),
+    ...examineOutput(config, context),
+  ];
+});
+
+async function sendExample(config: Values<typeof schema>, context: CommandContext): Promise<void> {
+  const { log, clock, signal } = context;
+  const { isResolved } = readSendTestRequest(context.args);
+  const alert = makeExampleAlert(clock.now(), isResolved ? 'resolved' : 'opened');
+  const { alertRoutingKey, resolvedRoutingKey } = readDetectorOptions(config);
+  const definition = findAlertSink(config.SINK_TYPE);
+  const bus = makeAlertBus(config, context) ?? createAmqpBus({ urls: config.AMQP_CONNECTION, tls: readTlsOptions(config, 'AMQP'), exchange: config.AMQP_EXCHANGE, connectionName: `${name} send-test`, log, clock });
+  const sentence = definition === undefined
+    ? await sendTestAlert(bus, { ...alert, routingKey: fillRoutingKey(isResolved ? resolvedRoutingKey : alertRoutingKey, { namespace: 'default', job: 'hydrant-send-test' }) }, { clock, signal })
+    : await sendTest(definition.create(config, { log, name: config.SINK_TYPE }), alert, { name: config.SINK_TYPE, timeoutMs: config.SINK_TIMEOUT, clock, signal });
+  await createLineWriter(process.stdout).write([sentence]);
 }
 
 await runService({
   name,
   version,
   schema: (lookup: Lookup): typeof schema => ({ ...findAlertSink(lookup('SINK_TYPE') ?? 'amqp')?.settings, ...schema }),
-  input: (_env, lookup: Lookup) => ({ check: (values) => findAlertSink(lookup('SINK_TYPE') ?? 'amqp')?.check?.(values) ?? [] }),
+  input: (_env, lookup: Lookup) => ({
+    check: (values) => [...connectionProblems(values), ...tlsProblems(readTlsOptions(values, 'SINK_AMQP')), ...checkBindings(values['AMQP_BINDINGS'] as readonly string[]), ...findAlertSink(lookup('SINK_TYPE') ?? 'amqp')?.check?.(values) ?? []],
+    problems: rulesFileProblems(lookup('DETECTOR_RULES_FILE')),
+  }),
   create(config, context) {
     const { log, metrics, clock } = context;
     const { AMQP_CONNECTION: urls, AMQP_EXCHANGE: exchange, AMQP_QUEUE_MAX_BYTES: queueMaxBytes } = config;
-    const redis = createRedisClient({ url: config.REDIS_URL, keyPrefix: config.REDIS_KEY_PREFIX, log });
-    const bus = createAmqpBus({ urls, exchange, connectionName: name, log, clock, ...(queueMaxBytes === null ? {} : { queueMaxBytes }) });
+    const redis = createRedisClient({ ...readRedisOptions(config), log });
+    const bus = createAmqpBus({ urls, tls: readTlsOptions(config, 'AMQP'), exchange, connectionName: name, log, clock, ...(queueMaxBytes === null ? {} : { queueMaxBytes }) });
     const output = makeOutput(config, bus, context);
+    const ledger = createRedisLedger(redis, { maxLineages: config.DETECTOR_MAX_LINEAGES });
     const detector = createCrashloopDetector({
-      options: readDetectorOptions(config), bus, ledger: createRedisLedger(redis), alertPublisher: output.alertPublisher,
+      options: readDetectorOptions(config), bus, ledger, alertPublisher: output.alertPublisher,
       telemetry: createDetectorTelemetry({ metrics, log }), log, clock,
     });
+    const page = createCrashLoopsPage({ ledger, rules: readRules(config), nomadUiUrl: config.NOMAD_UI_URL, log, clock });
     return {
-      components: [redis, bus, ...output.components, detector],
+      routes: [page.routes],
+      components: [redis, bus, page, ...output.components, detector],
       healthChecks: [...bus.healthChecks, redis.healthCheck, ...output.healthChecks],
     };
   },
+  commands: [doctor, {
+    name: 'send-test',
+    doc: 'Sends an example alert to where alerts go and says what came back; with --resolved the end of it.',
+    run: sendExample,
+  }, {
+    name: 'explain',
+    doc: 'Says of the events in a file, or on stdin with "-", what would be counted and announced, and why.',
+    run: (config, { args, signal }) => explain({ rules: readRules(config), groupBy: config.DETECTOR_GROUP_BY }, { args, stdin: process.stdin, stdout: process.stdout, signal }),
+  }],
 });

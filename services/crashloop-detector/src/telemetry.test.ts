@@ -3,7 +3,7 @@ import { HydrantError } from '@hydrant/shared/foundation/errors';
 import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
 import { createMetrics } from '@hydrant/shared/runtime/telemetry/metrics';
 import { recordingLog } from '@hydrant/testing/test-log';
-import { inputSettings, outputSettings, readDetectorOptions, ruleSettings, sinkTypeSetting } from './config.ts';
+import { inputSettings, outputSettings, readDetectorOptions, readRules, rulesFileProblems, ruleSettings, sinkTypeSetting } from './config.ts';
 import { createDetectorTelemetry } from './telemetry.ts';
 
 t.test('counts what happens, and logs trouble once until it is over', async (t) => {
@@ -21,14 +21,20 @@ t.test('counts what happens, and logs trouble once until it is over', async (t) 
   telemetry.eventRetried(away);
   telemetry.eventRefused(new HydrantError('No event', { code: 'event-invalid', retryable: false }));
   telemetry.eventRefused(new HydrantError('No event', { code: 'event-invalid', retryable: false }));
-  telemetry.decided({ action: 'late', recorded: { restarts: 2, hidden: 1, failures: 1, requested: 3 } }, 0.002);
+  telemetry.crashesMuted();
+  telemetry.decided({ action: 'late', recorded: { restarts: 2, hidden: 1, failures: 1, requested: 3, forgotten: 2 } }, 0.002);
 
-  t.equal(lines.length, 4);
+  telemetry.ledgerSized({ lineages: 7, openLoops: 2 });
+  telemetry.resolvedRetried(away);
+  telemetry.resolvedRetried(away);
+
+  t.equal(lines.length, 6);
   const text = await metrics.text();
   for (const expected of [
-    'hydrant_crashloop_detector_events_total{outcome="foreign"} 2', 'hydrant_crashloop_detector_events_total{outcome="refused"} 2', 'hydrant_crashloop_detector_retries_total 3',
+    'hydrant_crashloop_detector_events_total{outcome="foreign"} 2', 'hydrant_crashloop_detector_events_total{outcome="refused"} 2', 'hydrant_crashloop_detector_retries_total 5',
     'hydrant_crashloop_detector_crashes_total{kind="restart"} 2', 'hydrant_crashloop_detector_crashes_total{kind="requested"} 3', 'hydrant_crashloop_detector_late_loops_total 1',
-    'hydrant_crashloop_detector_decide_seconds_count 1',
+    'hydrant_crashloop_detector_decide_seconds_count 1', 'hydrant_crashloop_detector_lineages 7', 'hydrant_crashloop_detector_open_loops 2',
+    'hydrant_crashloop_detector_forgotten_lineages_total 2', 'hydrant_crashloop_detector_muted_total 1',
   ]) t.ok(text.includes(expected), expected);
 });
 
@@ -47,5 +53,14 @@ t.test('settings', async (t) => {
     const problems = Object.keys(env).map((name) => new RegExp(name, 'u'));
 
     for (const problem of problems) t.throws(() => loadConfig(schema, { env }), { code: 'config-invalid', message: problem });
+  });
+
+  t.test('take rules from a file, whose problems stand beside the others', async (t) => {
+    const folder = t.testdir({ 'good.toml': '[[rule]]\njob = "a*"\nrestart_count = 2\n', 'bad.toml': '[[rule]]\nrestart_count = -1\n' });
+    const good = loadConfig(schema, { env: { DETECTOR_RULES_FILE: `${folder}/good.toml`, RESTART_INTERVAL: '1h' } });
+
+    t.match(readRules(good).overrides, [{ rule: { count: 2, intervalMs: 3_600_000 } }]);
+    t.same([rulesFileProblems(undefined), rulesFileProblems(`${folder}/good.toml`)], [[], []]);
+    t.match(rulesFileProblems(`${folder}/bad.toml`), [/^Expected `RESTART_COUNT` .* got -1 \(rule 1 of /u]);
   });
 });

@@ -3,16 +3,21 @@ import { errorCode } from '@hydrant/shared/foundation/errors';
 import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
 import type { Metrics } from '@hydrant/shared/runtime/telemetry/metrics';
 import type { AnnouncerTelemetry } from './alerts/announcer.ts';
+import type { ResolverTelemetry } from './alerts/resolver.ts';
+import type { Message } from '@hydrant/shared/messages/message';
 import type { Decision } from './ledger/ledger.ts';
-import type { Input } from './observe.ts';
+import type { Input } from './read-observations.ts';
 
-export interface DetectorTelemetry extends AnnouncerTelemetry {
+export interface DetectorTelemetry extends AnnouncerTelemetry, Omit<ResolverTelemetry, keyof AnnouncerTelemetry> {
+  alertPublished(status: 'opened' | 'ongoing' | 'resolved', message: Message): void;
   eventReceived(kind: Input['kind']): void;
   /** It goes to the dead letters. */
   eventRefused(error: unknown): void;
   /** The ledger or the destination of alerts is away. */
   eventRetried(error: unknown): void;
   decided(decision: Decision, seconds: number): void;
+  /** An event tells of crashes of a task that a rule mutes. */
+  crashesMuted(): void;
   /** An event that tells of a crash is done with. */
   eventSettled(): void;
 }
@@ -45,13 +50,33 @@ export function createDetectorTelemetry({ metrics, log }: { readonly metrics: Me
         if (count > 0) meters.crashes.inc(count, { kind });
       }
       if (decision.action === 'late') meters.late.inc();
+      if (decision.recorded.forgotten > 0) {
+        meters.forgotten.inc(decision.recorded.forgotten);
+        if (isNews('forgotten')) log.warn('Ledger is full, the lineages with the oldest news are forgotten: their crashes are counted anew');
+      }
+    },
+    crashesMuted() {
+      meters.muted.inc();
     },
     eventSettled() {
       logged.delete('retried');
     },
     alertPublished(status, message) {
       meters.alerts.inc(1, { status });
-      log.info({ alert: message.id, status, routingKey: message.routingKey }, 'Crash loop announced');
+      log.info({ alert: message.id, status, routingKey: message.routingKey }, status === 'resolved' ? 'End of a crash loop announced' : 'Crash loop announced');
+      if (status === 'resolved') logged.delete('resolved retried');
+    },
+    resolvedRefused(message, err) {
+      meters.unresolved.inc();
+      log.error({ err, alert: message.id }, 'End of a crash loop was refused for good, nobody hears of it');
+    },
+    resolvedRetried(err) {
+      meters.retries.inc();
+      if (isNews('resolved retried')) log.warn({ err }, 'End of a crash loop could not be announced, will retry');
+    },
+    ledgerSized({ lineages, openLoops }) {
+      meters.lineages.set(lineages);
+      meters.openLoops.set(openLoops);
     },
     alertUnrouted(message) {
       meters.unrouted.inc();
@@ -66,6 +91,11 @@ function createMeters(metrics: Metrics) {
     crashes: metrics.counter({ name: `${prefix}_crashes_total`, help: 'Restarts and failures recorded; requested ones are not counted as crashes', labels: ['kind'] }),
     alerts: metrics.counter({ name: `${prefix}_alerts_total`, help: 'Alerts that the destination took', labels: ['status'] }),
     unrouted: metrics.counter({ name: `${prefix}_unrouted_alerts_total`, help: 'Alerts that no queue received' }),
+    unresolved: metrics.counter({ name: `${prefix}_refused_resolved_alerts_total`, help: 'Ends of crash loops that the destination refused for good' }),
+    lineages: metrics.gauge({ name: `${prefix}_lineages`, help: 'Lineages that the ledger knows' }),
+    openLoops: metrics.gauge({ name: `${prefix}_open_loops`, help: 'Crash loops that have not ended' }),
+    forgotten: metrics.counter({ name: `${prefix}_forgotten_lineages_total`, help: 'Lineages that made room for others' }),
+    muted: metrics.counter({ name: `${prefix}_muted_total`, help: 'Events that tell of crashes of a task that a rule mutes, per task' }),
     late: metrics.counter({ name: `${prefix}_late_loops_total`, help: 'Crash loops known too late to be announced' }),
     retries: metrics.counter({ name: `${prefix}_retries_total`, help: 'Events tried again because the ledger or the destination of alerts was away' }),
     decideSeconds: metrics.histogram({

@@ -1,7 +1,9 @@
 /** The firehose's own settings and what they mean to it. Those of RabbitMQ, Redis and the process come from shared. */
-import { bool, list, oneOf, path, size, text, type Format } from '@hydrant/shared/runtime/config/formats';
+import { bool, list, listOf as itemsOf, oneOf, path, size, text, type Format } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import type { FirehoseOptions } from './firehose.ts';
+import { redactKinds } from './message/redact.ts';
+import { compatResources, topicOfResource } from './nomad-firehose/compat-messages.ts';
 import { parseNomadAddress } from './source/address.ts';
 
 function listOf(format: { readonly name: string; readonly expected: string; readonly accepts: (words: readonly string[]) => boolean }): Format<readonly string[]> {
@@ -27,6 +29,18 @@ const topics = listOf({
   accepts: (words) => new Set(words).size === words.length && words.every((word) => /^(?:\*|[A-Za-z]+)$/u.test(word)),
 });
 
+/** The words that Nomad's own client takes. It reads any other as "verify" and says nothing. */
+const goBooleans = new Map([...['1', 't', 'T', 'true', 'TRUE', 'True'].map((word) => [word, true] as const), ...['0', 'f', 'F', 'false', 'FALSE', 'False'].map((word) => [word, false] as const)]);
+
+const goBoolean: Format<boolean> = {
+  name: 'true or false',
+  expected: '"true" or "false" (or 1, t, 0, f)',
+  parse: (raw) => (typeof raw === 'boolean' ? raw : goBooleans.get(typeof raw === 'string' ? raw.trim() : '')),
+};
+
+const redacted = itemsOf(oneOf(redactKinds), { name: 'list', expected: `any of ${redactKinds.join(', ')}, separated by commas` });
+const compat = itemsOf(oneOf(compatResources), { name: 'list', expected: `any of ${compatResources.join(', ')}, separated by commas` });
+
 /** How Nomad is reached, named as Nomad's own client names it. Not read: NOMAD_NAMESPACE and NOMAD_REGION, which Nomad sets in every task to the task's own. */
 export const nomadSettings = {
   NOMAD_ADDR: {
@@ -37,11 +51,12 @@ export const nomadSettings = {
   NOMAD_TOKEN: { doc: 'ACL token.', format: text, default: null, sensitive: true },
   NOMAD_TOKEN_FILE: { doc: 'File that holds the ACL token; read again at each connect, because workload identities are renewed.', format: path, default: null },
   NOMAD_HTTP_AUTH: { doc: 'Basic authentication, `user:password`, for a proxy in front of Nomad.', format: text, default: null, sensitive: true },
-  NOMAD_CACERT: { doc: 'PEM file of the authority that signed Nomad\'s certificate; none: those that Node.js knows.', format: path, default: null },
+  NOMAD_CACERT: { doc: 'PEM file of the authorities that may have signed Nomad\'s certificate; they alone are trusted. Neither this nor `NOMAD_CAPATH`: those that Node.js knows.', format: path, default: null },
+  NOMAD_CAPATH: { doc: 'Folder of such PEM files, with all below it; read when `NOMAD_CACERT` is not set.', format: path, default: null },
   NOMAD_CLIENT_CERT: { doc: 'PEM file of the client certificate; goes with `NOMAD_CLIENT_KEY`.', format: path, default: null },
   NOMAD_CLIENT_KEY: { doc: 'PEM file of the client certificate\'s key.', format: path, default: null },
   NOMAD_TLS_SERVER_NAME: { doc: 'Name that Nomad\'s certificate must carry, when it is not that of the address.', format: text, default: null, example: 'server.global.nomad' },
-  NOMAD_SKIP_VERIFY: { doc: 'Accept any certificate.', format: bool, default: false },
+  NOMAD_SKIP_VERIFY: { doc: 'Accept any certificate.', format: goBoolean, default: false },
 } as const satisfies Schema;
 
 export const streamSettings = {
@@ -49,19 +64,73 @@ export const streamSettings = {
   FIREHOSE_NAMESPACE: { doc: 'Namespace to read; `*`: all.', format: text, default: '*' },
   FIREHOSE_REGION: { doc: 'Region to read; empty: that of the agent.', format: text, default: '' },
   FIREHOSE_CLUSTER: { doc: 'Name of this Nomad, in message ids, headers and the checkpoint\'s key.', format: text, default: 'default' },
-  FIREHOSE_START: { doc: 'Where to begin without a checkpoint: with all that Nomad still has, or with what comes from now on.', format: oneOf(['oldest', 'now']), default: 'oldest' },
+  FIREHOSE_START: {
+    doc: 'Where to begin without a checkpoint: with all that Nomad still has, with what comes from now on, or with a snapshot of what there is and then what comes.',
+    format: oneOf(['oldest', 'now', 'snapshot']),
+    default: 'oldest',
+  },
+  FIREHOSE_NODE_UPDATES: {
+    doc: 'Which Node events to publish: `all`, or `changes`, without the copies of a node that Nomad sends whenever the node reports on its allocations.',
+    format: oneOf(['all', 'changes']),
+    default: 'all',
+  },
+  FIREHOSE_REDACT: {
+    doc: 'What is replaced in the jobs that events carry, by `{}`, `[]` or `"redacted"`: any of `env`, `templates`, `meta` (of jobs, groups, tasks and services), `payload` (of dispatched jobs) and `config` (of drivers and proxies, artifacts\' options and headers, checks\' headers and bodies).',
+    format: redacted,
+    default: null,
+    example: 'env,templates,payload',
+  },
+  FIREHOSE_COMPAT: {
+    doc: `What is also published as nomad-firehose published it, with the resource as routing key: any of ${compatResources.map((resource) => `\`${resource}\``).join(', ')}. The resource\'s topic has to be among \`FIREHOSE_TOPICS\`.`,
+    format: compat,
+    default: null,
+    example: 'allocations,jobs',
+  },
+  FIREHOSE_WAIT_FOR_QUEUES: {
+    doc: 'Queues that must exist before anything is published, separated by commas; the stream is read meanwhile. What is published before a queue exists never reaches it.',
+    format: list,
+    default: null,
+    example: 'hydrant.sink.http,hydrant.crashloop-detector',
+  },
+} as const satisfies Schema;
+
+/** Of the firehose as a process of its own. */
+export const leaseSettings = {
+  FIREHOSE_HA: {
+    doc: 'Run as one of several firehoses of which one leads: the others stand by and take over within five seconds. It is to be set on all of them, and they share Redis.',
+    format: bool,
+    default: false,
+  },
 } as const satisfies Schema;
 
 export const spoolSettings = {
   FIREHOSE_SPOOL_MAX_BYTES: { doc: 'Most bytes of the log on disk; at the limit the stream is not read on.', format: size, default: '1GiB' },
 } as const satisfies Schema;
 
+/** Of the firehose as a service; standalone keeps its log in DATA_DIR. */
+export const spoolFolderSettings = {
+  FIREHOSE_SPOOL_DIR: {
+    doc: 'Folder that keeps what was read and not yet confirmed by RabbitMQ, over restarts too; of this firehose alone. None: 12 MiB in memory.',
+    format: path,
+    default: null,
+    example: '/var/lib/hydrant/spool',
+  },
+} as const satisfies Schema;
+
 type SourceConfig = Values<typeof nomadSettings & typeof streamSettings>;
 
 /** Problems that concern several settings at once. */
 export function checkNomadSettings(config: Readonly<Record<string, unknown>>): string[] {
-  if ((config['NOMAD_CLIENT_CERT'] === null) === (config['NOMAD_CLIENT_KEY'] === null)) return [];
-  return ['Expected `NOMAD_CLIENT_CERT` and `NOMAD_CLIENT_KEY` to be set both or not at all, got one of them'];
+  const problems = compatProblems(config['FIREHOSE_COMPAT'], config['FIREHOSE_TOPICS']);
+  if ((config['NOMAD_CLIENT_CERT'] === null) === (config['NOMAD_CLIENT_KEY'] === null)) return problems;
+  return [...problems, 'Expected `NOMAD_CLIENT_CERT` and `NOMAD_CLIENT_KEY` to be set both or not at all, got one of them'];
+}
+
+function compatProblems(resources: unknown, topics: unknown): string[] {
+  if (!Array.isArray(resources) || !Array.isArray(topics) || topics.includes('*')) return [];
+  return compatResources
+    .filter((resource) => resources.includes(resource) && !topics.includes(topicOfResource[resource]))
+    .map((resource) => `Expected \`FIREHOSE_TOPICS\` to have ${topicOfResource[resource]}, which \`FIREHOSE_COMPAT\` makes ${resource} of`);
 }
 
 export function readFirehoseOptions(config: SourceConfig): FirehoseOptions {
@@ -71,12 +140,17 @@ export function readFirehoseOptions(config: SourceConfig): FirehoseOptions {
     namespace: config.FIREHOSE_NAMESPACE,
     region: config.FIREHOSE_REGION,
     start: config.FIREHOSE_START,
+    nodeUpdates: config.FIREHOSE_NODE_UPDATES,
+    redact: config.FIREHOSE_REDACT ?? [],
+    compat: config.FIREHOSE_COMPAT ?? [],
+    waitForQueues: config.FIREHOSE_WAIT_FOR_QUEUES ?? [],
     addresses: config.NOMAD_ADDR.flatMap((address) => parseNomadAddress(address) ?? []),
     access: {
       token: config.NOMAD_TOKEN,
       tokenFile: config.NOMAD_TOKEN_FILE,
       httpAuth: config.NOMAD_HTTP_AUTH,
       caFile: config.NOMAD_CACERT,
+      caFolder: config.NOMAD_CAPATH,
       certFile: config.NOMAD_CLIENT_CERT,
       keyFile: config.NOMAD_CLIENT_KEY,
       serverName: config.NOMAD_TLS_SERVER_NAME,

@@ -1,40 +1,43 @@
 /**
- * The firehose, wired: source → messages → spool → publisher → bus, with the checkpoint behind. It knows ports only, so that standalone runs the
+ * The firehose, wired: reading → spool → publisher → bus, with the checkpoint behind. It knows ports only, so that standalone runs the
  * same parts on a bus, a spool and a checkpoint of its own.
  */
 import type { Bus } from '@hydrant/shared/bus/bus';
 import type { Clock } from '@hydrant/shared/foundation/clock';
-import type { Message } from '@hydrant/shared/messages/message';
 import type { HealthCheck } from '@hydrant/shared/runtime/admin/health';
 import type { Component } from '@hydrant/shared/runtime/component';
 import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
 import type { Metrics } from '@hydrant/shared/runtime/telemetry/metrics';
-import type { Spool } from '@hydrant/shared/spool/spool';
+import type { Cursor, Spool } from '@hydrant/shared/spool/spool';
 import type { Checkpoint, CheckpointStore } from './checkpoint/checkpoint-store.ts';
 import { loadCheckpoint } from './checkpoint/load-checkpoint.ts';
 import { CheckpointSaver } from './checkpoint/saver.ts';
 import { createCheckpointTracker } from './checkpoint/tracker.ts';
-import { createFrameMessages } from './message/frame-messages.ts';
-import { Publisher } from './publish/publisher.ts';
-import type { NomadAddress } from './source/address.ts';
-import { createStreamOpener, describeFilter, type NomadAccess, type StreamQuery } from './source/open.ts';
-import type { FrameReceiver } from './source/session.ts';
-import { createSource } from './source/source.ts';
-import { createFirehoseTelemetry } from './telemetry.ts';
+import type { Intake } from './intake.ts';
+import type { HeldLease } from './lease/lease.ts';
+import { carriesJobs } from './message/redact.ts';
+import { SpoolPublisher } from './publish/spool-publisher.ts';
+import { createQueueWait } from './publish/queue-wait.ts';
+import { createReading, type ReadingOptions } from './wire-intake.ts';
+import { createBacklog } from './spool/backlog.ts';
+import type { SpoolNoteStore } from './spool/spool-note.ts';
+import { describeFilter } from './source/open-stream.ts';
+import { createFirehoseTelemetry, type FirehoseGauges } from './telemetry.ts';
 
-export interface FirehoseOptions extends StreamQuery {
-  /** The name the user gives this Nomad. */
-  readonly cluster: string;
-  readonly addresses: readonly NomadAddress[];
-  readonly access: NomadAccess;
-  readonly start: 'oldest' | 'now';
+export interface FirehoseOptions extends ReadingOptions {
+  /** Queues that must exist before the first publish. */
+  readonly waitForQueues: readonly string[];
 }
 
 export interface FirehosePorts {
-  readonly bus: Pick<Bus, 'publish'>;
+  readonly bus: Pick<Bus, 'publish' | 'hasQueue'>;
   /** The firehose's own: it opens and closes it. */
   readonly spool: Spool;
   readonly checkpointStore: CheckpointStore;
+  /** Without it nothing is published and no checkpoint saved while it is not held. Undefined: this is the only firehose. */
+  readonly lease?: HeldLease | undefined;
+  /** Of a spool that outlives the process. */
+  readonly spoolNote?: SpoolNoteStore | undefined;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -44,36 +47,39 @@ export interface Firehose extends Component {
   readonly healthChecks: readonly HealthCheck[];
 }
 
-/** What stands for an unset FIREHOSE_REGION in checkpoints and headers. */
-export function regionName(region: string): string {
-  return region === '' ? 'default' : region;
+function makeGauges({ publisher, cursor, spool, intake }: { readonly publisher: SpoolPublisher; readonly cursor: Cursor; readonly spool: Spool; readonly intake: Intake }): FirehoseGauges {
+  return {
+    unconfirmed: () => publisher.unconfirmed,
+    spoolEvents: () => cursor.lag,
+    spoolBytes: () => spool.bytes,
+    secondsSinceFrame: () => intake.secondsSinceFrame,
+    isHealing: () => (intake.healer.isHealing ? 1 : 0),
+  };
 }
 
-export function createFirehose(options: FirehoseOptions, { bus, spool, checkpointStore, log, metrics, clock }: FirehosePorts): Firehose {
+export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote, checkpointStore, lease, log, metrics, clock }: FirehosePorts): Firehose {
   const telemetry = createFirehoseTelemetry(log, metrics, clock);
   const filter = describeFilter(options);
-  const messages = createFrameMessages(options.cluster, regionName(options.region));
   const tracker = createCheckpointTracker();
-  let lastFrameMs = clock.monotonic();
-  let publisher: Publisher | undefined;
-
-  const receiver: FrameReceiver = {
-    streamOpened: messages.streamOpened,
-    async receive(frames, signal) {
-      lastFrameMs = clock.monotonic();
-      const timestampMs = clock.now();
-      const made: Message[] = [];
-      for (const frame of frames) made.push(...messages.make(frame, timestampMs));
-      if (made.length > 0) await spool.append(made, signal);
-    },
-  };
-  const source = createSource(options, { openStream: createStreamOpener(options.access, options), receiver, telemetry, clock });
+  // n.b. which lists of jobs are still to be told of is known from the checkpoint on only.
+  const backlog = createBacklog(filter, { tracker, note: spoolNote, needsCheckpoint: options.compat.includes('jobliststubs'), telemetry });
+  const { source, intake, indexWatch, jobStubs } = createReading(options, { spool, tracker, beforeFrames: (isWhole) => backlog.beforeFrames(isWhole), telemetry, clock });
+  const queueWait = createQueueWait(options.waitForQueues, { bus, telemetry, clock });
+  const stopping = new AbortController();
+  let publisher: SpoolPublisher | undefined;
 
   function currentCheckpoint(): Checkpoint | undefined {
-    const index = tracker.index(spool.last);
-    return index === undefined ? undefined : { index, filter, source: source.address };
+    if (lease?.isHeld === false) return undefined;
+    const confirmed = backlog.isConfirmed && intake.healer.mayMoveCheckpoint(tracker.position) ? tracker.index(spool.last) : undefined;
+    const index = confirmed === undefined || jobStubs === undefined ? confirmed : jobStubs.limit(confirmed);
+    return index === undefined ? undefined : { index, filter, source: source.address.label };
   }
   const saver = new CheckpointSaver({ store: checkpointStore, telemetry, clock, current: currentCheckpoint });
+
+  async function startPublishing(waiting: SpoolPublisher): Promise<void> {
+    await queueWait.wait(stopping.signal);
+    if (!stopping.signal.aborted) waiting.start();
+  }
 
   spool.onFull((slowest) => {
     if (slowest !== null) telemetry.spoolFilled(spool.maxBytes);
@@ -81,29 +87,35 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, checkpoin
 
   return {
     name: 'firehose',
-    healthChecks: [source.healthCheck],
+    healthChecks: [source.healthCheck, ...queueWait.healthChecks, ...(jobStubs === undefined ? [] : [jobStubs.healthCheck])],
     async start(signal) {
+      if (options.redact.length === 0 && options.topics.some(carriesJobs)) telemetry.nothingRedacted();
       await spool.open();
       const checkpoint = await loadCheckpoint({ store: checkpointStore, telemetry, clock }, signal);
       if (signal.aborted) return;
       const cursor = spool.cursor('publisher');
-      publisher = new Publisher({}, { bus, cursor, tracker, telemetry, clock });
-      telemetry.watch({
-        unconfirmed: () => publisher?.unconfirmed ?? 0,
-        spoolEvents: () => cursor.lag,
-        spoolBytes: () => spool.bytes,
-        secondsSinceFrame: () => (clock.monotonic() - lastFrameMs) / 1000,
-      });
-      publisher.start();
+      const beginning = await backlog.takeOver(cursor, checkpoint, signal);
+      if (signal.aborted) return;
+      publisher = new SpoolPublisher({}, { bus, cursor, tracker, lease, telemetry, clock });
+      telemetry.watch(makeGauges({ publisher, cursor, spool, intake }));
+      void startPublishing(publisher);
+      jobStubs?.start(checkpoint?.index);
       saver.start();
-      source.start({ index: checkpoint?.index, isFilterChanged: checkpoint !== undefined && checkpoint.filter !== filter });
+      intake.begin(beginning, filter);
+      source.start(beginning?.index);
+      indexWatch.start();
     },
     async stop(deadline) {
+      stopping.abort();
+      await jobStubs?.stop();
+      await indexWatch.stop();
       await source.stop();
+      await intake.healer.stop();
       const unconfirmed = await publisher?.stop(deadline);
       if (unconfirmed !== undefined) telemetry.drained({ events: unconfirmed });
       await saver.stop(deadline);
       await spool.close();
+      telemetry.atRest();
     },
   };
 }

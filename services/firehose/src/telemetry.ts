@@ -1,10 +1,21 @@
 /** Every counter, gauge and log line of the firehose: one function per occurrence. Nothing here is logged per event. */
 import type { Clock } from '@hydrant/shared/foundation/clock';
+import { errorCode } from '@hydrant/shared/foundation/errors';
 import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
-import type { Metrics } from '@hydrant/shared/runtime/telemetry/metrics';
+import type { Gauge, Metrics } from '@hydrant/shared/runtime/telemetry/metrics';
 import type { CheckpointTelemetry } from './checkpoint/saver.ts';
 import { gapReasons } from './gap/decide-gap.ts';
-import type { PublisherTelemetry } from './publish/publisher.ts';
+import type { IntakeTelemetry } from './intake.ts';
+import { createLagTelemetry, type LagTelemetry } from './lag-telemetry.ts';
+import { denialCauses } from './source/denial.ts';
+import type { IndexWatchTelemetry } from './source/index-watch.ts';
+import type { NamespaceWatchTelemetry } from './source/namespaces.ts';
+import { nomadFailureCodes } from './source/nomad-failure.ts';
+import { compatResources, type CompatTelemetry } from './nomad-firehose/compat-messages.ts';
+import type { PublisherTelemetry } from './publish/spool-publisher.ts';
+import type { JobStubTelemetry } from './nomad-firehose/job-stubs.ts';
+import type { QueueWaitTelemetry } from './publish/queue-wait.ts';
+import type { BacklogTelemetry } from './spool/backlog.ts';
 import type { SourceTelemetry } from './source/source.ts';
 
 /** What is asked for at each scrape. */
@@ -13,47 +24,87 @@ export interface FirehoseGauges {
   spoolEvents(): number;
   spoolBytes(): number;
   secondsSinceFrame(): number;
+  /** 1 or 0. */
+  isHealing(): number;
 }
 
-export interface FirehoseTelemetry extends SourceTelemetry, PublisherTelemetry, CheckpointTelemetry {
+export interface FirehoseTelemetry
+  extends SourceTelemetry, NamespaceWatchTelemetry, IndexWatchTelemetry, IntakeTelemetry, PublisherTelemetry, CheckpointTelemetry, CompatTelemetry, JobStubTelemetry, QueueWaitTelemetry, BacklogTelemetry {
   spoolFilled(maxBytes: number): void;
+  /** Jobs are read, and FIREHOSE_REDACT names nothing. */
+  nothingRedacted(): void;
   drained(left: { readonly events: number }): void;
   watch(gauges: FirehoseGauges): void;
+  /** It has stopped, and the process may go on. */
+  atRest(): void;
 }
 
-function sourceTelemetry(log: Logger, metrics: Metrics, readIndex: { set(index: number): void }): SourceTelemetry {
+const failureReasons = [...nomadFailureCodes, 'spool-full', 'spool-unavailable', 'other'] as const;
+
+function makeConnectedGauge(metrics: Metrics): Gauge {
+  return metrics.gauge({ name: 'hydrant_firehose_connected', help: '1 while the event stream is open' });
+}
+
+type PermissionTelemetry = Pick<SourceTelemetry, 'streamDenied'> & NamespaceWatchTelemetry;
+
+function permissionTelemetry(log: Logger, metrics: Metrics): PermissionTelemetry {
+  const denials = metrics.counter({ name: 'hydrant_firehose_denials_total', help: 'Times at which Nomad refused the event stream, by what its lists say', labels: ['cause'] });
+  const watchFailures = metrics.counter({ name: 'hydrant_firehose_namespace_watch_failures_total', help: 'Times at which the list of namespaces could not be read' });
+  for (const cause of denialCauses) denials.inc(0, { cause });
+  return {
+    streamDenied({ address, cause, reason, isRepeat }) {
+      denials.inc(1, { cause });
+      if (isRepeat) return;
+      // A server that is stopping looks the same and heals itself; a list that is refused does not.
+      if (cause === 'refused') log.error({ address, reason }, 'Nomad refuses the event stream, will retry; give the token what it lacks');
+      else log.warn({ address, reason }, 'Nomad ended the event stream without a line, as it does to refuse it; will retry');
+    },
+    namespaceWatchFailed({ address, isRepeat, err }) {
+      watchFailures.inc();
+      if (!isRepeat) log.warn({ address, err }, 'The list of namespaces cannot be read; until it can, a new namespace is read only after the next reconnect');
+    },
+  };
+}
+
+function sourceTelemetry(log: Logger, metrics: Metrics, lag: LagTelemetry): Omit<SourceTelemetry, keyof PermissionTelemetry> {
   const bytes = metrics.counter({ name: 'hydrant_firehose_bytes_received_total', help: 'Bytes read from the event stream' });
   const frames = metrics.counter({ name: 'hydrant_firehose_frames_received_total', help: 'Frames read from the event stream' });
   const events = metrics.counter({ name: 'hydrant_firehose_events_received_total', help: 'Events read from the event stream, repeats after a resume included' });
   const reconnects = metrics.counter({ name: 'hydrant_firehose_reconnects_total', help: 'Ends of the event stream, each followed by a new connection' });
-  const connected = metrics.gauge({ name: 'hydrant_firehose_connected', help: '1 while the event stream is open' });
-  const gaps = metrics.counter({ name: 'hydrant_firehose_gaps_total', help: 'Times at which frames may be missing, by reason', labels: ['reason'] });
+  const failures = metrics.counter({ name: 'hydrant_firehose_stream_failures_total', help: 'Event streams that could not be opened or broke, by error code', labels: ['reason'] });
+  const connected = makeConnectedGauge(metrics);
   const malformed = metrics.counter({ name: 'hydrant_firehose_malformed_lines_total', help: 'Lines that were no frame, by kind', labels: ['kind'] });
   const seenKinds = new Set<string>();
   // A series that begins at its first increase is not seen to increase.
-  for (const reason of [...gapReasons, 'malformed-line']) gaps.inc(0, { reason });
+  for (const reason of failureReasons) failures.inc(0, { reason });
   return {
     bytesReceived: (count) => { bytes.inc(count); },
     framesReceived(frameCount, eventCount, newestIndex) {
       frames.inc(frameCount);
       events.inc(eventCount);
-      readIndex.set(newestIndex);
+      lag.framesRead(frameCount, newestIndex);
     },
     streamConnected({ address, resumedAt }) {
       connected.set(1);
+      lag.streamOpened();
       log.info({ address, resumedAt }, 'Reading the event stream');
     },
     streamEnded({ address, wasOpen, hadLines, retryMs, err }) {
       connected.set(0);
+      lag.streamEnded();
       reconnects.inc();
-      if (wasOpen && !hadLines && err === undefined) {
-        log.warn({ address, retryMs }, 'Nomad answered 200 and ended the stream without a line: most likely the token may not read all topics in all namespaces; will retry');
-      } else if (err === undefined) log.info({ address, retryMs }, 'The event stream ended, will resume');
-      else log.warn({ address, retryMs, err }, wasOpen ? 'The event stream broke, will resume' : 'Nomad cannot be reached, will retry');
+      if (err !== undefined) failures.inc(1, { reason: failureReasons.find((reason) => reason === errorCode(err)) ?? 'other' });
+      if (err === undefined && (!wasOpen || hadLines)) log.info({ address, retryMs }, 'The event stream ended, will resume');
+      if (err !== undefined) log.warn({ address, retryMs, err }, wasOpen ? 'The event stream broke, will resume' : 'The event stream cannot be opened, will retry');
     },
-    gapFound({ reason, fromIndex, toIndex }) {
-      gaps.inc(1, { reason });
-      log.warn({ reason, fromIndex, toIndex }, 'Frames of the event stream may be missing');
+    namespacesAdded({ address, namespaces, resumeAt }) {
+      connected.set(0);
+      lag.streamEnded();
+      reconnects.inc();
+      log.info({ address, namespaces, resumeAt }, 'There are new namespaces, opening the event stream again to read them too');
+    },
+    streamLags({ resumedAt, firstIndex }) {
+      log.info({ resumedAt, firstIndex }, 'This server is behind the checkpoint, skipping what it sends up to there');
     },
     lineMalformed({ kind, afterIndex, willReread, err }) {
       malformed.inc(1, { kind });
@@ -70,16 +121,49 @@ function sourceTelemetry(log: Logger, metrics: Metrics, readIndex: { set(index: 
   };
 }
 
-function publisherTelemetry(log: Logger, metrics: Metrics): PublisherTelemetry {
-  const confirmed = metrics.counter({ name: 'hydrant_firehose_events_published_total', help: 'Events that the bus took responsibility for' });
+function intakeTelemetry(log: Logger, metrics: Metrics): Omit<IntakeTelemetry, 'nodeCopiesLeftOut'> {
+  const gaps = metrics.counter({ name: 'hydrant_firehose_gaps_total', help: 'Times at which frames are or may be missing, by reason', labels: ['reason'] });
+  const healed = metrics.counter({ name: 'hydrant_firehose_snapshot_events_total', help: 'Objects published from the lists because the stream did not show them' });
+  const failures = metrics.counter({ name: 'hydrant_firehose_list_failures_total', help: 'Lists that could not be read and are tried again' });
+  const unhealed = metrics.counter({ name: 'hydrant_firehose_unhealed_topics_total', help: 'Topics that a healing had to leave out: what was missed of them is lost' });
+  // A series that begins at its first increase is not seen to increase.
+  for (const reason of gapReasons) gaps.inc(0, { reason });
+  return {
+    gapFound({ reason, fromIndex, toIndex }) {
+      gaps.inc(1, { reason });
+      log.warn({ reason, fromIndex, toIndex }, 'The event stream has a gap, healing it from the lists');
+    },
+    healStarted(plan) { log.info({ since: Object.fromEntries(plan) }, 'Reading the lists for what changed since'); },
+    listFailed({ topic, isFirst, err }) {
+      failures.inc();
+      if (isFirst) log.warn({ topic, err }, 'A list cannot be read, will retry; the checkpoint waits for it');
+    },
+    topicsUnhealed(topics, err) {
+      unhealed.inc(topics.length);
+      log.error({ topics, err }, 'What was missed of these topics is lost: no list gives it back, or it may not be read');
+    },
+    healEnded({ events, ms }) {
+      healed.inc(events);
+      log.info({ events, seconds: Math.round(ms) / 1000 }, 'Healed from the lists, but for what they cannot tell: what was deleted and the states in between');
+    },
+  };
+}
+
+function publisherTelemetry(log: Logger, metrics: Metrics, lag: LagTelemetry): PublisherTelemetry {
+  const confirmed = metrics.counter({ name: 'hydrant_firehose_events_published_total', help: 'Events that the bus took responsibility for, and messages in the form of nomad-firehose' });
   const unrouted = metrics.counter({ name: 'hydrant_firehose_unrouted_total', help: 'Events that no queue was bound for when they were published' });
   const failures = metrics.counter({ name: 'hydrant_firehose_publish_failures_total', help: 'Times at which publishing stopped to go back and try again' });
   const dropped = metrics.counter({ name: 'hydrant_firehose_events_dropped_total', help: 'Events that the bus can never take, by reason', labels: ['reason'] });
+  // A series that begins at its first increase is not seen to increase.
+  dropped.inc(0, { reason: 'bus-message-invalid' });
   const confirmedIndex = metrics.gauge({ name: 'hydrant_firehose_confirmed_index', help: 'Index of the event confirmed last' });
   return {
     eventConfirmed(result, index) {
       confirmed.inc();
-      confirmedIndex.set(index);
+      if (index !== undefined) {
+        confirmedIndex.set(index);
+        lag.confirmed(index);
+      }
       if (result === 'unrouted') unrouted.inc();
     },
     publishFailed({ unconfirmed, isRepeat, err }) {
@@ -118,32 +202,75 @@ function checkpointTelemetry(log: Logger, metrics: Metrics): CheckpointTelemetry
   };
 }
 
+function compatTelemetry(log: Logger, metrics: Metrics): CompatTelemetry & JobStubTelemetry {
+  const messages = metrics.counter({ name: 'hydrant_firehose_compat_messages_total', help: 'Messages made in the form of nomad-firehose, by resource', labels: ['resource'] });
+  const failures = metrics.counter({ name: 'hydrant_firehose_compat_failures_total', help: 'Messages that could not be made in the form of nomad-firehose, by resource', labels: ['resource'] });
+  const saidOf = new Set<string>();
+  for (const resource of compatResources) failures.inc(0, { resource });
+  return {
+    jobListFailed: (err) => { log.warn({ err }, 'The list of jobs cannot be read, jobliststubs and the checkpoint wait for it'); },
+    compatMade: (resource, count) => { messages.inc(count, { resource }); },
+    compatFailed({ resource, event, err }) {
+      failures.inc(1, { resource });
+      if (saidOf.has(resource)) return;
+      saidOf.add(resource);
+      log.error({ resource, event, err }, 'An event cannot be told in the form of nomad-firehose; the event itself is published');
+    },
+  };
+}
+
+const restingGauges: FirehoseGauges = { unconfirmed: () => 0, spoolEvents: () => 0, spoolBytes: () => 0, secondsSinceFrame: () => 0, isHealing: () => 0 };
+
+function watchGauges(metrics: Metrics, gauges: FirehoseGauges): void {
+  metrics.gauge({ name: 'hydrant_firehose_unconfirmed_events', help: 'Events handed to the bus and not confirmed', read: gauges.unconfirmed });
+  metrics.gauge({ name: 'hydrant_firehose_spool_events', help: 'Events read and not confirmed', read: gauges.spoolEvents });
+  metrics.gauge({ name: 'hydrant_firehose_spool_bytes', help: 'Bytes in the spool', read: gauges.spoolBytes });
+  metrics.gauge({ name: 'hydrant_firehose_healing', help: '1 while a gap is being healed; the checkpoint waits for it', read: gauges.isHealing });
+  metrics.gauge({ name: 'hydrant_firehose_last_frame_age_seconds', help: 'Time since the newest frame was read', read: gauges.secondsSinceFrame });
+}
+
 /** A spool at its limit fills again with every event that leaves it. */
 const spoolFullQuietMs = 60_000;
 
 export function createFirehoseTelemetry(log: Logger, metrics: Metrics, clock: Clock): FirehoseTelemetry {
   const spoolFull = metrics.counter({ name: 'hydrant_firehose_spool_full_total', help: 'Times at which reading waited for room in the spool' });
+  const nodeCopies = metrics.counter({ name: 'hydrant_firehose_node_copies_left_out_total', help: 'Node events that FIREHOSE_NODE_UPDATES=changes did not publish' });
   let spoolFullSaidMs = Number.NEGATIVE_INFINITY;
-  const readIndex = metrics.gauge({ name: 'hydrant_firehose_read_index', help: 'Index of the newest frame read' });
+  const lag = createLagTelemetry(metrics, clock);
   return {
-    ...sourceTelemetry(log, metrics, readIndex),
-    ...publisherTelemetry(log, metrics),
+    ...sourceTelemetry(log, metrics, lag),
+    ...permissionTelemetry(log, metrics),
+    ...intakeTelemetry(log, metrics),
+    ...publisherTelemetry(log, metrics, lag),
     ...checkpointTelemetry(log, metrics),
+    nomadIndexRead: (index) => { lag.nomadIndexRead(index); },
+    nodeCopiesLeftOut: (events) => { nodeCopies.inc(events); },
+    ...compatTelemetry(log, metrics),
     spoolFilled(maxBytes) {
       spoolFull.inc();
+      lag.waitsForRoom();
       if (clock.monotonic() - spoolFullSaidMs < spoolFullQuietMs) return;
       spoolFullSaidMs = clock.monotonic();
       log.warn({ maxBytes }, 'The spool is full, reading the event stream only as fast as the bus takes events');
     },
+    backlogFound: ({ events, resumeAt }) => { log.info({ events, resumeAt }, 'Publishing what the spool has kept'); },
+    nothingRedacted() {
+      log.warn('Job events carry env, templates, meta, driver config and dispatch payloads as they are; FIREHOSE_REDACT removes what the readers of the queues may not see');
+    },
+    queuesMissing: (queues) => { log.warn({ queues }, 'Queues that FIREHOSE_WAIT_FOR_QUEUES names do not exist; reading the event stream, publishing when all of them do'); },
+    queuesFound: (queues) => { log.info({ queues }, 'The queues of FIREHOSE_WAIT_FOR_QUEUES exist, publishing'); },
     drained({ events }) {
       if (events === 0) log.info('Published everything that was read');
       else log.warn({ events }, 'Stopping with events that are not confirmed; they are read again from the checkpoint');
     },
     watch(gauges) {
-      metrics.gauge({ name: 'hydrant_firehose_unconfirmed_events', help: 'Events handed to the bus and not confirmed', read: gauges.unconfirmed });
-      metrics.gauge({ name: 'hydrant_firehose_spool_events', help: 'Events read and not confirmed', read: gauges.spoolEvents });
-      metrics.gauge({ name: 'hydrant_firehose_spool_bytes', help: 'Bytes in the spool', read: gauges.spoolBytes });
-      metrics.gauge({ name: 'hydrant_firehose_last_frame_age_seconds', help: 'Time since the newest frame was read', read: gauges.secondsSinceFrame });
+      lag.begin(gauges.spoolEvents);
+      watchGauges(metrics, gauges);
+    },
+    atRest() {
+      makeConnectedGauge(metrics).set(0);
+      lag.rest();
+      watchGauges(metrics, restingGauges);
     },
   };
 }

@@ -1,4 +1,5 @@
 import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
+import { sinkTypes } from '@hydrant/sinks/registry';
 import t from 'tap';
 import { resolveSink, sinkProblems, sinkWorkerSettings, typeProblems, withSinkSettings } from './config.ts';
 
@@ -25,7 +26,7 @@ void t.test('the queue and its bindings follow from the sink', (t) => {
 void t.test('every problem is named at once', (t) => {
   const cases: readonly (readonly [Record<string, string>, readonly string[]])[] = [
     [{}, ['`SINK_TYPE`']],
-    [{ SINK_TYPE: 'pigeon', SINK_TIMEOUT: '10' }, ['`SINK_TYPE` to be one of http, s3, stdout, file, amqp, got "pigeon" (environment)', '`SINK_TIMEOUT`']],
+    [{ SINK_TYPE: 'pigeon', SINK_TIMEOUT: '10' }, [`\`SINK_TYPE\` to be one of ${sinkTypes.join(', ')}, got "pigeon" (environment)`, '`SINK_TIMEOUT`']],
     [{ SINK_TYPE: 'http', SINK_BATCH_AGE: 'soon', HTTP_PORT: '99999' }, ['`SINK_HTTP_ADDRESS`', '`SINK_BATCH_AGE`', '`HTTP_PORT`']],
     [{ SINK_TYPE: 'http', SINK_HTTP_ADDRESS: 'http://x/', SINK_RETRY_MIN: '1m', SINK_HTTP_RETRY_STATUSES: 'all' }, ['`SINK_RETRY_MIN`', '`SINK_HTTP_RETRY_STATUSES`']],
   ];

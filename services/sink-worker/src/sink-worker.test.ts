@@ -9,7 +9,8 @@ import { startPrivateRabbitMq, type PrivateRabbitMq } from '@hydrant/testing/pri
 import { testLog } from '@hydrant/testing/test-log';
 import t, { type Test } from 'tap';
 import { resolveSink, sinkWorkerSettings, withSinkSettings } from './config.ts';
-import { createSinkWorker, looksLikeObject, type SinkWorker } from './sink-worker.ts';
+import { looksLikeObject } from './handle-message.ts';
+import { createSinkWorker, type SinkWorker } from './sink-worker.ts';
 
 const never = new AbortController().signal;
 

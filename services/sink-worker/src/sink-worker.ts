@@ -1,7 +1,7 @@
 /**
  * The wiring of a sink-worker: queue → batches → destination. It knows ports only, so that standalone runs the same for each of its sinks.
  */
-import type { Bus, Handler, Subscription } from '@hydrant/shared/bus/bus';
+import type { Bus, Subscription } from '@hydrant/shared/bus/bus';
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { createDelivery } from '@hydrant/shared/delivery/delivery';
 import type { DeliveryOptions } from '@hydrant/shared/delivery/delivery-settings';
@@ -11,6 +11,7 @@ import type { HealthCheck } from '@hydrant/shared/runtime/admin/health';
 import type { Component } from '@hydrant/shared/runtime/component';
 import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
 import type { Metrics } from '@hydrant/shared/runtime/telemetry/metrics';
+import { createHandler } from './handle-message.ts';
 
 export interface SinkWorkerOptions {
   readonly queue: string;
@@ -33,19 +34,6 @@ export interface SinkWorker extends Component {
 /** How long `start` waits for the subscription: in one process it then stands before the first event is published. */
 const subscribeGraceMs = 2000;
 const subscribeRetryMs = 1000;
-const openBrace = 0x7b;
-const closeBrace = 0x7d;
-const space = 0x20;
-
-/** Whether a body begins and ends as a JSON object, which events and alerts are. What stands between is not read: that would cost more than all the rest. */
-export function looksLikeObject(body: Buffer): boolean {
-  let end = body.length - 1;
-  // Tabs and line breaks are below the space.
-  while (end > 0 && (body[end] ?? 0) <= space) end -= 1;
-  let start = 0;
-  while (start < end && (body[start] ?? 0) <= space) start += 1;
-  return start < end && body[start] === openBrace && body[end] === closeBrace;
-}
 
 /** Resolves when `promise` has, or when `signal` aborts; rejects as `promise` does. */
 async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
@@ -65,14 +53,12 @@ export function createSinkWorker(options: SinkWorkerOptions, { bus, sink, log, m
   const telemetry = createDeliveryTelemetry(name, { metrics, log, clock });
   const delivery = createDelivery({ sink, options: options.delivery, telemetry, clock });
   const stopping = new AbortController();
+  /** Aborts when nobody waits for handlers any more. */
+  const givingUp = new AbortController();
   let subscribing: Promise<Subscription | undefined> | undefined;
+  let watching: Promise<void> | undefined;
 
-  const handle: Handler = (incoming) => {
-    if (looksLikeObject(incoming.message.body)) return delivery.handle(incoming);
-    const reason = 'Expected the body to be a JSON object, as events and alerts are, got something else';
-    telemetry.messageDeadLettered(incoming.message.id, reason);
-    return Promise.resolve({ action: 'dead-letter', reason, attempts: 0 });
-  };
+  const handle = createHandler(delivery, telemetry);
 
   async function subscribe(): Promise<Subscription | undefined> {
     const { queue, bindings } = options;
@@ -88,22 +74,40 @@ export function createSinkWorker(options: SinkWorkerOptions, { bus, sink, log, m
     return undefined;
   }
 
+  /** Leaves the queue alone for as long as the destination stays down, so that no message is held until RabbitMQ takes the consumer for a dead one. */
+  async function watch(): Promise<void> {
+    const subscription = await subscribing;
+    while (subscription !== undefined && !stopping.signal.aborted) {
+      const outage = await delivery.whenDown(stopping.signal);
+      if (outage === undefined) break;
+      await Promise.all([subscription.release(givingUp.signal), delivery.pause(outage)]);
+      await delivery.probe(stopping.signal);
+      delivery.resume();
+      if (!stopping.signal.aborted) await subscription.resume();
+    }
+  }
+
   return {
     name: `sink-worker ${name}`,
     healthChecks: [delivery.healthCheck],
     async start(signal) {
       await delivery.start(signal);
       subscribing ??= subscribe();
+      watching ??= watch();
       const waited = new AbortController();
       await Promise.race([subscribing, clock.sleep(subscribeGraceMs, AbortSignal.any([signal, waited.signal]))]);
       waited.abort();
     },
     async stop(deadline) {
       stopping.abort();
+      const giveUp = (): void => { givingUp.abort(); };
+      if (deadline.aborted) giveUp();
+      else deadline.addEventListener('abort', giveUp, { once: true });
       // A broker that does not answer must not keep what is held from its destination.
       const subscription = subscribing === undefined ? undefined : await unlessAborted(subscribing, deadline);
       if (subscription !== undefined) await unlessAborted(subscription.pause(), deadline);
       await delivery.stop(deadline);
+      await watching;
       await subscription?.close(deadline);
     },
   };

@@ -1,14 +1,41 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4
 /** Hydrant in one process. */
-import { runService } from '@hydrant/shared/runtime/run-service';
+import { readFirehoseOptions } from '@hydrant/firehose/config';
+import { doctorCommand } from '@hydrant/shared/runtime/doctor';
+import { createLineWriter } from '@hydrant/shared/runtime/line-writer';
+import { runService, type Command } from '@hydrant/shared/runtime/run-service';
 import { version } from '@hydrant/shared/runtime/version';
-import { readSinks, standaloneInput, standaloneSchema } from './config.ts';
+import { deadLetters, sendTests } from './commands.ts';
+import { readParts, standaloneInput, standaloneSchema } from './config.ts';
+import { examineStandalone } from './examine-standalone.ts';
+import { fileVariable } from './nomad-events-sink-config.ts';
 import { createStandalone } from './standalone.ts';
+import { tail } from './tail/tail-command.ts';
+import { readTailRequest, tailHelp } from './tail/tail-request.ts';
+
+const tailCommand: Command<ReturnType<typeof standaloneSchema>> = {
+  name: 'tail',
+  doc: 'Shows what happens in Nomad, an event a line, with --topic, --job, --namespace, --json; `tail --help` tells more.',
+  requiresSettings: false,
+  async run(config, { args, clock, signal }) {
+    const request = readTailRequest(args);
+    const note = (text: string): void => { process.stderr.write(`hydrant tail: ${text}\n`); };
+    if (request.isHelp) process.stdout.write(tailHelp);
+    else await tail(readFirehoseOptions(config), request, { out: createLineWriter(process.stdout), withColours: process.stdout.isTTY, note, clock, signal });
+  },
+};
 
 await runService({
   name: 'hydrant',
   version,
   schema: (lookup, env) => standaloneSchema(env, lookup),
   input: standaloneInput,
-  create: (config, context) => createStandalone(config, readSinks(context.env, config), context),
+  create: (config, context) => createStandalone(config, readParts(context.env, config), context),
+  options: [{ name: 'config', setting: fileVariable, doc: "nomad-events-sink's config.toml, taken as it is" }],
+  commands: [
+    doctorCommand(examineStandalone),
+    tailCommand,
+    { name: 'dead-letters', doc: 'list, replay or drop what could not be delivered; `dead-letters --help` tells how.', requiresSettings: false, run: deadLetters },
+    { name: 'send-test', doc: 'Sends one example to each sink, or to those that are named, and says what came back; with --resolved the end of the example alert.', run: sendTests },
+  ],
 });

@@ -3,9 +3,10 @@
  */
 import { join } from 'node:path';
 import { createBusAlertPublisher } from '@hydrant/crashloop-detector/alerts/bus-alert-publisher';
-import { readRule } from '@hydrant/crashloop-detector/config';
+import { readRules } from '@hydrant/crashloop-detector/config';
 import { createCrashloopDetector } from '@hydrant/crashloop-detector/crashloop-detector';
 import { createFileLedger } from '@hydrant/crashloop-detector/ledger/file-ledger';
+import { createCrashLoopsPage } from '@hydrant/crashloop-detector/page/crash-loops-page';
 import { createDetectorTelemetry } from '@hydrant/crashloop-detector/telemetry';
 import { createFileCheckpointStore } from '@hydrant/firehose/checkpoint/file-checkpoint-store';
 import { readFirehoseOptions } from '@hydrant/firehose/config';
@@ -15,18 +16,25 @@ import type { ServiceContext, ServiceParts } from '@hydrant/shared/runtime/run-s
 import { createFolderSpool } from '@hydrant/shared/spool/folder-spool';
 import { createMemorySpool } from '@hydrant/shared/spool/memory-spool';
 import { createSinkWorker } from '@hydrant/sink-worker/sink-worker';
-import type { ConfiguredSink, StandaloneConfig } from './config.ts';
+import type { StandaloneConfig, StandaloneParts } from './config.ts';
+import { withFormerIndex } from './nomad-events-sink-index.ts';
+
+/** Beside the log; the same for the process and for the commands. */
+export function deadLetterFolder({ DATA_DIR: folder }: Pick<StandaloneConfig, 'DATA_DIR'>): string {
+  return join(folder, 'dead-letters');
+}
 
 /** Between the stream and the log on disk; what the log's writer has not taken yet. */
-const memorySpoolBytes = 16 * 1024 * 1024;
+const memorySpoolBytes = 4 * 1024 * 1024;
 const detectorPrefetch = 500;
 const detectorBytes = 64 * 1024 * 1024;
 
-export function createStandalone(config: StandaloneConfig, sinks: readonly ConfiguredSink[], { log, metrics, clock }: ServiceContext): ServiceParts {
+export function createStandalone(config: StandaloneConfig, { sinks, formerIndex, unknownKeys }: StandaloneParts, { log, metrics, clock }: ServiceContext): ServiceParts {
   const folder = config.DATA_DIR;
+  if (unknownKeys.length > 0) log.warn({ keys: unknownKeys }, "nomad-events-sink's settings hold keys that mean nothing");
   const bus = createInProcessBus({
     spool: createFolderSpool({ dir: join(folder, 'log'), maxBytes: config.FIREHOSE_SPOOL_MAX_BYTES, log, clock }),
-    deadLetterDir: join(folder, 'dead-letters'),
+    deadLetterDir: deadLetterFolder(config),
     log,
     clock,
   });
@@ -41,9 +49,11 @@ export function createStandalone(config: StandaloneConfig, sinks: readonly Confi
       bindings: ['event.Allocation.#'],
       prefetch: detectorPrefetch,
       maxHeldBytes: detectorBytes,
-      rule: readRule(config),
+      ...readRules(config),
       groupBy: config.DETECTOR_GROUP_BY,
       alertRoutingKey: 'crash-loop',
+      resolvedRoutingKey: 'crash-loop-resolved',
+      notifyResolved: config.NOTIFY_RESOLVED,
       retryMinMs: 200,
       retryMaxMs: 30_000,
     },
@@ -54,16 +64,19 @@ export function createStandalone(config: StandaloneConfig, sinks: readonly Confi
     log,
     clock,
   });
+  const checkpoints = createFileCheckpointStore({ path: join(folder, 'checkpoint.json'), clock });
   const firehose = createFirehose(readFirehoseOptions(config), {
     bus,
     spool: createMemorySpool({ maxBytes: memorySpoolBytes }),
-    checkpointStore: createFileCheckpointStore({ path: join(folder, 'checkpoint.json'), clock }),
+    checkpointStore: formerIndex === undefined ? checkpoints : withFormerIndex(checkpoints, formerIndex),
     log,
     metrics,
     clock,
   });
+  const page = createCrashLoopsPage({ ledger, rules: readRules(config), nomadUiUrl: config.NOMAD_UI_URL, log, clock });
   return {
-    components: [bus, ...workers, ledger, detector, firehose],
+    routes: [page.routes],
+    components: [bus, ...workers, ledger, page, detector, firehose],
     healthChecks: [...firehose.healthChecks, ...bus.healthChecks, ...workers.flatMap((worker) => worker.healthChecks)],
   };
 }

@@ -3,105 +3,8 @@
  */
 import { eventually } from '@hydrant/testing/eventually';
 import type { Test } from 'tap';
-import { systemClock } from '../foundation/clock.ts';
-import type { Message } from '../messages/message.ts';
-import type { Bus, Delivery, Handler, Settlement, SubscriptionOptions } from './bus.ts';
-
-export interface BusFixture {
-  /** Started. Stopped by whoever made it (`t.teardown`). */
-  readonly bus: Bus;
-  /** Stops the bus and gives a new, started one over the same queues. */
-  restart?(): Promise<Bus>;
-  /** What lies in the dead-letter queue of a subscription, oldest first. */
-  deadLetters(subscription: string): Promise<readonly Message[]>;
-}
-
-export interface BusAdapter {
-  readonly name: string;
-  create(t: Test): Promise<BusFixture>;
-}
-
-const ack: Settlement = { action: 'ack' };
-const never = new AbortController().signal;
-let names = 0;
-
-/** Queue names that no other behaviour and no earlier run has used. */
-function uniqueName(): string {
-  names += 1;
-  return `contract.${process.pid}.${Math.floor(systemClock.now())}.${names}`;
-}
-
-function makeMessage(n: number, changes: Partial<Message> = {}): Message {
-  return {
-    id: `default/${n}/Allocation/default/key/0`,
-    routingKey: 'event.Allocation.AllocationUpdated.default.web',
-    type: 'nomad.Allocation.AllocationUpdated',
-    contentType: 'application/json',
-    appId: 'hydrant-firehose',
-    timestampMs: 1_790_000_000_000,
-    headers: { cluster: 'default', index: n, origin: 'stream', snapshot: false },
-    body: Buffer.from(`{"Index":${n},"Time":1790000000123456789}`),
-    ...changes,
-  };
-}
-
-function makeOptions(changes: Partial<SubscriptionOptions> = {}): SubscriptionOptions {
-  return { name: uniqueName(), bindings: ['event.#'], prefetch: 10, maxHeldBytes: 1_000_000, consumer: 'contract', ...changes };
-}
-
-function ids(messages: readonly Message[]): string[] {
-  return messages.map((message) => message.id);
-}
-
-async function publishAll(bus: Bus, messages: readonly Message[]): Promise<void> {
-  await Promise.all(messages.map((message) => bus.publish(message)));
-}
-
-function makeMessages(count: number, changes: Partial<Message> = {}): Message[] {
-  return Array.from({ length: count }, (_, n) => makeMessage(n + 1, changes));
-}
-
-/** A handler that writes down what it gets and settles by `settle`, default ack. */
-function collect(settle: (delivery: Delivery, calls: number) => Settlement | Promise<Settlement> = () => ack): {
-  readonly seen: Delivery[];
-  readonly messages: () => Message[];
-  readonly handler: Handler;
-} {
-  const seen: Delivery[] = [];
-  const handler: Handler = async (delivery) => {
-    seen.push(delivery);
-    return settle(delivery, seen.filter((one) => one.message.id === delivery.message.id).length);
-  };
-  return { seen, messages: () => seen.map((delivery) => delivery.message), handler };
-}
-
-interface Gate {
-  readonly opened: Promise<void>;
-  open(): void;
-}
-
-function makeGate(): Gate {
-  let open = (): void => undefined;
-  const opened = new Promise<void>((resolve) => { open = resolve; });
-  return { opened, open: () => { open(); } };
-}
-
-/** A handler that holds every message until the gate opens, then acks. */
-function hold(gate: Gate): ReturnType<typeof collect> {
-  return collect(async () => {
-    await gate.opened;
-    return ack;
-  });
-}
-
-/** Publishes one message more and waits until a second, free subscription has it: whatever else was to be handed out by now has been. */
-async function witness(bus: Bus, marker: Message): Promise<void> {
-  const free = collect();
-  const subscription = await bus.subscribe(makeOptions({ bindings: [marker.routingKey] }), free.handler, never);
-  await bus.publish(marker);
-  await eventually(() => free.messages().some((message) => message.id === marker.id));
-  await subscription.close(never);
-}
+import { ack, collect, hold, ids, makeGate, makeMessage, makeMessages, makeOptions, never, publishAll, witness, type BusAdapter } from './bus-adapter-contract.ts';
+import { pauseAndCloseContract } from './pause-and-close-contract.ts';
 
 async function checkRouting(t: Test, adapter: BusAdapter): Promise<void> {
   await t.test('a message arrives with every field and byte', async (t) => {
@@ -146,6 +49,15 @@ async function checkRouting(t: Test, adapter: BusAdapter): Promise<void> {
     t.equal(await bus.publish(makeMessage(1), { mandatory: true }), 'unrouted');
     t.equal(await bus.publish(makeMessage(2)), 'routed');
     t.equal(await bus.publish(makeMessage(3, { routingKey: 'event.Node.NodeDrain._._' }), { mandatory: true }), 'routed');
+  });
+
+  await t.test('it knows which queues exist', async (t) => {
+    const { bus } = await adapter.create(t);
+    const options = makeOptions();
+
+    t.equal(await bus.hasQueue(options.name), false);
+    await bus.subscribe(options, collect().handler, never);
+    t.equal(await bus.hasQueue(options.name), true);
   });
 
   await t.test('a routing key above 255 bytes is refused for good', async (t) => {
@@ -293,101 +205,12 @@ async function checkSettlement(t: Test, adapter: BusAdapter): Promise<void> {
   });
 }
 
-async function checkPauseAndClose(t: Test, adapter: BusAdapter): Promise<void> {
-  await t.test('a paused subscription gets nothing until it is resumed', async (t) => {
-    const { bus } = await adapter.create(t);
-    const { seen, messages, handler } = collect();
-    const subscription = await bus.subscribe(makeOptions(), handler, never);
-    await bus.publish(makeMessage(1));
-    await eventually(() => seen.length === 1 && subscription.held === 0);
-
-    await subscription.pause();
-    await publishAll(bus, [makeMessage(2), makeMessage(3)]);
-    await witness(bus, makeMessage(4, { routingKey: 'witness' }));
-    t.equal(seen.length, 1);
-
-    await subscription.resume();
-    await eventually(() => seen.length === 3);
-    t.strictSame(ids(messages()), ids(makeMessages(3)));
-  });
-
-  await t.test('close waits for running handlers and what they settle is done', async (t) => {
-    const { bus } = await adapter.create(t);
-    const options = makeOptions({ prefetch: 2 });
-    const gate = makeGate();
-    const { seen, handler } = hold(gate);
-    const subscription = await bus.subscribe(options, handler, never);
-    await publishAll(bus, makeMessages(4));
-    await eventually(() => seen.length === 2);
-
-    let closed = false;
-    const closing = subscription.close(never).then(() => { closed = true; });
-    await witness(bus, makeMessage(5, { routingKey: 'witness' }));
-    t.equal(closed, false);
-    gate.open();
-    await closing;
-    await subscription.close(never);
-
-    const after = collect();
-    await bus.subscribe(options, after.handler, never);
-    await eventually(() => after.seen.length === 2);
-    t.strictSame(ids(after.messages()), ids(makeMessages(4).slice(2)));
-    t.equal(seen.length, 2);
-  });
-
-  await t.test('close that may not wait returns the unsettled', async (t) => {
-    const { bus } = await adapter.create(t);
-    const options = makeOptions();
-    const gate = makeGate();
-    const { seen, handler } = hold(gate);
-    const subscription = await bus.subscribe(options, handler, never);
-    await publishAll(bus, makeMessages(3));
-    await eventually(() => seen.length === 3);
-
-    await subscription.close(AbortSignal.abort());
-
-    const after = collect();
-    await bus.subscribe(options, after.handler, never);
-    await eventually(() => after.seen.length === 3);
-    t.strictSame(ids(after.messages()), ids(makeMessages(3)));
-    t.ok(after.seen.every((delivery) => delivery.redelivered));
-    gate.open();
-  });
-
-  await t.test('a restart hands out the unsettled and not the settled', async (t) => {
-    const { bus, restart } = await adapter.create(t);
-    if (restart === undefined) {
-      t.pass('no restart offered');
-      return;
-    }
-    const options = makeOptions();
-    const gate = makeGate();
-    const { seen, handler } = collect(async (delivery) => {
-      if (Number(delivery.message.headers['index']) > 3) await gate.opened;
-      return ack;
-    });
-    const subscription = await bus.subscribe(options, handler, never);
-    await publishAll(bus, makeMessages(6));
-    await eventually(() => seen.length === 6 && subscription.held === 3);
-    await subscription.close(AbortSignal.abort());
-
-    const again = await restart();
-    const after = collect();
-    await again.subscribe(options, after.handler, never);
-    await again.publish(makeMessage(7));
-
-    await eventually(() => after.seen.length === 4);
-    t.strictSame(ids(after.messages()), ids(makeMessages(7).slice(3)));
-    gate.open();
-  });
-}
-
 /** Registers one sub-test per behaviour under the adapter's name. */
 export async function busContract(t: Test, adapter: BusAdapter): Promise<void> {
   await t.test(`bus contract: ${adapter.name}`, async (t) => {
     await checkRouting(t, adapter);
     await checkFlow(t, adapter);
     await checkSettlement(t, adapter);
-    await checkPauseAndClose(t, adapter);
+    await pauseAndCloseContract(t, adapter);
   });
 }

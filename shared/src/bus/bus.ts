@@ -55,6 +55,11 @@ export interface SubscriptionOptions {
 export interface Subscription {
   /** Stops handing out messages. Resolves when none will come any more; those handed out may still settle. */
   pause(): Promise<void>;
+  /**
+   * As `pause`, and gives back what is handed out and not settled, in its order, when their handlers have ended; none of them is called again. Whoever calls
+   * this makes the handlers end (by `retry`); what they settle before counts. When `signal` aborts it waits no longer. `resume` goes on.
+   */
+  release(signal: AbortSignal): Promise<void>;
   /** Hands out messages again. */
   resume(): Promise<void>;
   /** Pauses, waits for running handlers until `signal` aborts, returns the unsettled to the queue. Safe to call twice. */
@@ -75,6 +80,8 @@ export interface Bus extends Component {
    * over reconnects. Resolves when the first consumer stands. Rejects when `signal` aborts before.
    */
   subscribe(options: SubscriptionOptions, handler: Handler, signal: AbortSignal): Promise<Subscription>;
+  /** Whether there is a queue of that name, or a subscription in process. Rejects with `bus-unavailable` while nobody can say. */
+  hasQueue(name: string): Promise<boolean>;
   /** One check per connection, for `/readyz`. */
   readonly healthChecks: readonly HealthCheck[];
 }

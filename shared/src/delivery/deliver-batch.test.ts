@@ -6,7 +6,7 @@ import type { Message } from '../messages/message.ts';
 import { createMetrics } from '../runtime/telemetry/metrics.ts';
 import { deliverBatch, type DeliverPorts, type RetryOptions } from './deliver-batch.ts';
 import { createDeliveryTelemetry } from './delivery-telemetry.ts';
-import { judge } from './outcome.ts';
+import { judge } from './judge-failure.ts';
 import { partial, permanent, retryable, type Batch } from './sink.ts';
 
 const never = new AbortController().signal;
@@ -80,6 +80,7 @@ void t.test('a batch that is taken is acknowledged', async (t) => {
   t.same(tries, ['abc']);
   t.match(metrics, 'hydrant_sink_messages_total{sink="here",outcome="delivered"} 3');
   t.match(metrics, 'hydrant_sink_batch_messages_sum{sink="here"} 3');
+  t.match(metrics, /hydrant_sink_age_seconds\{sink="here"\} \d/u);
   t.same(lines, []);
 });
 

@@ -6,7 +6,7 @@ import type { Settlement } from '../bus/bus.ts';
 import { createBackoff } from '../foundation/backoff.ts';
 import type { Clock } from '../foundation/clock.ts';
 import type { Message } from '../messages/message.ts';
-import { judge, type Verdict } from './outcome.ts';
+import { judge, type Verdict } from './judge-failure.ts';
 import type { Batch, PartialFailure } from './sink.ts';
 
 export interface Item {

@@ -1,7 +1,7 @@
 /** The settings that every sink has, and what holds where they are not set: the sink's own defaults. */
 import { formatDuration } from '../foundation/durations.ts';
 import type { Message } from '../messages/message.ts';
-import { duration, integer, size, text, type Format } from '../runtime/config/formats.ts';
+import { duration, durationBetween, integer, size, text, type Format } from '../runtime/config/formats.ts';
 import type { Schema, Values } from '../runtime/config/setting.ts';
 import type { RetryOptions } from './deliver-batch.ts';
 import type { SinkDefinition } from './sink.ts';
@@ -16,6 +16,9 @@ const positiveDuration: Format<number> = {
   },
 };
 
+/** RabbitMQ takes a consumer that holds a message for 30 minutes for a dead one. */
+const pauseAfter = durationBetween({ minMs: 100, maxMs: 15 * 60_000 });
+
 /** It becomes part of the queue's name. */
 const sinkName: Format<string> = {
   ...text,
@@ -29,11 +32,12 @@ export const deliverySettings = {
   SINK_BATCH_EVENTS: { doc: 'Most messages in a batch. None: as the sink has it.', format: integer({ min: 1 }), default: null },
   SINK_BATCH_BYTES: { doc: 'Most bytes in a batch, encoded and not compressed. None: as the sink has it.', format: size, default: null },
   SINK_BATCH_AGE: { doc: 'Longest time a message waits for its batch to fill. None: as the sink has it.', format: duration, default: null },
-  SINK_CONCURRENCY: { doc: 'Most batches in flight; with 1 the order of the queue is kept.', format: integer({ min: 1, max: 1000 }), default: 4, aliases: ['SINK_WORKER_COUNT'] },
+  SINK_CONCURRENCY: { doc: 'Most batches in flight; with 1 the order of the queue is kept.', format: integer({ min: 1, max: 1000 }), default: 4, aliases: ['SINK_WORKER_COUNT', 'SINK_AMQP_WORKERS', 'SINK_MONGODB_WORKERS'] },
   SINK_TIMEOUT: { doc: 'Longest time one try may take.', format: positiveDuration, default: '10s' },
   SINK_MEMORY: { doc: 'Most bytes of messages held; above it the worker takes no more from its queue.', format: size, default: '256MiB' },
   SINK_RETRY_MIN: { doc: 'First ceiling of the random pause between tries.', format: positiveDuration, default: '200ms' },
   SINK_RETRY_MAX: { doc: 'Last ceiling of the random pause between tries.', format: positiveDuration, default: '30s' },
+  SINK_PAUSE_AFTER: { doc: 'A destination that is down for so long has its queue left alone until it answers; what was in hand goes back.', format: pauseAfter, default: '10m' },
   SINK_RETRY_FOR: { doc: 'After so long a message is dead-lettered; 0s: tried for ever.', format: duration, default: '0s' },
 } as const satisfies Schema;
 
@@ -47,6 +51,8 @@ export interface DeliveryOptions {
   readonly timeoutMs: number;
   readonly maxHeldBytes: number;
   readonly retry: RetryOptions;
+  /** A destination that is down for so long is not held on to. */
+  readonly pauseAfterMs: number;
   /** Most messages taken from the queue and not settled: the batches in flight and the one that fills. */
   readonly prefetch: number;
   encodedBytes(message: Message): number;
@@ -79,6 +85,7 @@ export function resolveDelivery<S extends Schema>(
     timeoutMs: values.SINK_TIMEOUT,
     maxHeldBytes: values.SINK_MEMORY,
     retry: { minMs: values.SINK_RETRY_MIN, maxMs: values.SINK_RETRY_MAX, forMs: values.SINK_RETRY_FOR },
+    pauseAfterMs: values.SINK_PAUSE_AFTER,
     prefetch: batchEvents === null ? mostPrefetch : Math.min(mostPrefetch, batchEvents * (concurrency + 1)),
     encodedBytes: (message) => definition.encodedBytes?.(message, sinkValues) ?? message.body.length + 1,
   };

@@ -3,11 +3,15 @@ import type { Clock } from '../foundation/clock.ts';
 import type { Logger } from '../runtime/telemetry/logger.ts';
 import type { Metrics } from '../runtime/telemetry/metrics.ts';
 import type { DeliverTelemetry } from './deliver-batch.ts';
-import type { Verdict } from './outcome.ts';
+import type { Verdict } from './judge-failure.ts';
 
 export interface DeliveryTelemetry extends DeliverTelemetry {
   connectFailed(err: Error): void;
   deliveryBroke(err: Error): void;
+  /** The queue is left alone until the destination answers. */
+  deliveryPaused(reason: string, downMs: number): void;
+  probeFailed(err: Error): void;
+  deliveryResumed(): void;
 }
 
 type Outcome = 'delivered' | 'partial' | 'refused' | 'failed';
@@ -24,11 +28,35 @@ function createMeters(sink: string, metrics: Metrics) {
   const batchMessages = metrics.histogram({ name: 'hydrant_sink_batch_messages', help: 'Messages in a batch that was tried.', labels: ['sink'], buckets: messagesBuckets });
   const batchBytes = metrics.histogram({ name: 'hydrant_sink_batch_bytes', help: 'Body bytes in a batch that was tried.', labels: ['sink'], buckets: bytesBuckets });
   const retries = metrics.counter({ name: 'hydrant_sink_retries_total', help: 'Batches that were tried again.', labels: ['sink'] });
+  const age = metrics.gauge({ name: 'hydrant_sink_age_seconds', help: 'Age of the oldest message in the batch that was tried last, since it was published.', labels: ['sink'] });
   const splits = metrics.counter({ name: 'hydrant_sink_splits_total', help: 'Batches that were refused and split in halves.', labels: ['sink'] });
   for (const outcome of ['delivered', 'dead-lettered']) messages.inc(0, { sink, outcome });
   retries.inc(0, { sink });
   splits.inc(0, { sink });
-  return { messages, writes, batchMessages, batchBytes, retries, splits };
+  return { messages, writes, batchMessages, batchBytes, retries, splits, age };
+}
+
+type PauseTelemetry = Pick<DeliveryTelemetry, 'deliveryPaused' | 'probeFailed' | 'deliveryResumed'>;
+
+function createPauseTelemetry(sink: string, { metrics, log }: { readonly metrics: Metrics; readonly log: Logger }): PauseTelemetry {
+  const paused = metrics.gauge({ name: 'hydrant_sink_paused', help: '1 while the queue is left alone because the destination stays down.', labels: ['sink'] });
+  const pauses = metrics.counter({ name: 'hydrant_sink_pauses_total', help: 'How often the queue was left alone because the destination stayed down.', labels: ['sink'] });
+  paused.set(0, { sink });
+  pauses.inc(0, { sink });
+  return {
+    deliveryPaused(reason, downMs) {
+      paused.set(1, { sink });
+      pauses.inc(1, { sink });
+      log.warn({ sink, reason, downMs: Math.round(downMs) }, 'Destination stays down: what was in hand goes back, the queue is left alone until it answers');
+    },
+    probeFailed(err) {
+      log.debug({ err, sink }, 'Destination does not answer yet');
+    },
+    deliveryResumed() {
+      paused.set(0, { sink });
+      log.info({ sink }, 'The queue is consumed again');
+    },
+  };
 }
 
 export function createDeliveryTelemetry(sink: string, { metrics, log, clock }: { readonly metrics: Metrics; readonly log: Logger; readonly clock: Clock }): DeliveryTelemetry {
@@ -47,6 +75,7 @@ export function createDeliveryTelemetry(sink: string, { metrics, log, clock }: {
   }
 
   return {
+    ...createPauseTelemetry(sink, { metrics, log }),
     connectFailed(err) {
       noteFailure(() => { log.warn({ err, sink }, 'Destination cannot be connected'); });
     },
@@ -55,7 +84,12 @@ export function createDeliveryTelemetry(sink: string, { metrics, log, clock }: {
     },
     batchTried(batch, verdict, seconds) {
       let bytes = 0;
-      for (const message of batch) bytes += message.body.length;
+      let publishedMs = clock.now();
+      for (const message of batch) {
+        bytes += message.body.length;
+        publishedMs = Math.min(publishedMs, message.timestampMs);
+      }
+      meters.age.set((clock.now() - publishedMs) / 1000, { sink });
       meters.writes.observe(seconds, { sink, outcome: verdict === undefined ? 'delivered' : outcomes[verdict.kind] });
       meters.batchMessages.observe(batch.length, { sink });
       meters.batchBytes.observe(bytes, { sink });

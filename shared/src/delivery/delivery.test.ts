@@ -46,6 +46,10 @@ class ManualClock implements Clock {
     });
   }
 
+  get timers(): number {
+    return this.#timers.size;
+  }
+
   advance(ms: number): void {
     this.#nowMs += ms;
     for (const [key, { atMs, action }] of [...this.#timers]) {
@@ -73,7 +77,7 @@ interface Stage {
 
 const options: DeliveryOptions = {
   name: 'here', batchEvents: 3, batchBytes: 1000, batchAgeMs: 500, concurrency: 1, timeoutMs: 2000, maxHeldBytes: 1e6, prefetch: 100,
-  retry: { minMs: 100, maxMs: 1000, forMs: 0 }, encodedBytes: () => 10,
+  retry: { minMs: 100, maxMs: 1000, forMs: 0 }, pauseAfterMs: 60_000, encodedBytes: () => 10,
 };
 
 function setStage(sink: Partial<Sink> = {}, changes: Partial<DeliveryOptions> = {}): Stage {
@@ -167,6 +171,8 @@ void t.test('settings resolve to those of the sink, and prefetch covers the batc
     [{ SINK_NAME: 'archive', SINK_BATCH_EVENTS: '10', SINK_BATCH_AGE: '2s', SINK_BATCH_BYTES: '1MiB' }, {}, { name: 'archive', batchEvents: 10, batchBytes: 1_048_576, batchAgeMs: 2000, prefetch: 50 }],
     [{ SINK_CONCURRENCY: '8' }, { maxConcurrency: 1 }, { concurrency: 1, prefetch: 1000 }],
     [{ SINK_WORKER_COUNT: '2' }, {}, { concurrency: 2, prefetch: 1500 }],
+    [{ SINK_AMQP_WORKERS: '3' }, {}, { concurrency: 3 }],
+    [{ SINK_MONGODB_WORKERS: '3' }, {}, { concurrency: 3 }],
     [{}, { defaults: { ...sink.defaults, batchEvents: null } }, { batchEvents: null, prefetch: 65_535 }],
     [{ SINK_CONCURRENCY: '1000' }, {}, { prefetch: 65_535 }],
   ];
@@ -349,7 +355,7 @@ void t.test('stop before the sink is connected gives everything back', async (t)
 
 void t.test('at the deadline the write under way is cut off and its messages go back', async (t) => {
   let isAborted = false;
-  const { delivery, hand, settlements, calls } = setStage({
+  const { delivery, hand, settlements, calls, clock } = setStage({
     write: (_batch: Batch, signal) => new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { isAborted = true; reject(new Error('aborted')); }); }),
   });
   const deadline = new AbortController();
@@ -366,6 +372,7 @@ void t.test('at the deadline the write under way is cut off and its messages go 
   t.ok(isAborted);
   t.same(settlements, Object.fromEntries([...'abcdefg'].map((name) => [name, handedBack])));
   t.same(calls, ['close']);
+  t.equal(clock.timers, 0, 'nothing keeps the process from ending');
 });
 
 void t.test('on the system\'s clock a thousand messages pass', async (t) => {

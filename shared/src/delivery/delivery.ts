@@ -1,13 +1,14 @@
 /**
  * From a bus's handler to a sink: batches messages, keeps at most so many batches in flight, limits each write in time and tells the bus what became of each message.
  *
- * States: connecting (batches wait), open, draining (after `stop`: what is held is tried once more, what fails goes back to the bus), closed.
- * At the deadline of `stop` the writes under way are cut off, and their messages go back too.
+ * States: connecting (batches wait), open ⇄ paused (what is held goes back, and so does what comes), draining (after `stop`: what is held is tried once more,
+ * what fails goes back to the bus), closed. Who holds the subscription pauses, when `whenDown` says that the destination stays down. At the deadline of `stop` the writes under way are cut off, and their messages go back too.
  */
 import { setMaxListeners } from 'node:events';
 import type { Delivery, Handler, Settlement } from '../bus/bus.ts';
 import { createBackoff } from '../foundation/backoff.ts';
 import type { Clock } from '../foundation/clock.ts';
+import { formatDuration } from '../foundation/durations.ts';
 import { describeError, isRetryable, toError } from '../foundation/errors.ts';
 import type { Health, HealthCheck } from '../runtime/admin/health.ts';
 import type { Component } from '../runtime/component.ts';
@@ -15,9 +16,10 @@ import { Batcher } from './batcher.ts';
 import { deliverBatch, type DeliverPorts, type Item } from './deliver-batch.ts';
 import type { DeliveryOptions } from './delivery-settings.ts';
 import type { DeliveryTelemetry } from './delivery-telemetry.ts';
-import type { Verdict } from './outcome.ts';
+import type { Verdict } from './judge-failure.ts';
+import { OutageWatch, type Outage } from './outage-watch.ts';
 import type { Batch, Sink } from './sink.ts';
-import { writeWithin } from './write-within.ts';
+import { writeWithin } from './time-limit.ts';
 
 export interface DeliveryPorts {
   readonly sink: Sink;
@@ -30,6 +32,13 @@ export interface SinkDelivery extends Component {
   /** For `bus.subscribe`. */
   readonly handle: Handler;
   readonly healthCheck: HealthCheck;
+  /** Resolves when the destination has been down for `pauseAfterMs`; with undefined when `signal` aborts before. One caller at a time. */
+  whenDown(signal: AbortSignal): Promise<Outage | undefined>;
+  /** Hands back what is held, and what comes, until `resume`. Resolves when no write is under way. */
+  pause(outage: Outage): Promise<void>;
+  /** While paused: resolves when the destination answers its health check, or has not for `pauseAfterMs`, or `signal` aborts. */
+  probe(signal: AbortSignal): Promise<void>;
+  resume(): void;
 }
 
 export function createDelivery(ports: DeliveryPorts): SinkDelivery {
@@ -47,10 +56,14 @@ class BatchingDelivery implements SinkDelivery {
   readonly handle: Handler = (delivery) => this.#handle(delivery);
   readonly healthCheck: HealthCheck;
   readonly #ports: DeliveryPorts;
-  readonly #deliverPorts: DeliverPorts;
+  readonly #outages: OutageWatch;
   readonly #batcher: Batcher<Item>;
   readonly #stopping = new AbortController();
   readonly #giveUp = new AbortController();
+  /** Aborts at `pause` and at `stop`; each `resume` makes a new one. */
+  #holding = new AbortController();
+  #deliverPorts: DeliverPorts;
+  #outage: Outage | undefined;
   readonly #waiting: (readonly Item[])[] = [];
   readonly #running = new Set<Promise<void>>();
   #isConnected = false;
@@ -61,18 +74,25 @@ class BatchingDelivery implements SinkDelivery {
   #lastFailure = '';
 
   constructor(ports: DeliveryPorts) {
-    const { options, clock, sink, telemetry } = ports;
+    const { options, clock } = ports;
     // One listener for each batch in flight.
     setMaxListeners(0, this.#stopping.signal, this.#giveUp.signal);
     this.#ports = ports;
     this.name = `sink ${options.name}`;
     this.#batcher = new Batcher({ maxEvents: options.batchEvents, maxBytes: options.batchBytes, maxAgeMs: options.batchAgeMs }, clock, (items) => { this.#enqueue(items); });
     this.healthCheck = { name: `sink-${options.name}`, check: () => this.#health() };
-    this.#deliverPorts = {
+    this.#outages = new OutageWatch(options.pauseAfterMs, clock);
+    this.#deliverPorts = this.#makeDeliverPorts();
+  }
+
+  #makeDeliverPorts(): DeliverPorts {
+    const { options, clock, sink, telemetry } = this.#ports;
+    setMaxListeners(0, this.#holding.signal);
+    return {
       write: (batch: Batch) => writeWithin((signal) => sink.write(batch, signal), { timeoutMs: options.timeoutMs, giveUp: this.#giveUp.signal, clock }),
       retry: options.retry,
       clock,
-      stopping: this.#stopping.signal,
+      stopping: this.#holding.signal,
       telemetry: {
         ...telemetry,
         batchTried: (batch, verdict, seconds) => {
@@ -99,10 +119,53 @@ class BatchingDelivery implements SinkDelivery {
       this.#returnWaiting();
     };
     this.#stopping.abort();
+    this.#holding.abort();
     if (deadline.aborted) giveUp();
     else deadline.addEventListener('abort', giveUp, { once: true });
     this.#stopped ??= this.#stop().finally(() => { deadline.removeEventListener('abort', giveUp); });
     return this.#stopped;
+  }
+
+  whenDown(signal: AbortSignal): Promise<Outage | undefined> {
+    return this.#outages.whenLasting(signal);
+  }
+
+  async pause(outage: Outage): Promise<void> {
+    this.#outage = outage;
+    this.#ports.telemetry.deliveryPaused(outage.reason, outage.downMs);
+    this.#holding.abort();
+    this.#batcher.flush();
+    this.#returnWaiting();
+    await this.#whenIdle();
+  }
+
+  /**
+   * n.b. A health check may fail for a reason of its own, such as a right that only it needs: so a write is what decides, after a while in any case.
+   */
+  async probe(signal: AbortSignal): Promise<void> {
+    const { sink, options, telemetry, clock } = this.#ports;
+    const { minMs, maxMs } = options.retry;
+    const backoff = createBackoff({ minMs, maxMs });
+    const untilMs = clock.monotonic() + options.pauseAfterMs;
+    while (!signal.aborted && clock.monotonic() < untilMs) {
+      await clock.sleep(Math.max(minMs, backoff.next()), signal);
+      if (!this.#isConnected) continue;
+      try {
+        await writeWithin((limit) => sink.healthcheck(limit), { timeoutMs: options.timeoutMs, giveUp: signal, clock });
+        return;
+      } catch (error) {
+        telemetry.probeFailed(toError(error));
+      }
+    }
+  }
+
+  resume(): void {
+    if (this.#outage === undefined || this.#stopping.signal.aborted) return;
+    this.#outage = undefined;
+    this.#outages.clear();
+    this.#holding = new AbortController();
+    this.#deliverPorts = this.#makeDeliverPorts();
+    this.#ports.telemetry.deliveryResumed();
   }
 
   async #stop(): Promise<void> {
@@ -110,8 +173,14 @@ class BatchingDelivery implements SinkDelivery {
     // Its failure was told by `start` or logged.
     await this.#connecting?.catch(() => undefined);
     if (!this.#isConnected) this.#returnWaiting();
-    while (this.#running.size > 0) await Promise.race(this.#running);
+    await this.#whenIdle();
+    // The last of them may have failed.
+    this.#outages.clear();
     await this.#ports.sink.close();
+  }
+
+  async #whenIdle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.race(this.#running);
   }
 
   /** Rejects when it can never work; resolves when it works or when there is no more need. */
@@ -124,11 +193,13 @@ class BatchingDelivery implements SinkDelivery {
         await sink.connect(signal);
         this.#isConnected = true;
         this.#connectError = undefined;
+        this.#outages.clear();
         this.#pump();
         return;
       } catch (error) {
         if (signal.aborted) return;
         this.#connectError = describeError(error);
+        this.#outages.failed(this.#connectError);
         telemetry.connectFailed(toError(error));
         if (!isRetryable(error)) throw error;
         await clock.sleep(backoff.next(), signal);
@@ -137,7 +208,7 @@ class BatchingDelivery implements SinkDelivery {
   }
 
   #handle({ message }: Delivery): Promise<Settlement> {
-    if (this.#stopping.signal.aborted) return Promise.resolve(handBack);
+    if (this.#holding.signal.aborted) return Promise.resolve(handBack);
     return new Promise((settle) => {
       this.#batcher.add({ message, settle }, this.#ports.options.encodedBytes(message));
     });
@@ -181,13 +252,19 @@ class BatchingDelivery implements SinkDelivery {
     const isProgress = verdict?.kind === 'partial' && verdict.failures.length < messages;
     if (verdict === undefined || verdict.kind === 'refused' || isProgress) {
       this.#failures = 0;
+      this.#outages.clear();
       return;
     }
     this.#failures += 1;
     this.#lastFailure = verdict.reason;
+    this.#outages.failed(verdict.reason);
   }
 
   #health(): Health {
+    if (this.#outage !== undefined) {
+      const downFor = formatDuration(Math.round(this.#outage.downMs));
+      return { status: 'fail', detail: `Down for ${downFor}, so its queue is left alone until it answers: ${this.#connectError ?? this.#outage.reason}` };
+    }
     if (this.#connectError !== undefined) return { status: 'fail', detail: this.#connectError };
     if (this.#failures < failuresUntilUnhealthy) return { status: 'pass' };
     return { status: 'fail', detail: `${String(this.#failures)} tries in a row failed: ${this.#lastFailure}` };

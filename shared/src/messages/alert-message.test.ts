@@ -14,6 +14,14 @@ t.test('an alert message is read back as it was built', async (t) => {
   t.match(message, { id: 'abc/1', routingKey: 'crash-loop', type: 'crash-loop', headers: { cluster: 'eu', status: 'opened', format: 1 } });
 });
 
+t.test('the end of a loop is a message of its own type', async (t) => {
+  const message = makeAlertMessage({ ...alert, status: 'resolved' }, envelope);
+
+  t.equal(message.type, 'crash-loop-resolved');
+  t.equal(readAlertMessage(message).status, 'resolved');
+  t.throws(() => readAlertMessage({ ...message, type: 'crash-loop' }), { code: 'message-not-alert' }, 'the type and the status differ');
+});
+
 t.test('the fields of nomad-crashloop-detector come first, byte for byte', async (t) => {
   const expected = '{"LastEvent":{"Name":"a\\u003cb","Time":1795231704791828627},"EventLog":["2026-11-21T03:28:24.791828627Z"],"Id":"abc","Status":"opened",';
 

@@ -1,15 +1,13 @@
 /**
  * The message that announces a crash loop: how it is built and how it is read back. The body begins with the two fields of
  * nomad-crashloop-detector, so that its consumers go on unchanged. docs/schemas/crash-loop.schema.json describes it.
- *
- * Seam: the end of a loop will be a message of the type `crash-loop-resolved` with the same fields.
  */
 import { HydrantError } from '../foundation/errors.ts';
 import { forEachMember } from '../foundation/json-scanner.ts';
 import type { Message } from './message.ts';
 
-/** `opened`: first announcement of the loop; `ongoing`: it still loops. */
-export type AlertStatus = 'opened' | 'ongoing';
+/** `opened`: first announcement of the loop; `ongoing`: it still loops; `resolved`: no crash came for the interval. */
+export type AlertStatus = 'opened' | 'ongoing' | 'resolved';
 
 export interface Alert {
   /** The newest crash in the form of nomad-firehose's allocations payload: JSON, already written. */
@@ -42,14 +40,14 @@ export interface AlertEnvelope {
   readonly timestampMs: number;
 }
 
-const type = 'crash-loop';
+const types = { opened: 'crash-loop', ongoing: 'crash-loop', resolved: 'crash-loop-resolved' } as const satisfies Record<AlertStatus, string>;
 const format = 1;
 
 export function makeAlertMessage(alert: Alert, { messageId, routingKey, timestampMs }: AlertEnvelope): Message {
   return {
     id: messageId,
     routingKey,
-    type,
+    type: types[alert.status],
     contentType: 'application/json',
     appId: 'hydrant-crashloop-detector',
     timestampMs,
@@ -60,13 +58,14 @@ export function makeAlertMessage(alert: Alert, { messageId, routingKey, timestam
 
 /** Throws `message-not-alert` (permanent) when the message is none, or of another format. */
 export function readAlertMessage(message: Message): Alert {
-  if (message.type !== type || message.headers['format'] !== format) throw refuse(message, `the type ${type} and the format ${format}`);
   const body = parseBody(message);
+  const status = readStatus(message, body);
+  if (message.type !== types[status] || message.headers['format'] !== format) throw refuse(message, `the type ${types[status]} and the format ${format}`);
   return {
     lastEvent: rawMember(message, 'LastEvent'),
     eventLog: texts(message, body, 'EventLog'),
     id: text(message, body, 'Id'),
-    status: readStatus(message, body),
+    status,
     cluster: text(message, body, 'Cluster'),
     namespace: text(message, body, 'Namespace'),
     count: wholeNumber(message, body, 'Count'),
@@ -123,7 +122,7 @@ function rawMember(message: Message, key: string): string {
 
 function readStatus(message: Message, body: Readonly<Record<string, unknown>>): AlertStatus {
   const status = body['Status'];
-  if (status !== 'opened' && status !== 'ongoing') throw refuse(message, '`Status` opened or ongoing');
+  if (status !== 'opened' && status !== 'ongoing' && status !== 'resolved') throw refuse(message, '`Status` opened, ongoing or resolved');
   return status;
 }
 

@@ -3,14 +3,32 @@
  * a command fails at once then, and whoever sent it decides.
  */
 import { Redis } from 'ioredis';
+import { systemClock } from '../foundation/clock.ts';
+import { parseAddress } from '../foundation/host-port.ts';
 import { describeError, errorCode, HydrantError } from '../foundation/errors.ts';
 import { maskUrl } from '../runtime/config/mask-url.ts';
 import type { HealthCheck } from '../runtime/admin/health.ts';
 import type { Component } from '../runtime/component.ts';
 import type { Logger } from '../runtime/telemetry/logger.ts';
+import type { redisSettings } from '../runtime/config/common-settings.ts';
+import type { Values } from '../runtime/config/setting.ts';
+import { explainTls } from '../runtime/tls/explain-tls.ts';
+import { noTls, readTlsOptions, type TlsOptions } from '../runtime/tls/tls-settings.ts';
+import { makeRedisTls } from './redis-tls.ts';
+
+export interface RedisSentinels {
+  /** `host:port` each. */
+  readonly addresses: readonly string[];
+  readonly master: string;
+  readonly password: string | null;
+}
 
 export interface RedisClientOptions {
   readonly url: string;
+  /** For `rediss://`; files are read anew for each connection. Default: the authorities that Node.js knows, no certificate of our own. */
+  readonly tls?: TlsOptions;
+  /** Who knows where the master is, in place of the url's host. */
+  readonly sentinels?: RedisSentinels | undefined;
   /** Begins every key, also those that scripts get as KEYS. */
   readonly keyPrefix: string;
   readonly log: Logger;
@@ -39,9 +57,20 @@ const defaultCommandTimeoutMs = 5_000;
 const retryMinMs = 50;
 const retryMaxMs = 2_000;
 
-export function createRedisClient({ url, keyPrefix, log, commandTimeoutMs = defaultCommandTimeoutMs }: RedisClientOptions): RedisClient {
-  const address = maskUrl(url);
+/** What the settings of a service say. */
+export function readRedisOptions(values: Values<typeof redisSettings>): Omit<RedisClientOptions, 'log'> {
+  const { REDIS_URL: url, REDIS_KEY_PREFIX: keyPrefix, REDIS_SENTINELS: addresses, REDIS_SENTINEL_MASTER: master, REDIS_SENTINEL_PASSWORD: password } = values;
+  return { url, keyPrefix, tls: readTlsOptions(values, 'REDIS'), sentinels: addresses === null ? undefined : { addresses, master, password } };
+}
+
+/** Throws `tls-files` when a certificate cannot be read. */
+export function createRedisClient({ url, tls = noTls('REDIS'), sentinels, keyPrefix, log, commandTimeoutMs = defaultCommandTimeoutMs }: RedisClientOptions): RedisClient {
+  const isTls = new URL(url).protocol === 'rediss:';
+  const address = sentinels === undefined ? maskUrl(url) : `${sentinels.master} of the Sentinels ${sentinels.addresses.join(', ')}`;
+  const secure = isTls ? makeRedisTls(tls, log) : undefined;
   const redis = new Redis(url, {
+    ...(secure === undefined ? {} : { tls: secure, sentinelTLS: secure, enableTLSForSentinelMode: true }),
+    ...(sentinels === undefined ? {} : makeSentinelOptions(sentinels)),
     keyPrefix,
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -51,14 +80,15 @@ export function createRedisClient({ url, keyPrefix, log, commandTimeoutMs = defa
     commandTimeout: commandTimeoutMs,
     // n.b. a connection that only went silent would else count as up until the system notices, minutes later.
     socketTimeout: commandTimeoutMs,
-    retryStrategy: (attempt) => Math.min(retryMaxMs, retryMinMs * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2),
+    retryStrategy: retryDelayMs,
   });
   let lastError: string | undefined;
   let isUp = false;
   let isStopped = false;
 
   redis.on('error', (error: unknown) => {
-    const text = describeFailure(error);
+    const why = isTls ? explainTls(error, tls, systemClock.now()) : undefined;
+    const text = `${describeFailure(error)}${why === undefined ? '' : `; ${why}`}`;
     if (text !== lastError) log.warn({ address, error: text }, 'Redis cannot be reached, will retry');
     lastError = text;
   });
@@ -88,19 +118,34 @@ export function createRedisClient({ url, keyPrefix, log, commandTimeoutMs = defa
       redis.disconnect();
       return Promise.resolve();
     },
-    script({ name, lua, numberOfKeys }) {
-      redis.defineCommand(name, { lua, numberOfKeys });
-      const run: unknown = Reflect.get(redis, name);
-      if (typeof run !== 'function') throw new Error(`Expected ioredis to define the command ${name}`);
-      return async (...args) => {
-        try {
-          return (await Reflect.apply(run, redis, args)) as unknown;
-        } catch (error) {
-          throw explain(error, name, address);
-        }
-      };
-    },
+    script: (options) => makeScript(redis, options, address),
   };
+}
+
+function makeScript(redis: Redis, { name, lua, numberOfKeys }: ScriptOptions, address: string): Script {
+  redis.defineCommand(name, { lua, numberOfKeys });
+  const run: unknown = Reflect.get(redis, name);
+  if (typeof run !== 'function') throw new Error(`Expected ioredis to define the command ${name}`);
+  return async (...args) => {
+    try {
+      return (await Reflect.apply(run, redis, args)) as unknown;
+    } catch (error) {
+      throw explain(error, name, address);
+    }
+  };
+}
+
+function makeSentinelOptions({ addresses, master, password }: RedisSentinels) {
+  return {
+    sentinels: addresses.flatMap((address) => parseAddress(address) ?? []),
+    name: master,
+    ...(password === null ? {} : { sentinelPassword: password }),
+    sentinelRetryStrategy: retryDelayMs,
+  };
+}
+
+function retryDelayMs(attempt: number): number {
+  return Math.min(retryMaxMs, retryMinMs * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2);
 }
 
 /** When each address of a name refuses, Node.js gives an error without a text of its own. */

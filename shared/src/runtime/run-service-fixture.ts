@@ -1,4 +1,5 @@
 /** A service for the tests of run-service.ts: FIXTURE_START, FIXTURE_STOP and FIXTURE_LATER tell what goes wrong in it. */
+import { HydrantError } from '../foundation/errors.ts';
 import { commonSettings } from './config/common-settings.ts';
 import { duration, oneOf } from './config/formats.ts';
 import type { Schema } from './config/setting.ts';
@@ -53,6 +54,7 @@ await runService({
     doc: 'Says hello to its arguments.',
     async run(config, { args, log, clock, signal }) {
       log.info({ args, port: config.HTTP_PORT }, 'Hello');
+      if (args[0] === 'refuse') throw new HydrantError('Expected a name to greet, got none', { code: 'arguments-invalid', retryable: false });
       if (args[0] === 'fail') throw new Error('nobody to greet');
       if (args[0] === 'wait') await clock.sleep(60_000, signal);
     },

@@ -143,6 +143,7 @@ void t.test('options and commands are answered without starting the service', as
     { args: ['--check-config'], output: /well/u },
     { args: ['--print-config'], output: /^SHUTDOWN_TIMEOUT=25s$/mu },
     { args: ['greet', 'a', '--b'], log: /"args":\["a","--b"\],"port":0,"msg":"Hello"/u },
+    { args: ['greet', 'refuse'], log: /^\{.*\}\nExpected a name to greet, got none\n$/u, code: 78 },
     { args: ['greet', 'fail'], log: /"level":"fatal".*nobody to greet/u, code: 1 },
     { args: ['explode'], log: /Expected options and a command \("greet"\), got "explode"; `--help` tells what there is/u, code: 78 },
   ];
@@ -166,10 +167,13 @@ void t.test('a command is asked to end by a signal', async (t) => {
 void t.test('arguments are read up to the command', (t) => {
   const greet = { name: 'greet' };
   const cases: readonly (readonly [readonly string[], unknown])[] = [
-    [[], { action: 'run', command: undefined, args: [] }],
-    [['--check-config'], { action: 'check-config', command: undefined, args: [] }],
-    [['--help', 'greet'], { action: 'help', command: greet, args: [] }],
-    [['greet', '--help', 'x'], { action: 'run', command: greet, args: ['--help', 'x'] }],
+    [[], { action: 'run', command: undefined, args: [], settings: {} }],
+    [['--check-config'], { action: 'check-config', command: undefined, args: [], settings: {} }],
+    [['--help', 'greet'], { action: 'help', command: greet, args: [], settings: {} }],
+    [['greet', '--help', 'x'], { action: 'run', command: greet, args: ['--help', 'x'], settings: {} }],
+    [['--file', 'a.toml', 'greet', 'x'], { action: 'run', command: greet, args: ['x'], settings: { OLD_FILE: 'a.toml' } }],
+    [['--file=a.toml', '--help'], { action: 'help', command: undefined, args: [], settings: { OLD_FILE: 'a.toml' } }],
+    [['--file'], 'arguments-invalid'],
     [['--explode'], 'arguments-invalid'],
     [['--help=yes'], 'arguments-invalid'],
     [['explode'], 'arguments-invalid'],
@@ -177,7 +181,7 @@ void t.test('arguments are read up to the command', (t) => {
   for (const [args, expected] of cases) {
     let found: unknown;
     try {
-      found = readArguments(args, [greet]);
+      found = readArguments(args, [greet], [{ name: 'file', setting: 'OLD_FILE' }]);
     } catch (error) {
       found = errorCode(error);
     }

@@ -5,13 +5,13 @@
  * settings or the arguments are wrong, 128 + signal when a second signal ends it at once.
  */
 import { systemClock, type Clock } from '../foundation/clock.ts';
-import { describeError, errorCode, toError } from '../foundation/errors.ts';
-import { createAdminServer } from './admin/admin-server.ts';
+import { describeError, errorCode, HydrantError, toError } from '../foundation/errors.ts';
+import { createAdminServer, type AdminRoutes } from './admin/admin-server.ts';
 import type { HealthCheck } from './admin/health.ts';
-import { readArguments } from './arguments.ts';
+import { readArguments, type SettingOption } from './arguments.ts';
 import type { Component } from './component.ts';
 import type { commonSettings } from './config/common-settings.ts';
-import { formatHelp } from './config/help.ts';
+import { formatHelp, type CommandHelp } from './config/help.ts';
 import { loadConfig, readConfigFile, type ConfigInput, type Environment } from './config/load-config.ts';
 import { formatConfig } from './config/print-config.ts';
 import type { Schema, Values } from './config/setting.ts';
@@ -30,6 +30,8 @@ export interface ServiceParts {
   /** In the order of starting; stopped in reverse. */
   readonly components: readonly Component[];
   readonly healthChecks: readonly HealthCheck[];
+  /** What the admin server answers beside its own. */
+  readonly routes?: readonly AdminRoutes[];
 }
 
 /** Reads a setting as the environment or CONFIG_FILE has it, for a schema that depends on it. */
@@ -47,7 +49,9 @@ export interface Command<S extends Schema> {
   readonly name: string;
   /** One line for `--help`. */
   readonly doc: string;
-  /** Closes what it opens. When it rejects, the process ends with 1. */
+  /** False: it does without settings that the service requires, such as those of a sink that is gone; `config` then holds null for them. Default true. */
+  readonly requiresSettings?: boolean;
+  /** Closes what it opens. When it rejects, the process ends with 1, or with 78 for `arguments-invalid` and `config-invalid`. */
   run(config: Values<S>, context: CommandContext): Promise<void>;
 }
 
@@ -62,6 +66,8 @@ export interface Service<S extends Schema> {
   /** Pure: makes the parts, connects nothing. A HydrantError `config-invalid` counts as a problem of the settings. */
   create(config: Values<S>, context: ServiceContext): ServiceParts | Promise<ServiceParts>;
   readonly commands?: readonly Command<S>[];
+  /** Options of its own, each for a setting; they come before the environment. */
+  readonly options?: readonly (SettingOption & CommandHelp)[];
 }
 
 type CommonValues = Values<ReturnType<typeof commonSettings>>;
@@ -102,15 +108,24 @@ export function loadServiceConfig<S extends Schema>(service: Pick<Service<S>, 's
   return { schema, config: loadConfig(schema, { env, ...service.input?.(env, lookup) }) };
 }
 
+/** The same settings, of which none must be set, and no check over several of them. */
+function withoutRequired<S extends Schema>(service: Service<S>): Pick<Service<S>, 'schema' | 'input'> {
+  return {
+    // The keys and formats stay, so the type does.
+    schema: (lookup, env) => Object.fromEntries(Object.entries(findSchema(service, env, lookup)).map(([name, setting]) => [name, { ...setting, required: false }])) as unknown as S,
+    input: (env, lookup) => ({ ...service.input?.(env, lookup), check: () => [] }),
+  };
+}
+
 /** Does what the arguments say. Resolves when the service runs, or when all is said; the process ends by itself or by a signal. */
 export async function runService<S extends Schema>(service: Service<S>): Promise<void> {
-  const env = process.env;
   try {
-    const { action, command, args } = readArguments(process.argv.slice(2), service.commands ?? []);
+    const { action, command, args, settings } = readArguments(process.argv.slice(2), service.commands ?? [], service.options);
+    const env = { ...process.env, ...settings };
     if (action === 'version') process.stdout.write(`${service.name} ${service.version}\n`);
-    else if (action === 'help') process.stdout.write(formatHelp(service.name, findSchema(service, env, makeLookup(env)), service.commands ?? []));
+    else if (action === 'help') process.stdout.write(formatHelp(service.name, findSchema(service, env, makeLookup(env)), service.commands ?? [], service.options));
     else {
-      const { schema, config } = loadServiceConfig(service, env);
+      const { schema, config } = loadServiceConfig(command?.requiresSettings === false ? withoutRequired(service) : service, env);
       if (action === 'print-config') process.stdout.write(formatConfig(schema, config));
       else if (action === 'check-config') process.stdout.write('The settings are well.\n');
       else if (command !== undefined) await runCommand(service, command, config, { env, args });
@@ -118,8 +133,12 @@ export async function runService<S extends Schema>(service: Service<S>): Promise
     }
   } catch (error) {
     process.stderr.write(`${service.name} cannot start:\n${describeError(error)}\n`);
-    process.exit(errorCode(error) === 'config-invalid' || errorCode(error) === 'arguments-invalid' ? exitCodes.config : exitCodes.failed);
+    process.exit(exitCodeOf(error));
   }
+}
+
+function exitCodeOf(error: unknown): number {
+  return errorCode(error) === 'config-invalid' || errorCode(error) === 'arguments-invalid' ? exitCodes.config : exitCodes.failed;
 }
 
 /** What services and commands have in common: the context, and an end for errors that nobody caught. */
@@ -163,18 +182,21 @@ async function runCommand<S extends Schema>(service: Service<S>, command: Comman
     await command.run(config, { ...context, args, signal: stopping.signal });
     process.exit(exitCodes.clean);
   } catch (err) {
-    context.log.fatal({ err }, 'The command failed');
-    process.exit(exitCodes.failed);
+    // What the person at the terminal can do something about is a sentence; anything else is ours, with its stack.
+    if (err instanceof HydrantError) process.stderr.write(`${describeError(err)}\n`);
+    else context.log.fatal({ err }, 'The command failed');
+    process.exit(exitCodeOf(err));
   }
 }
 
 async function run<S extends Schema>(service: Service<S>, config: Values<S>, env: Environment): Promise<void> {
   const { common, context } = makeContext(service, config, env);
   const { log, metrics, clock } = context;
-  const { components, healthChecks } = await service.create(config, context);
+  const { components, healthChecks, routes = [] } = await service.create(config, context);
   let isStarted = false;
   const started: HealthCheck = { name: 'process', check: () => (isStarted ? { status: 'pass' } : { status: 'fail', detail: 'is starting' }) };
-  const admin = createAdminServer({ host: common.HTTP_HOST, port: common.HTTP_PORT, metrics, healthChecks: [started, ...healthChecks], log });
+  const { HTTP_HOST: host, HTTP_PORT: port } = common;
+  const admin = createAdminServer({ host, port, metrics, healthChecks: [started, ...healthChecks], routes, log });
   const lifecycle = createLifecycle({ components: [admin, ...components], stopTimeoutMs: common.SHUTDOWN_TIMEOUT, log, clock });
   const starting = new AbortController();
 

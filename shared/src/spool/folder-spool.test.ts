@@ -8,7 +8,7 @@ import type { Test } from 'tap';
 import { systemClock } from '../foundation/clock.ts';
 import { createFolderSpool } from './folder-spool.ts';
 import type { FolderSpoolOptions } from './folder-spool.ts';
-import { encodeRecords } from './record-codec.ts';
+import { encodeRecords } from './folder/record-codec.ts';
 import { makeMessage, makeMessages, readPositions } from './spool-contract.ts';
 import type { Spool } from './spool.ts';
 
@@ -231,6 +231,25 @@ t.test('records of many pieces and segments are read on while they are written',
   t.ok(records.every(({ message }, n) => message.id === big[n]?.id && message.body.equals(big[n].body)));
 });
 
+t.test('the newest records come from memory, those before them from the disk', async (t) => {
+  const dir = t.testdir();
+  const spool = await openSpool(t, dir, { maxBytes: 100_000_000 });
+  const cursor = spool.cursor('a');
+  const large = Buffer.alloc(100_000, 'b');
+  for (let n = 1; n <= 100; n += 1) await spool.append([makeMessage(n, { body: large })]);
+  const expected = Array.from({ length: 100 }, (_, n) => n + 1);
+
+  t.strictSame(await readPositions(cursor, 100), expected, 'over the border between the two');
+  cursor.rewind(35);
+  t.strictSame(await readPositions(cursor, 66), expected.slice(34), 'from the middle of the file');
+  const [name = ''] = await segmentNames(dir);
+  await writeFile(join(dir, name), Buffer.alloc((await stat(join(dir, name))).size, 'x'));
+  cursor.rewind(90);
+  t.strictSame(await readPositions(cursor, 11), expected.slice(89), 'from memory');
+  cursor.rewind(35);
+  await t.rejects(readPositions(cursor, 1), { code: 'spool-corrupt' }, 'from the disk');
+});
+
 t.test('a cursor ahead of the log reads what comes next', async (t) => {
   const dir = t.testdir();
   const first = await openSpool(t, dir);
@@ -255,6 +274,20 @@ t.test('a folder of another format is refused', async (t) => {
     await t.rejects(openSpool(t, dir), { retryable: false, ...expected });
     t.notOk((await readdir(dir)).includes('lock'));
   }
+});
+
+t.test('a folder of another owner is refused', async (t) => {
+  const dir = t.testdir();
+  const owned = await openSpool(t, dir, { owner: 'of A' });
+  await owned.close();
+
+  for (const owner of [undefined, 'of B']) await t.rejects(openSpool(t, dir, { ...(owner === undefined ? {} : { owner }) }), { code: 'spool-foreign', retryable: false, message: /spool\.json.*it says of A/u });
+  await t.resolves(openSpool(t, dir, { owner: 'of A' }));
+});
+
+t.test('a folder that cannot be made is named, with the reason', async (t) => {
+  const dir = join(t.testdir({ file: '' }), 'file', 'spool');
+  await t.rejects(openSpool(t, dir), { code: 'spool-unavailable', message: new RegExp(`${dir}; make sure`, 'u'), cause: { code: 'ENOTDIR' } });
 });
 
 t.test('a folder has one user', async (t) => {

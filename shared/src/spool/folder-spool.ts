@@ -8,24 +8,27 @@ import type { Clock, Timer } from '../foundation/clock.ts';
 import { errorCode, toError } from '../foundation/errors.ts';
 import type { Message } from '../messages/message.ts';
 import type { Logger } from '../runtime/telemetry/logger.ts';
-import { replaceFile } from './atomic-file.ts';
-import { CursorFile } from './cursor-file.ts';
-import { FolderCursor } from './folder-cursor.ts';
-import { lockFolder } from './folder-lock.ts';
-import type { FolderLock } from './folder-lock.ts';
-import { LogWriter } from './log-writer.ts';
-import type { SyncPolicy } from './log-writer.ts';
-import { encodeRecords } from './record-codec.ts';
-import { Room } from './room.ts';
-import { listSegments, recoverLast, removeSegment } from './segments.ts';
-import type { Segment } from './segments.ts';
-import { spoolFormat, spoolUnavailable } from './spool-errors.ts';
+import { replaceFile } from './folder/atomic-file.ts';
+import { CursorFile } from './folder/cursor-file.ts';
+import { FolderCursor } from './folder/folder-cursor.ts';
+import { lockFolder } from './folder/folder-lock.ts';
+import type { FolderLock } from './folder/folder-lock.ts';
+import { LogWriter } from './folder/log-writer.ts';
+import type { SyncPolicy } from './folder/log-writer.ts';
+import { encodeRecords } from './folder/record-codec.ts';
+import { RecentRecords } from './folder/recent-records.ts';
+import { ByteBound } from './byte-bound.ts';
+import { listSegments, recoverLast, removeSegment } from './folder/segments.ts';
+import type { Segment } from './folder/segments.ts';
+import { spoolForeign, spoolFormat, spoolUnavailable } from './spool-errors.ts';
 import type { Cursor, Spool } from './spool.ts';
 import { Wakeups } from './wakeups.ts';
 
 export interface FolderSpoolOptions {
   /** Made where it does not exist. */
   readonly dir: string;
+  /** Whose log it is, in words; a folder that says otherwise is refused. Default: nobody's in particular. */
+  readonly owner?: string;
   /** Most bytes of segments on disk. */
   readonly maxBytes: number;
   /** Size at which a segment is complete. Default: an eighth of `maxBytes`, at most 64 MiB. */
@@ -39,18 +42,33 @@ export interface FolderSpoolOptions {
 const format = 1;
 const largestSegmentBytes = 64 * 1024 * 1024;
 const removeAgainMs = 1_000;
+const recentBytes = 4 * 1024 * 1024;
+
+/** What `spool.json` says; undefined when it is none. */
+function readLabel(text: string): { readonly format?: unknown; readonly owner?: string } | undefined {
+  try {
+    const label: unknown = JSON.parse(text);
+    if (typeof label !== 'object' || label === null) return undefined;
+    const { format: version, owner } = label as Readonly<Record<string, unknown>>;
+    return typeof owner === 'string' ? { format: version, owner } : { format: version };
+  } catch {
+    return undefined;
+  }
+}
 
 class FolderSpool implements Spool {
   readonly maxBytes: number;
   readonly #dir: string;
+  readonly #owner: string | undefined;
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #segments: Segment[] = [];
   /** Passed by every cursor, not yet removed from the folder. */
   readonly #passed: Segment[] = [];
+  readonly #recent = new RecentRecords(recentBytes);
   readonly #cursors = new Map<string, FolderCursor>();
   readonly #wakeups = new Wakeups();
-  readonly #room: Room;
+  readonly #bound: ByteBound;
   readonly #writer: LogWriter;
   readonly #cursorFile: CursorFile;
   #lock: FolderLock | undefined;
@@ -59,24 +77,37 @@ class FolderSpool implements Spool {
   #removing: Promise<void> | undefined;
   #removeTimer: Timer | undefined;
 
-  constructor({ dir, maxBytes, segmentBytes, sync = 'always', log, clock }: FolderSpoolOptions) {
+  constructor({ dir, owner, maxBytes, segmentBytes, sync = 'always', log, clock }: FolderSpoolOptions) {
     this.maxBytes = maxBytes;
     this.#dir = dir;
+    this.#owner = owner;
     this.#log = log;
     this.#clock = clock;
-    this.#room = new Room({ maxBytes, slowest: () => this.#slowest()?.name ?? null, onPressure: () => { this.#release(); } });
+    this.#bound = new ByteBound({ maxBytes, slowest: () => this.#slowest()?.name ?? null, onPressure: () => { this.#release(); } });
     this.#cursorFile = new CursorFile(dir, { log, clock, positions: () => this.#positions() });
     this.#writer = new LogWriter({ dir, sync, segmentBytes: segmentBytes ?? Math.min(largestSegmentBytes, Math.ceil(maxBytes / 8)) }, {
       log,
       clock,
       segments: this.#segments,
+      recent: this.#recent,
       prepare: () => this.#saveNewCursors(),
-      kept: () => { this.#wakeups.wake(); if (this.#room.isFull) this.#release(); },
+      kept: () => { this.#wakeups.wake(); if (this.#bound.isFull) this.#release(); },
     });
   }
 
   async open(): Promise<void> {
     if (this.#isOpen) return;
+    try {
+      this.#lock = await this.#lockAndLoad();
+    } catch (thrown) {
+      if (errorCode(thrown)?.startsWith('spool-') === true) throw thrown;
+      throw spoolUnavailable(`Expected to open the log in ${this.#dir}; make sure that this process may make and write files there and that the disk has space`, thrown);
+    }
+    this.#isOpen = true;
+    this.#release();
+  }
+
+  async #lockAndLoad(): Promise<FolderLock> {
     const lock = await lockFolder(this.#dir);
     try {
       const segments = await listSegments(this.#dir);
@@ -86,15 +117,13 @@ class FolderSpool implements Spool {
 
       this.#segments.splice(0, this.#segments.length, ...segments);
       await this.#writer.open();
-      this.#room.take(segments.reduce((sum, { size }) => sum + size, 0));
+      this.#bound.take(segments.reduce((sum, { size }) => sum + size, 0));
       for (const [name, committed] of positions) this.#addCursor(name, Math.max(this.#first - 1, Math.min(committed, this.last)));
     } catch (thrown) {
       await lock.release();
       throw thrown;
     }
-    this.#lock = lock;
-    this.#isOpen = true;
-    this.#release();
+    return lock;
   }
 
   append(messages: readonly Message[], signal?: AbortSignal, options: { readonly evenWhenFull?: boolean } = {}): Promise<number> {
@@ -106,12 +135,12 @@ class FolderSpool implements Spool {
       }
       const bytes = encodeRecords(messages);
       const admit = (): void => {
-        this.#writer.write(bytes, messages.length).then(resolve, (thrown: unknown) => {
-          this.#room.leave(bytes.length);
+        this.#writer.write(bytes, messages).then(resolve, (thrown: unknown) => {
+          this.#bound.leave(bytes.length);
           reject(toError(thrown));
         });
       };
-      this.#room.enter(bytes.length, { admit, fail: reject, evenWhenFull: options.evenWhenFull === true }, signal);
+      this.#bound.enter(bytes.length, { admit, fail: reject, evenWhenFull: options.evenWhenFull === true }, signal);
     });
   }
 
@@ -139,17 +168,17 @@ class FolderSpool implements Spool {
   }
 
   get bytes(): number {
-    return this.#room.held;
+    return this.#bound.held;
   }
 
   onFull(listener: (slowest: string | null) => void): void {
-    this.#room.onFull(listener);
+    this.#bound.onFull(listener);
   }
 
   async close(): Promise<void> {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#room.refuse(this.#closedError());
+    this.#bound.refuse(this.#closedError());
     this.#wakeups.wake();
     await this.#writer.close();
     for (const cursor of this.#cursors.values()) await cursor.close();
@@ -169,10 +198,12 @@ class FolderSpool implements Spool {
     } catch (thrown) {
       if (errorCode(thrown) !== 'ENOENT') throw thrown;
       if (hasSegments) throw spoolFormat(path, format, 'no such file beside segments');
-      await replaceFile(path, `${JSON.stringify({ format })}\n`);
+      await replaceFile(path, `${JSON.stringify({ format, owner: this.#owner })}\n`);
       return;
     }
-    if (text.trim() !== JSON.stringify({ format })) throw spoolFormat(path, format, text.trim().slice(0, 100));
+    const found = readLabel(text);
+    if (found?.format !== format) throw spoolFormat(path, format, text.trim().slice(0, 100));
+    if (found.owner !== this.#owner) throw spoolForeign(path, this.#owner, found.owner);
   }
 
   async #recover(newest: Segment | undefined): Promise<void> {
@@ -197,6 +228,7 @@ class FolderSpool implements Spool {
     const cursor = new FolderCursor(name, committed, {
       log: this.#log,
       segments: this.#segments,
+      recent: this.#recent,
       wakeups: this.#wakeups,
       checkOpen: () => { this.#checkOpen(); },
       moved: (position) => { this.#moved(position); },
@@ -223,7 +255,7 @@ class FolderSpool implements Spool {
   #moved(committed: number): void {
     if (!this.#isOpen) return;
     this.#cursorFile.saveSoon();
-    if (this.#room.isFull || committed >= (this.#segments[0]?.last ?? 0)) this.#release();
+    if (this.#bound.isFull || committed >= (this.#segments[0]?.last ?? 0)) this.#release();
   }
 
   #slowest(): FolderCursor | undefined {
@@ -239,7 +271,7 @@ class FolderSpool implements Spool {
     const slowest = this.#slowest();
     if (slowest === undefined) return;
     while (this.#segments.length > 1 && (this.#segments[0]?.last ?? 0) <= slowest.committed) this.#passed.push(...this.#segments.splice(0, 1));
-    if (this.#room.isFull && slowest.committed >= this.last && (this.#segments.at(-1)?.size ?? 0) > 0) this.#writer.roll();
+    if (this.#bound.isFull && slowest.committed >= this.last && (this.#segments.at(-1)?.size ?? 0) > 0) this.#writer.roll();
     if (this.#passed.length > 0 && this.#removeTimer === undefined) this.#removing ??= this.#remove().finally(() => { this.#removing = undefined; });
   }
 
@@ -253,7 +285,7 @@ class FolderSpool implements Spool {
         return;
       }
       this.#passed.shift();
-      this.#room.leave(segment.size);
+      this.#bound.leave(segment.size);
     }
   }
 }

@@ -1,6 +1,6 @@
 /** The log in memory: bounded, gone with the process. */
 import type { Message } from '../messages/message.ts';
-import { Room } from './room.ts';
+import { ByteBound } from './byte-bound.ts';
 import { spoolUnavailable } from './spool-errors.ts';
 import type { Cursor, Spool, SpoolRecord } from './spool.ts';
 import { Wakeups } from './wakeups.ts';
@@ -71,7 +71,7 @@ class MemorySpool implements Spool {
   readonly maxBytes: number;
   readonly wakeups = new Wakeups();
   readonly #cursors = new Map<string, MemoryCursor>();
-  readonly #room: Room;
+  readonly #bound: ByteBound;
   /** Entries before `#head` are released and `undefined`. */
   #entries: (Entry | undefined)[] = [];
   #head = 0;
@@ -81,7 +81,7 @@ class MemorySpool implements Spool {
 
   constructor({ maxBytes }: MemorySpoolOptions) {
     this.maxBytes = maxBytes;
-    this.#room = new Room({ maxBytes, slowest: () => this.#slowest()?.name ?? null });
+    this.#bound = new ByteBound({ maxBytes, slowest: () => this.#slowest()?.name ?? null });
   }
 
   open(): Promise<void> {
@@ -93,7 +93,7 @@ class MemorySpool implements Spool {
     return new Promise((resolve, reject) => {
       this.checkOpen();
       const bytes = messages.reduce((sum, message) => sum + message.body.length + overheadBytes, 0);
-      this.#room.enter(bytes, { admit: () => { resolve(this.#keep(messages)); }, fail: reject, evenWhenFull: options.evenWhenFull === true }, signal);
+      this.#bound.enter(bytes, { admit: () => { resolve(this.#keep(messages)); }, fail: reject, evenWhenFull: options.evenWhenFull === true }, signal);
     });
   }
 
@@ -115,16 +115,16 @@ class MemorySpool implements Spool {
   }
 
   get bytes(): number {
-    return this.#room.held;
+    return this.#bound.held;
   }
 
   onFull(listener: (slowest: string | null) => void): void {
-    this.#room.onFull(listener);
+    this.#bound.onFull(listener);
   }
 
   close(): Promise<void> {
     this.#isOpen = false;
-    this.#room.refuse(this.#closedError());
+    this.#bound.refuse(this.#closedError());
     this.wakeups.wake();
     return Promise.resolve();
   }
@@ -163,7 +163,7 @@ class MemorySpool implements Spool {
       this.#entries = this.#entries.slice(this.#head);
       this.#head = 0;
     }
-    if (freed > 0) this.#room.leave(freed);
+    if (freed > 0) this.#bound.leave(freed);
   }
 
   /** Position of the oldest record held, or of the next one. */

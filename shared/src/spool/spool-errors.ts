@@ -28,6 +28,15 @@ export function spoolFormat(path: string, expected: number, found: string): Hydr
   );
 }
 
+/** The folder holds somebody else's records. Nothing was changed. */
+export function spoolForeign(path: string, expected: string | undefined, found: string | undefined): HydrantError {
+  return new HydrantError(
+    `Expected ${path} to say that the log is ${expected ?? 'nobody\'s in particular'}, it says ${found ?? 'nothing of whose it is'}. Nothing was changed: `
+      + 'point to a folder of its own, or let the one it belongs to empty it',
+    { code: 'spool-foreign', retryable: false },
+  );
+}
+
 export function spoolLocked(path: string, holder: string): HydrantError {
   return new HydrantError(
     `Expected to be the only user of the log, but ${path} says that ${holder} has it open. Stop that process, or give each process a folder of its own`,

@@ -7,9 +7,14 @@ const space = 0x20;
 const lineEnd = Buffer.from('\n');
 
 export function encodeLines(batch: Batch): Buffer {
+  return Buffer.concat(lineParts(batch));
+}
+
+/** The same in parts, not yet put together. */
+export function lineParts(batch: Batch): Buffer[] {
   const parts: Buffer[] = [];
   for (const message of batch) parts.push(toLine(message.body), lineEnd);
-  return Buffer.concat(parts);
+  return parts;
 }
 
 /** In JSON a line break can only stand between tokens, where a space means the same. Nomad's events have none; those of others may. */

@@ -1,7 +1,7 @@
 /** Bodies of HTTP requests. Message bodies are JSON already and are put together as they are, unparsed. */
 import type { Batch } from '@hydrant/shared/delivery/sink';
 import type { Message } from '@hydrant/shared/messages/message';
-import { encodeLines } from '../encoding/lines.ts';
+import { lineParts } from '../encoding/lines.ts';
 import { isoTime } from '../encoding/time.ts';
 
 export type HttpFormat = 'array' | 'ndjson' | 'single' | 'cloudevents';
@@ -20,9 +20,10 @@ const brace = Buffer.from('}');
 /** Names and fixed values of a CloudEvent's attributes. */
 const cloudEventBytes = 200;
 
-export function encodeBatch(batch: Batch, format: HttpFormat): Buffer {
-  if (format === 'ndjson') return encodeLines(batch);
-  if (format === 'single') return Buffer.concat(batch.map((message) => message.body));
+/** The body of a request in parts, most of them the bodies of messages, uncopied. */
+export function encodeBatch(batch: Batch, format: HttpFormat): Buffer[] {
+  if (format === 'ndjson') return lineParts(batch);
+  if (format === 'single') return batch.map((message) => message.body);
   const parts: Buffer[] = [];
   for (const message of batch) {
     parts.push(parts.length === 0 ? open : comma);
@@ -30,7 +31,7 @@ export function encodeBatch(batch: Batch, format: HttpFormat): Buffer {
     else parts.push(cloudEventHead(message), message.body, brace);
   }
   parts.push(close);
-  return Buffer.concat(parts);
+  return parts;
 }
 
 /** What the message adds to a body, nearly. */

@@ -1,16 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { forEachElement, forEachMember } from '@hydrant/shared/foundation/json-scanner';
+import { formatGoTime, writeGoJson } from '@hydrant/shared/foundation/go-json';
 import { readAlertMessage } from '@hydrant/shared/messages/alert-message';
 import { readRecording, readRecordingFile } from '@hydrant/testing/recordings';
-import { parseEvent, readAllocation } from '../crashes/read-allocation.ts';
+import { readAllocation } from '../crashes/read-allocation.ts';
 import type { Rule } from '../ledger/ledger.ts';
-import { buildAlert, buildAlertMessage, type AlertContext, type Announcement } from './build-alert.ts';
-import { formatGoTime, writeGoJson } from './go-json.ts';
-import { makeLastEvent } from './last-event.ts';
+import { buildAlert, buildAlertMessage, buildResolvedMessage, type AlertContext, type Announcement } from './build-alert.ts';
+import { makeLastEvent } from '../crashes/last-event.ts';
 
 const rule: Rule = { count: 5, intervalMs: 600_000, notificationIntervalMs: 600_000 };
-const context: AlertContext = { place: { cluster: 'eu', namespace: 'default', job: 'check/out' }, rule, routingKey: 'crash-loop', timestampMs: 1 };
+const context: AlertContext = { place: { cluster: 'eu', namespace: 'default', job: 'check/out', group: 'web', task: 'server' }, rule, routingKey: 'crash-loop', timestampMs: 1 };
 
 function crash(fields: Record<string, unknown> = {}): string {
   return JSON.stringify({ allocation: 'a1', task: 'server', time: '1795231704791828627', reason: 'Restart within policy', exitCode: 17, ...fields });
@@ -18,8 +18,8 @@ function crash(fields: Record<string, unknown> = {}): string {
 
 function announcement(changes: Partial<Announcement> = {}): Announcement {
   return {
-    action: 'announce', status: 'opened', recorded: { restarts: 1, hidden: 0, failures: 0, requested: 0 }, count: 1, crashes: [crash()], lastEvent: '{"Time":1795231704791828627}',
-    claim: { loop: 'eu/global/default/a/server/a1', eventId: 'e', openedAtUs: 7, announcedAtUs: 9 }, ...changes,
+    action: 'announce', status: 'opened', recorded: { restarts: 1, hidden: 0, failures: 0, requested: 0, forgotten: 0 }, count: 1, crashes: [crash()], lastEvent: '{"Time":1795231704791828627}',
+    claim: { alertId: '0123456789abcdef0123456789abcdef', group: 'eu/global/default/a/server', allocation: 'eu/a1', eventId: 'e', openedAtUs: 7, announcedAtUs: 9 }, ...changes,
   };
 }
 
@@ -38,16 +38,14 @@ t.test('LastEvent is byte for byte what nomad-firehose said, without its later f
   const said = new Map<string, string>();
   for (const line of (await readRecordingFile('nomad-firehose-parity', 'allocations.out.ndjson.gz')).toString('utf8').trim().split('\n')) {
     const [, allocation, task, type, time] = /"AllocationID":"([^"]*)".*"TaskName":"([^"]*)".*"TaskEvent":\{"Type":"([^"]*)","Time":(\d+)/u.exec(line) ?? [];
-    const older = line.replace(/"NodeID":"[^"]*",/u, '').replace(/"DisplayMessage":"(?:[^"\\]|\\.)*","Details":\{.*?\},(?="FailsTask")/u, '').replace(/"DiskSize":0,|,"GenericSource":""/gu, '');
+    const older = line.replace(/"NodeID":"[^"]*",/u, '').replace(/"DisplayMessage":"(?:[^"\\]|\\.)*","Details":\{.*?\},(?="FailsTask")/u, '').replace(/,"GenericSource":""/gu, '');
     said.set([allocation, task, type, time].join(' '), older);
   }
 
   let compared = 0;
   const differing: unknown[] = [];
   for (const bytes of await recordedEvents()) {
-    const event = parseEvent(bytes);
-    if (event.topic !== 'Allocation') continue;
-    const allocation = readAllocation(event);
+    const allocation = readAllocation(bytes);
     for (const task of allocation.tasks) {
       for (const taskEvent of task.events) {
         const key = [allocation.id, task.name, taskEvent.type, taskEvent.timeNs].join(' ');
@@ -87,12 +85,24 @@ t.test('ids follow from the claim', async (t) => {
   const first = buildAlertMessage(announcement(), context);
   const again = buildAlertMessage(announcement(), { ...context, timestampMs: 2 });
   const later = buildAlertMessage(announcement({ status: 'ongoing', claim: { ...announcement().claim, announcedAtUs: 10 } }), context);
-  const another = buildAlertMessage(announcement({ claim: { ...announcement().claim, openedAtUs: 8 } }), context);
+  const another = buildAlertMessage(announcement({ claim: { ...announcement().claim, alertId: 'another' } }), context);
 
   t.equal(again.id, first.id, 'a repeat of an announcement');
   t.not(later.id, first.id, 'the next announcement of the loop');
   t.equal(readAlertMessage(later).id, readAlertMessage(first).id, 'which is the same alert');
   t.not(readAlertMessage(another).id, readAlertMessage(first).id, 'another loop');
+});
+
+t.test('the end of a loop is the same alert, told once', async (t) => {
+  const { alertId } = announcement().claim;
+  const end = {
+    alertId, token: 't', loop: 'l', openedAtUs: 7, newestUs: 9, intervalMs: 600_000, count: 1, crashes: [crash()], lastEvent: '{"Time":1795231704791828627}', place: context.place,
+  };
+
+  const message = buildResolvedMessage(end, { routingKey: 'crash-loop-resolved.{job}', timestampMs: 1 });
+
+  t.match(message, { type: 'crash-loop-resolved', routingKey: 'crash-loop-resolved.check_out', id: `${alertId}/resolved` });
+  t.match(readAlertMessage(message), { id: alertId, status: 'resolved', count: 1, interval: /^10m/, lastEvent: '{"Time":1795231704791828627}' });
 });
 
 t.test('the routing key takes words from the event', async (t) => {
@@ -101,7 +111,7 @@ t.test('the routing key takes words from the event', async (t) => {
 
 t.test('the schema accepts an alert and refuses one that lacks a field', async (t) => {
   const schema = JSON.parse(await readFile(new URL('../../../../docs/schemas/crash-loop.schema.json', import.meta.url), 'utf8')) as object;
-  const events = (await recordedEvents()).map(parseEvent).filter(({ topic }) => topic === 'Allocation').map(readAllocation);
+  const events = (await recordedEvents()).map(readAllocation);
   const [allocation] = events.filter(({ tasks }) => tasks.some((task) => task.restarts > 0));
   const task = allocation?.tasks.find(({ restarts }) => restarts > 0);
   const event = task?.events.at(-1);
@@ -120,7 +130,7 @@ async function recordedEvents(): Promise<Buffer[]> {
       if (key === 'Events') forEachElement(line, at, (from, to) => { events.push(line.subarray(from, to)); });
     });
   }
-  return events;
+  return events.filter((event) => event.includes('"Topic":"Allocation"'));
 }
 
 type Schema = Readonly<Record<string, unknown>>;

@@ -1,23 +1,33 @@
 /** From what the ledger decided to the alert that says so. Pure: the same claim gives the same ids. */
-import { createHash } from 'node:crypto';
 import { formatDuration } from '@hydrant/shared/foundation/durations';
-import { makeAlertMessage, type Alert } from '@hydrant/shared/messages/alert-message';
+import { formatGoTime } from '@hydrant/shared/foundation/go-json';
+import { makeAlertMessage, type Alert, type AlertStatus } from '@hydrant/shared/messages/alert-message';
 import type { Message } from '@hydrant/shared/messages/message';
 import type { CrashDetail } from '../crashes/extract-crashes.ts';
-import type { Claim, Decision, Rule } from '../ledger/ledger.ts';
-import type { Place } from '../observe.ts';
-import { formatGoTime } from './go-json.ts';
+import type { Decision, Place, ResolvedClaim, Rule } from '../ledger/ledger.ts';
 
 export type Announcement = Extract<Decision, { action: 'announce' }>;
 
 const mostReasons = 20;
 
-export interface AlertContext {
-  readonly place: Place;
-  readonly rule: Rule;
+export interface Envelope {
   /** May hold `{namespace}` and `{job}`. */
   readonly routingKey: string;
   readonly timestampMs: number;
+}
+
+export interface AlertContext extends Envelope {
+  readonly place: Place;
+  readonly rule: Rule;
+}
+
+interface AlertParts {
+  readonly id: string;
+  readonly status: AlertStatus;
+  readonly place: Place;
+  readonly intervalMs: number;
+  readonly crashes: readonly string[];
+  readonly lastEvent: string;
 }
 
 export function buildAlertMessage(announcement: Announcement, context: AlertContext): Message {
@@ -29,18 +39,28 @@ export function buildAlertMessage(announcement: Announcement, context: AlertCont
   });
 }
 
-export function buildAlert({ status, claim, count, crashes, lastEvent }: Announcement, { place, rule }: AlertContext): Alert {
+/** The message that says that a loop has ended: the crashes are those of its last window. */
+export function buildResolvedMessage({ alertId, place, intervalMs, crashes, lastEvent }: ResolvedClaim, { routingKey, timestampMs }: Envelope): Message {
+  const alert = makeAlert({ id: alertId, status: 'resolved', place, intervalMs, crashes, lastEvent });
+  return makeAlertMessage(alert, { messageId: `${alertId}/resolved`, routingKey: fillRoutingKey(routingKey, place), timestampMs });
+}
+
+export function buildAlert({ status, claim, crashes, lastEvent }: Announcement, { place, rule }: AlertContext): Alert {
+  return makeAlert({ id: claim.alertId, status, place, intervalMs: rule.intervalMs, crashes, lastEvent });
+}
+
+function makeAlert({ id, status, place, intervalMs, crashes, lastEvent }: AlertParts): Alert {
   const details = crashes.map((detail) => JSON.parse(detail) as CrashDetail);
   const eventLog = details.map(({ time }) => formatGoTime(BigInt(time)));
   return {
     lastEvent,
     eventLog,
-    id: alertId(claim),
+    id,
     status,
     cluster: place.cluster,
     namespace: place.namespace,
-    count,
-    interval: formatDuration(rule.intervalMs),
+    count: crashes.length,
+    interval: formatDuration(intervalMs),
     reasons: distinct(details.flatMap(({ reason, cause }) => cause === undefined ? [reason] : [reason, cause])).slice(0, mostReasons),
     exitCodes: distinct(details.flatMap(({ exitCode }) => exitCode ?? [])),
     oomKilled: details.some(({ oomKilled }) => oomKilled === true),
@@ -48,11 +68,6 @@ export function buildAlert({ status, claim, count, crashes, lastEvent }: Announc
     lineage: distinct(details.map(({ allocation }) => allocation)),
     nextStep: nextStep(place.namespace, details.at(-1)),
   };
-}
-
-/** The loop and the crash that opened it: nothing else gives the same id, and a repeat always does. */
-function alertId({ loop, openedAtUs }: Claim): string {
-  return createHash('sha256').update(`${loop}\n${openedAtUs}`).digest('hex').slice(0, 32);
 }
 
 /** A task that never started has no logs: then the allocation's events say why. */
@@ -63,7 +78,7 @@ function nextStep(namespace: string, newest: CrashDetail | undefined): string {
   return `nomad alloc logs${where} -stderr ${newest.allocation} ${newest.task}`;
 }
 
-function fillRoutingKey(template: string, { namespace, job }: Place): string {
+export function fillRoutingKey(template: string, { namespace, job }: Pick<Place, 'namespace' | 'job'>): string {
   return template.replaceAll('{namespace}', word(namespace)).replaceAll('{job}', word(job));
 }
 

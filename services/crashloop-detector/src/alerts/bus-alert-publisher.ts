@@ -1,7 +1,7 @@
-/** Alerts go back to the bus that the events came from, where sinks may bind to them. */
+/** Alerts go to a bus, by default the one that the events came from, where sinks may bind to them. */
 import type { Bus } from '@hydrant/shared/bus/bus';
 import type { AlertPublisher } from './alert-publisher.ts';
 
 export function createBusAlertPublisher(bus: Bus): AlertPublisher {
-  return { publish: (message) => bus.publish(message, { mandatory: true }) };
+  return { publish: (message) => bus.publish(message, { mandatory: true, evenWhenFull: true }) };
 }

@@ -5,7 +5,8 @@
  * Only task events prove a crash. A stop, a job update or a drain leaves `Killed` behind, which is none; a crash that happened before
  * a stop stays one, so the desired status plays no part.
  */
-import type { Allocation, TaskEvent, TaskState } from './read-allocation.ts';
+import { innerText, type Allocation, type TaskState } from './read-allocation.ts';
+import type { TaskEvent } from './task-event.ts';
 
 /** `requested`: a person, a template or a new identity asked for it. Never counted. */
 export type RestartKind = 'crash' | 'requested';
@@ -14,6 +15,8 @@ export type RestartKind = 'crash' | 'requested';
 export interface CrashDetail {
   readonly allocation: string;
   readonly task: string;
+  /** Where it ran. */
+  readonly node?: string;
   /** Nanoseconds since 1970, in decimal. */
   readonly time: string;
   readonly reason: string;
@@ -84,7 +87,7 @@ function extractTask(allocation: Allocation, task: TaskState): TaskCrashes {
 function silentFailure(allocation: Allocation, task: TaskState, events: readonly TaskEvent[]): Failure | null {
   if (!task.failed || task.state !== 'dead') return null;
   if (events.some(({ type }) => type === 'Sibling Task Failed')) return null;
-  const event = events.findLast(({ fields }) => fields['FailsTask'] === true) ?? events.at(-1);
+  const event = events.findLast(({ fields }) => fields.isTrue('FailsTask')) ?? events.at(-1);
   return event === undefined ? null : describe(allocation, task, event, events);
 }
 
@@ -92,18 +95,19 @@ function describe(allocation: Allocation, task: TaskState, event: TaskEvent, bef
   // Clients' clocks may run ahead; the server received the event at ModifyTime at the latest.
   const timeNs = event.timeNs < allocation.modifyTimeNs ? event.timeNs : allocation.modifyTimeNs;
   const terminated = before.findLast(({ type }) => type === 'Terminated');
-  const exitCode = terminated === undefined ? undefined : wholeNumber(terminated.fields['ExitCode']);
-  const signal = terminated === undefined ? undefined : wholeNumber(terminated.fields['Signal']);
+  const exitCode = terminated === undefined ? undefined : wholeNumber(terminated, 'ExitCode');
+  const signal = terminated === undefined ? undefined : wholeNumber(terminated, 'Signal');
   const cause = causeOf(before, terminated);
   const detail: CrashDetail = {
     allocation: allocation.id,
     task: task.name,
+    ...(allocation.node === '' ? {} : { node: allocation.node }),
     time: String(timeNs),
     reason: reasonOf(event),
     ...(cause === '' ? {} : { cause: cause.slice(0, longestCause) }),
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(signal === undefined || signal === 0 ? {} : { signal }),
-    ...(terminated !== undefined && details(terminated)['oom_killed'] === 'true' ? { oomKilled: true } : {}),
+    ...(terminated !== undefined && innerText(terminated.fields, 'Details', 'oom_killed') === 'true' ? { oomKilled: true } : {}),
   };
   return { timeNs, detail, event };
 }
@@ -114,28 +118,20 @@ function kindOf(event: TaskEvent): RestartKind {
 }
 
 function restartReason(event: TaskEvent): string {
-  return text(event.fields['RestartReason']) || text(details(event)['restart_reason']);
+  return event.fields.textOr('RestartReason', '') || innerText(event.fields, 'Details', 'restart_reason');
 }
 
 function reasonOf(event: TaskEvent): string {
-  return restartReason(event) || text(event.fields['DisplayMessage']) || event.type;
+  return restartReason(event) || event.fields.textOr('DisplayMessage', '') || event.type;
 }
 
 function causeOf(before: readonly TaskEvent[], terminated: TaskEvent | undefined): string {
   const cause = before.findLast(({ type }) => causes.has(type));
-  if (cause !== undefined) return text(cause.fields['RestartReason']) || text(cause.fields['DisplayMessage']) || cause.type;
-  return terminated === undefined ? '' : text(terminated.fields['Message']);
+  if (cause !== undefined) return cause.fields.textOr('RestartReason', '') || cause.fields.textOr('DisplayMessage', '') || cause.type;
+  return terminated === undefined ? '' : terminated.fields.textOr('Message', '');
 }
 
-function details(event: TaskEvent): Readonly<Record<string, unknown>> {
-  const value = event.fields['Details'];
-  return typeof value === 'object' && value !== null ? value as Readonly<Record<string, unknown>> : {};
-}
-
-function text(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
-function wholeNumber(value: unknown): number | undefined {
-  return typeof value === 'number' ? value : undefined;
+function wholeNumber({ fields }: TaskEvent, key: string): number | undefined {
+  const value = fields.integer(key);
+  return value === undefined ? undefined : Number(value);
 }

@@ -21,8 +21,13 @@ export interface Link {
 
 /** The key of what is counted together; with `lineage` the ledger appends the root of the lineage. */
 export function groupKey(origin: Origin, allocation: Allocation, task: string, groupBy: GroupBy): string {
-  const place = [origin.cluster, origin.region, allocation.namespace, allocation.name];
-  return (groupBy === 'name' ? place : [...place, task]).map(encodeURIComponent).join('/');
+  const named = namedGroupKey(origin, allocation.namespace, allocation.name);
+  return groupBy === 'name' ? named : `${named}/${encodeURIComponent(task)}`;
+}
+
+/** Everything under one allocation name. */
+export function namedGroupKey(origin: Origin, namespace: string, name: string): string {
+  return [origin.cluster, origin.region, namespace, name].map(encodeURIComponent).join('/');
 }
 
 /** Allocation ids are unique in a cluster only. */
@@ -34,7 +39,12 @@ export function allocationKey(origin: Origin, id: string): string {
 export function lineageLinks(origin: Origin, allocation: Allocation): readonly Link[] {
   const links: Link[] = [];
   const own = allocationKey(origin, allocation.id);
-  if (allocation.replaced !== null) links.push({ child: own, parent: allocationKey(origin, allocation.replaced) });
+  const parent = allocation.replaced ?? allocation.rescheduled.at(-1);
+  if (parent !== undefined) links.push({ child: own, parent: allocationKey(origin, parent) });
+  for (const [position, earlier] of allocation.rescheduled.slice(0, -1).entries()) {
+    const child = allocation.rescheduled[position + 1];
+    if (child !== undefined && child !== earlier) links.push({ child: allocationKey(origin, child), parent: allocationKey(origin, earlier) });
+  }
   if (allocation.replacedBy !== null) links.push({ child: allocationKey(origin, allocation.replacedBy), parent: own });
   return links;
 }

@@ -1,19 +1,11 @@
 /**
- * Reads the allocation out of an event or a snapshot message without losing a digit: nanosecond times exceed what a number can hold.
- * Checks only the fields that the detector uses.
+ * Reads the allocation out of an event or a snapshot message, in one pass over its bytes. Checks only the fields that the detector uses.
  */
-import { parse } from 'lossless-json';
-import { HydrantError } from '@hydrant/shared/foundation/errors';
-
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-export interface TaskEvent {
-  readonly type: string;
-  /** By the clock of the client, nanoseconds since 1970. */
-  readonly timeNs: bigint;
-  /** All fields as Nomad sent them; integers beyond 2^53 as bigint. */
-  readonly fields: JsonObject;
-}
+import { errorCode, HydrantError } from '@hydrant/shared/foundation/errors';
+import { walkArray, walkObject } from '@hydrant/shared/foundation/json-scanner';
+import { nanoseconds } from './nanoseconds.ts';
+import { invalid, RawObject } from './raw-object.ts';
+import { TaskEvent } from './task-event.ts';
 
 export interface TaskState {
   readonly name: string;
@@ -32,119 +24,122 @@ export interface Allocation {
   readonly name: string;
   readonly namespace: string;
   readonly jobId: string;
+  readonly group: string;
+  /** The client's name, or its id where the event gives no name. */
+  readonly node: string;
   /** By the clock of the servers, nanoseconds since 1970. */
   readonly modifyTimeNs: bigint;
   /** The allocation that this one replaced, or null when it replaced none or the event does not say. */
   readonly replaced: string | null;
+  /** Those that were rescheduled before it, oldest first: each replaced the one before. */
+  readonly rescheduled: readonly string[];
   /** The allocation that replaced this one. */
   readonly replacedBy: string | null;
-  readonly fields: JsonObject;
+  readonly fields: RawObject;
   readonly tasks: readonly TaskState[];
 }
 
-export interface NomadEvent {
-  readonly topic: string;
-  readonly payload: JsonObject;
-}
-
-/** Throws a permanent `event-invalid` when the body is no Nomad event. */
-export function parseEvent(body: Buffer): NomadEvent {
-  const event = object(parseLossless(body), 'the body');
-  return { topic: requiredText(event, 'Topic'), payload: object(event['Payload'], '`Payload`') };
-}
-
-/** Throws a permanent `event-invalid` when the event carries no allocation, or one without the fields that matter here. */
-export function readAllocation(event: NomadEvent): Allocation {
-  const fields = object(event.payload['Allocation'], '`Payload.Allocation`');
-  return {
-    id: requiredText(fields, 'ID'),
-    name: requiredText(fields, 'Name'),
-    namespace: optionalText(fields, 'Namespace') ?? 'default',
-    jobId: optionalText(fields, 'JobID') ?? '',
-    modifyTimeNs: nanoseconds(fields, 'ModifyTime'),
-    replaced: optionalText(fields, 'PreviousAllocation') ?? rescheduledFrom(fields),
-    replacedBy: optionalText(fields, 'NextAllocation'),
-    fields,
-    tasks: Object.entries(optionalObject(fields, 'TaskStates')).map(([name, state]) => readTask(name, state)),
-  };
-}
-
-function readTask(name: string, value: unknown): TaskState {
-  const state = object(value, `the state of task "${name}"`);
-  const events = state['Events'] ?? [];
-  if (!Array.isArray(events)) throw invalid(`\`Events\` of task "${name}" to be a list`, events);
-  return {
-    name,
-    state: optionalText(state, 'State') ?? '',
-    failed: state['Failed'] === true,
-    restarts: count(state, 'Restarts'),
-    startedAt: optionalText(state, 'StartedAt'),
-    finishedAt: optionalText(state, 'FinishedAt'),
-    events: events.map((event) => readTaskEvent(event)),
-  };
-}
-
-function readTaskEvent(value: unknown): TaskEvent {
-  const fields = object(value, 'a task event');
-  return { type: requiredText(fields, 'Type'), timeNs: nanoseconds(fields, 'Time'), fields };
-}
-
-/** List objects, which snapshots are made of, lack `PreviousAllocation` but carry the tracker. */
-function rescheduledFrom(fields: JsonObject): string | null {
-  const events = optionalObject(fields, 'RescheduleTracker')['Events'];
-  if (!Array.isArray(events) || events.length === 0) return null;
-  return optionalText(object(events[events.length - 1], 'an event of `RescheduleTracker`'), 'PrevAllocID');
-}
-
-function parseLossless(body: Buffer): unknown {
+/** Throws a permanent `event-invalid` when the body is no Nomad event with an allocation, or the allocation lacks the fields that matter here. */
+export function readAllocation(body: Buffer): Allocation {
   try {
-    return parse(body.toString('utf8'), undefined, parseNumber);
+    return readEvent(body);
   } catch (error) {
+    if (errorCode(error) !== 'json-malformed') throw error;
     throw new HydrantError('Expected the message to be a Nomad event in JSON', { code: 'event-invalid', retryable: false, cause: error });
   }
 }
 
-function parseNumber(text: string): number | bigint {
-  const value = Number(text);
-  return Number.isSafeInteger(value) || !/^-?\d+$/.test(text) ? value : BigInt(text);
+function readEvent(body: Buffer): Allocation {
+  let fields: RawObject | undefined;
+  let tasks: TaskState[] = [];
+  const readTasks = (start: number): number => {
+    tasks = [];
+    return walkObject(body, objectAt(body, start, '`TaskStates`'), (name, at) => {
+      const { task, end } = readTask(body, name, at);
+      tasks.push(task);
+      return end;
+    });
+  };
+  const readFields = (start: number): number => (fields = new RawObject(body, objectAt(body, start, '`Payload.Allocation`'), { TaskStates: readTasks })).end;
+  const readPayload = (start: number): number => new RawObject(body, objectAt(body, start, '`Payload`'), { Allocation: readFields }).end;
+  const event = new RawObject(body, objectAt(body, 0, 'the body'), { Payload: readPayload });
+  if (body.toString('latin1', event.end).trim() !== '') throw invalid('nothing behind the event', undefined);
+  event.requiredText('Topic');
+  if (fields === undefined) throw invalid('`Payload.Allocation` to be an object', undefined);
+  return makeAllocation(body, fields, tasks);
 }
 
-function object(value: unknown, what: string): JsonObject {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(`${what} to be an object`, value);
-  return value as JsonObject;
+function makeAllocation(body: Buffer, fields: RawObject, tasks: readonly TaskState[]): Allocation {
+  return {
+    id: fields.requiredText('ID'),
+    name: fields.requiredText('Name'),
+    namespace: fields.text('Namespace') ?? 'default',
+    jobId: fields.text('JobID') ?? '',
+    group: fields.text('TaskGroup') ?? '',
+    node: fields.text('NodeName') ?? fields.text('NodeID') ?? '',
+    modifyTimeNs: nanoseconds(fields, 'ModifyTime'),
+    replaced: fields.text('PreviousAllocation'),
+    rescheduled: readTracker(body, fields),
+    replacedBy: fields.text('NextAllocation'),
+    fields,
+    tasks,
+  };
 }
 
-function optionalObject(fields: JsonObject, key: string): JsonObject {
-  return fields[key] === undefined || fields[key] === null ? {} : object(fields[key], `\`${key}\``);
+function readTask(body: Buffer, name: string, at: number): { readonly task: TaskState; readonly end: number } {
+  let events: TaskEvent[] = [];
+  const readEvents = (start: number): number => {
+    if (body[start] !== 0x5b) throw invalid(`\`Events\` of task "${name}" to be a list`, body.toString('latin1', start, start + 1));
+    events = [];
+    return walkArray(body, start, (from) => {
+      const event = new TaskEvent(body, objectAt(body, from, 'a task event'));
+      events.push(event);
+      return event.end;
+    });
+  };
+  const state = new RawObject(body, objectAt(body, at, `the state of task "${name}"`), { Events: readEvents });
+  const task = {
+    name,
+    state: state.text('State') ?? '',
+    failed: state.isTrue('Failed'),
+    restarts: count(state, 'Restarts'),
+    startedAt: state.text('StartedAt'),
+    finishedAt: state.text('FinishedAt'),
+    events,
+  };
+  return { task, end: state.end };
 }
 
-function requiredText(fields: JsonObject, key: string): string {
-  const value = optionalText(fields, key);
-  if (value === null) throw invalid(`\`${key}\` to be a text`, fields[key]);
+/** List objects, which snapshots are made of, lack `PreviousAllocation` but carry the tracker. */
+function readTracker(body: Buffer, fields: RawObject): string[] {
+  const start = fields.object('RescheduleTracker')?.startOf('Events');
+  if (start === undefined) return [];
+  const ids: string[] = [];
+  if (body[start] !== 0x5b) throw invalid('`Events` of `RescheduleTracker` to be a list', body.toString('latin1', start, start + 1));
+  walkArray(body, start, (from) => {
+    const event = new RawObject(body, objectAt(body, from, 'an event of `RescheduleTracker`'));
+    const id = event.text('PrevAllocID');
+    if (id !== null) ids.push(id);
+    return event.end;
+  });
+  return ids;
+}
+
+/** A member of an object within, such as the `Details` of a task event. */
+export function innerText(fields: RawObject, key: string, innerKey: string): string {
+  return fields.object(key)?.textOr(innerKey, '') ?? '';
+}
+
+function objectAt(body: Buffer, at: number, what: string): number {
+  let start = at;
+  while (body[start] === 0x20 || body[start] === 0x0a || body[start] === 0x0d || body[start] === 0x09) start += 1;
+  if (body[start] !== 0x7b) throw invalid(`${what} to be an object`, start >= body.length ? undefined : body.toString('latin1', start, start + 1));
+  return start;
+}
+
+function count(fields: RawObject, key: string): number {
+  const raw = fields.raw(key) ?? '0';
+  const value = Number(raw);
+  if (!/^\d+$/u.test(raw) || !Number.isSafeInteger(value)) throw invalid(`\`${key}\` to be a whole number`, raw);
   return value;
-}
-
-function optionalText(fields: JsonObject, key: string): string | null {
-  const value = fields[key];
-  if (value === undefined || value === null || value === '') return null;
-  if (typeof value !== 'string') throw invalid(`\`${key}\` to be a text`, value);
-  return value;
-}
-
-function nanoseconds(fields: JsonObject, key: string): bigint {
-  const value = fields[key];
-  if (typeof value === 'bigint') return value;
-  if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
-  throw invalid(`\`${key}\` to be nanoseconds since 1970`, value);
-}
-
-function count(fields: JsonObject, key: string): number {
-  const value = fields[key] ?? 0;
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-  throw invalid(`\`${key}\` to be a whole number`, value);
-}
-
-function invalid(expected: string, got: unknown): HydrantError {
-  const shown = got === undefined ? 'nothing' : Array.isArray(got) ? 'a list' : got === null ? 'null' : `a ${typeof got}`;
-  return new HydrantError(`Expected ${expected} in an Allocation event, got ${shown}`, { code: 'event-invalid', retryable: false });
 }

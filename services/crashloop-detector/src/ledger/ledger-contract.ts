@@ -1,45 +1,21 @@
 /**
- * What every adapter of the ledger must do, as tests. The last of them plays random sequences and compares each answer with `decide.ts`.
+ * What every adapter of the ledger must do, as tests. The last of them plays random sequences and compares each answer with `in-memory/decide.ts`.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Test } from 'tap';
-import { confirmClaim, decide, emptyLedger } from './decide.ts';
-import type { Claim, Decision, Ledger, Observation, ObservedRestart, Rule } from './ledger.ts';
+import { decide } from './in-memory/decide.ts';
+import { endedLoops } from './ended-loops-contract.ts';
+import { lineages } from './lineages-contract.ts';
+import { emptyLedger } from './in-memory/ledger-state.ts';
+import { confirmClaim, takeResolved } from './in-memory/resolve.ts';
+import { claimOf, failed, minute, observation, restart, rule, shown, start, type Behaviour } from './ledger-cases-contract.ts';
+import type { Ledger, Observation } from './ledger.ts';
 
 export interface LedgerContractOptions {
   readonly name: string;
   /** An empty ledger; what it needs is torn down with the test. */
-  create(this: void, t: Test): Promise<Ledger>;
+  create(this: void, t: Test, options?: { readonly maxLineages?: number }): Promise<Ledger>;
 }
-
-const minute = 60_000_000;
-const start = 1_795_231_700_123_456;
-const rule: Rule = { count: 3, intervalMs: 600_000, notificationIntervalMs: 600_000 };
-
-/** A restart `at` minutes after the start. */
-function restart(number: number, at: number, kind: ObservedRestart['kind'] = 'crash'): ObservedRestart {
-  return { number, kind, timeUs: start + at * minute, detail: `#${number} at ${at}` };
-}
-
-function observation(eventId: string, restarts: readonly ObservedRestart[], changes: Partial<Observation> = {}): Observation {
-  const newest = Math.max(0, ...[...restarts, ...(changes.failure ? [changes.failure] : [])].map(({ timeUs }) => timeUs));
-  return {
-    eventId, group: 'c/r/default/job.group[0]/task', followLineage: true, allocation: 'c/a1', task: 'task', links: [],
-    modifiedAtUs: newest, restarts, failure: null, lastEvent: newest === 0 ? null : `{"of":"${eventId}"}`, ...changes,
-  };
-}
-
-/** `opened 3`, `none`: what a decision comes to. */
-function shown(decision: Decision): string {
-  return decision.action === 'announce' ? `${decision.status} ${decision.count}` : decision.action;
-}
-
-function claimOf(decision: Decision): Claim {
-  if (decision.action !== 'announce') throw new Error(`Expected an announcement, got ${decision.action}`);
-  return decision.claim;
-}
-
-type Behaviour = (t: Test, ledger: Ledger) => Promise<void>;
 
 const behaviours: Readonly<Record<string, Behaviour>> = {
   'a loop opens with the crash that makes it one, and only once': async (t, ledger) => {
@@ -48,8 +24,8 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
 
     t.same(decisions.map(shown), ['none', 'none', 'opened 3', 'none', 'none']);
     t.match(decisions[2], {
-      crashes: ['#1 at 1', '#2 at 2', '#3 at 3'], lastEvent: '{"of":"e3"}', recorded: { restarts: 1, hidden: 0, failures: 0, requested: 0 },
-      claim: { loop: 'c/r/default/job.group[0]/task/c/a1', eventId: 'e3', openedAtUs: start + 3 * minute, announcedAtUs: start + 3 * minute },
+      crashes: ['#1 at 1', '#2 at 2', '#3 at 3'], lastEvent: '{"of":"e3"}', recorded: { restarts: 1, hidden: 0, failures: 0, requested: 0, forgotten: 0 },
+      claim: { alertId: /^[0-9a-f]{32}$/u, group: 'c/r/default/job.group[0]/task', allocation: 'c/a1', eventId: 'e3', openedAtUs: start + 3 * minute, announcedAtUs: start + 3 * minute },
     });
   },
 
@@ -66,7 +42,7 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
     const ongoing = await ledger.record(observation('e3', [restart(6, 12)]), rule);
 
     t.equal(shown(ongoing), 'ongoing 3');
-    t.equal(claimOf(ongoing).openedAtUs, opened.openedAtUs);
+    t.equal(claimOf(ongoing).alertId, opened.alertId);
     t.equal(claimOf(ongoing).announcedAtUs, start + 12 * minute);
   },
 
@@ -75,7 +51,7 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
     await ledger.confirm(opened);
 
     t.equal(shown(await ledger.record(observation('e2', [restart(4, 11.5)]), rule)), 'none');
-    t.equal(claimOf(await ledger.record(observation('e3', [restart(5, 12), restart(6, 12.5)]), rule)).openedAtUs, opened.openedAtUs);
+    t.equal(claimOf(await ledger.record(observation('e3', [restart(5, 12), restart(6, 12.5)]), rule)).alertId, opened.alertId);
   },
 
   'an interval without a crash ends a loop, the next is another': async (t, ledger) => {
@@ -85,7 +61,7 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
     const again = await ledger.record(observation('e2', [restart(4, 12), restart(5, 13), restart(6, 14)]), { ...rule, notificationIntervalMs: 3_600_000 });
 
     t.equal(shown(again), 'opened 3');
-    t.not(claimOf(again).openedAtUs, opened.openedAtUs);
+    t.not(claimOf(again).alertId, opened.alertId);
   },
 
   'a claim stays with its event until it is confirmed': async (t, ledger) => {
@@ -139,25 +115,6 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
     t.match(await ledger.record(observation('e1', [restart(1, 1), restart(2, 2)], { failure }), rule), { status: 'opened', count: 3, crashes: ['#1 at 1', '#2 at 2', 'failed'] });
   },
 
-  'crashes of replaced allocations add up, whichever end of the link is seen': async (t, ledger) => {
-    const failed = (id: string, at: number, links: Observation['links']): Observation => observation(`e-${id}`, [], {
-      allocation: id, links, failure: { timeUs: start + at * minute, detail: id }, modifiedAtUs: start + at * minute, lastEvent: '{}',
-    });
-
-    await ledger.record(failed('a1', 1, []), rule);
-    await ledger.record(failed('a2', 2, [{ child: 'a2', parent: 'a1' }, { child: 'a3', parent: 'a2' }]), rule);
-    const decision = await ledger.record(failed('a3', 3, []), rule);
-
-    t.match(decision, { status: 'opened', crashes: ['a1', 'a2', 'a3'] });
-    t.equal(shown(await ledger.record(failed('b1', 3, []), rule)), 'none', 'another lineage of that name');
-  },
-
-  'links in a circle end': async (t, ledger) => {
-    const links = [{ child: 'a1', parent: 'a2' }, { child: 'a2', parent: 'a1' }, { child: 'a3', parent: 'a3' }];
-
-    t.equal(shown(await ledger.record(observation('e1', [restart(1, 1)], { allocation: 'a1', links }), rule)), 'none');
-  },
-
   'of a very fast loop the newest crashes are kept': async (t, ledger) => {
     await ledger.record(observation('e1', [restart(1, 0)]), { ...rule, count: 2 });
 
@@ -166,25 +123,27 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
 };
 
 export function ledgerContract(t: Test, { name, create }: LedgerContractOptions): void {
-  for (const [behaviour, holds] of Object.entries(behaviours)) {
+  for (const [behaviour, holds] of Object.entries({ ...behaviours, ...endedLoops, ...lineages })) {
     t.test(`${name}: ${behaviour}`, async (t) => { await holds(t, await create(t)); });
   }
+  t.test(`${name}: of more lineages than it may know it forgets those without news`, async (t) => { await forgetsOldest(t, await create(t, { maxLineages: 3 })); });
   for (const seed of [1, 2, 3, 4, 5]) {
     t.test(`${name}: decides as the oracle does, sequence ${seed}`, async (t) => { await decidesAsOracle(t, await create(t), seed); });
   }
 }
 
 async function decidesAsOracle(t: Test, ledger: Ledger, seed: number): Promise<void> {
-  const oracle = emptyLedger();
+  const oracle = emptyLedger(100);
   const random = makeRandom(seed);
   const history: Observation[] = [];
   const kinds = new Set<string>();
+  let endsSeen = 0;
 
   for (let step = 0; step < 300; step += 1) {
     const seen = history.length > 0 && random(4) === 0 ? history[random(history.length)] : undefined;
     const next = seen ?? randomObservation(random, step);
     history.push(next);
-    const expected = decide(oracle, next, rule).decision;
+    const expected = decide(oracle, next, rule, step).decision;
     const actual = await ledger.record(next, rule);
     if (!isDeepStrictEqual(actual, expected)) {
       t.same({ step, next, decision: actual }, { step, next, decision: expected });
@@ -195,8 +154,27 @@ async function decidesAsOracle(t: Test, ledger: Ledger, seed: number): Promise<v
       confirmClaim(oracle, actual.claim);
       await ledger.confirm(actual.claim);
     }
+    if (step % 50 === 49) {
+      const ends = takeResolved(oracle, step, 100).claims;
+      endsSeen += ends.length;
+      t.same(inOrder(await ledger.takeResolved(100)), inOrder(ends), `ends after step ${step}`);
+    }
   }
+  t.ok(endsSeen > 0, 'loops ended');
   t.same([...kinds].sort(), ['late', 'none', 'ongoing', 'opened'], 'the sequence met every kind of decision');
+}
+
+function inOrder<T extends { readonly token: string }>(ends: readonly T[]): T[] {
+  return [...ends].sort((a, b) => (a.token < b.token ? -1 : 1));
+}
+
+async function forgetsOldest(t: Test, ledger: Ledger): Promise<void> {
+  for (const id of ['a', 'b', 'c']) await ledger.record(failed(id, 1), rule);
+  t.match(await ledger.record(failed('d', 2), rule), { recorded: { failures: 1, forgotten: 1 } });
+
+  t.match(await ledger.record(failed('b', 1), rule), { recorded: { failures: 0, forgotten: 0 } }, 'is still known');
+  t.match(await ledger.record(failed('a', 1), rule), { recorded: { failures: 1, forgotten: 1 } }, 'is not');
+  t.same(await ledger.size(), { lineages: 3, openLoops: 0 });
 }
 
 /** Numbers from 0 below `limit`, the same for the same seed. */

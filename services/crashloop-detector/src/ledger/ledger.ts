@@ -1,9 +1,6 @@
 /**
  * The port of the ledger: the crashes within the window, per lineage and task, and what was announced of them.
- * Adapters: Redis, and memory with a journal on disk. `decide.ts` says what both must answer.
- *
- * Seams left for later: loops that end (resolved) are not noticed yet, two lineages that turn out to be one are not joined yet,
- * and the number of lineages has no cap yet.
+ * Adapters: Redis, and memory with a journal on disk. `decide.ts` and `resolve.ts` say what both must answer.
  */
 import type { RestartKind } from '../crashes/extract-crashes.ts';
 import type { Link } from '../crashes/lineage.ts';
@@ -15,6 +12,15 @@ export interface Rule {
   readonly intervalMs: number;
   /** Least time between two announcements of one loop, by the time of the crashes. */
   readonly notificationIntervalMs: number;
+}
+
+/** Where an alert says its crashes are from. */
+export interface Place {
+  readonly cluster: string;
+  readonly namespace: string;
+  readonly job: string;
+  readonly group: string;
+  readonly task: string;
 }
 
 export interface ObservedCrash {
@@ -29,6 +35,13 @@ export interface ObservedRestart extends ObservedCrash {
   readonly kind: RestartKind;
 }
 
+/** A crash whose number is not known: its own time tells it apart. */
+export interface TimedCrash extends ObservedCrash {
+  /** Nanoseconds since 1970 in decimal, as the client wrote them. */
+  readonly at: string;
+  readonly isFailure: boolean;
+}
+
 /** What one event proves about one task. Seeing it twice, late or out of order changes nothing. */
 export interface Observation {
   /** The message's id: the claim of an announcement names it. */
@@ -39,11 +52,13 @@ export interface Observation {
   readonly followLineage: boolean;
   readonly allocation: string;
   readonly task: string;
+  readonly place: Place;
   readonly links: readonly Link[];
   /** The allocation's ModifyTime. */
   readonly modifiedAtUs: number;
   /** Oldest first, numbered without holes. */
   readonly restarts: readonly ObservedRestart[];
+  readonly timed: readonly TimedCrash[];
   /** The end of the task in this allocation, a crash of its own. */
   readonly failure: ObservedCrash | null;
   /** The event as it is shown in an alert whose newest crash is this one's, opaque; null when nothing in it counts. */
@@ -57,14 +72,19 @@ export interface Recorded {
   readonly hidden: number;
   readonly failures: number;
   readonly requested: number;
+  /** Lineages that had to make room, the longest without news first. */
+  readonly forgotten: number;
 }
 
 /** The right to announce; it stays with the event that made it until it is confirmed. */
 export interface Claim {
-  /** The full key of what was counted together. */
-  readonly loop: string;
+  /** The same through the life of a loop. */
+  readonly alertId: string;
+  readonly group: string;
+  /** The allocation whose lineage loops; null when the group alone is counted. */
+  readonly allocation: string | null;
   readonly eventId: string;
-  /** Time of the crash that opened the loop: with `loop` it is the identity of the alert. */
+  /** Time of the crash that opened the loop. */
   readonly openedAtUs: number;
   /** Time of the newest crash when the announcement was claimed. */
   readonly announcedAtUs: number;
@@ -83,6 +103,33 @@ export type Decision =
     readonly lastEvent: string;
   };
 
+/** A loop that was announced and has not ended. */
+export interface OpenLoop {
+  readonly alertId: string;
+  /** Key of what is counted together. */
+  readonly loop: string;
+  readonly openedAtUs: number;
+  readonly newestUs: number;
+  readonly count: number;
+  /** Details of the crashes in the window, oldest first. */
+  readonly crashes: readonly string[];
+  /** Of the newest crash. */
+  readonly lastEvent: string;
+  readonly place: Place;
+}
+
+/** The right to announce the end of a loop; it passes to whoever asks next when it is not confirmed in time. */
+export interface ResolvedClaim extends OpenLoop {
+  /** Opaque; confirms it. */
+  readonly token: string;
+  readonly intervalMs: number;
+}
+
+export interface LedgerSize {
+  readonly lineages: number;
+  readonly openLoops: number;
+}
+
 export interface Ledger {
   /**
    * Records what is new in the observation and decides in the same step. Resolves when both are kept.
@@ -92,10 +139,29 @@ export interface Ledger {
   record(observation: Observation, rule: Rule): Promise<Decision>;
   /** The announcement is out. Without it the claim's event, redelivered, announces once more under the same alert id. May be called twice. */
   confirm(claim: Claim): Promise<void>;
+  /**
+   * Ends the loops of which no crash came for their interval, by the ledger's own clock, and gives at most `limit` ends that nobody is
+   * announcing. An end that is not confirmed within half a minute is given again, under the same alert id.
+   * A loop whose announcement is not confirmed yet has no end.
+   */
+  takeResolved(limit: number): Promise<readonly ResolvedClaim[]>;
+  /** The end is announced. May be called twice. */
+  confirmResolved(claim: ResolvedClaim): Promise<void>;
+  /** What loops now and was announced, in the order of opening; of more than `mostOpenLoops` only that many. */
+  openLoops(): Promise<readonly OpenLoop[]>;
+  size(): Promise<LedgerSize>;
 }
 
 /** Most crashes kept of one loop, and most hidden ones taken from one observation, unless the rule asks for more. */
 export const mostCrashes = 1000;
+
+export const mostOpenLoops = 1000;
+
+/** How many lineages a ledger knows unless told otherwise. */
+export const defaultMaxLineages = 100_000;
+
+/** How long the end of a loop stays with the one that took it. */
+export const resolvedLeaseMs = 30_000;
 
 export function crashCap(rule: Rule): number {
   return Math.max(mostCrashes, rule.count);

@@ -29,15 +29,16 @@ function freshPrefix(): string {
 function crash(number: number): Observation {
   const timeUs = start + number * 1_000_000;
   return {
-    eventId: `e${number}`, group: 'g', followLineage: true, allocation: 'a', task: 'task', links: [{ child: 'a', parent: 'b' }], modifiedAtUs: timeUs,
+    eventId: `e${number}`, group: 'g', followLineage: true, allocation: 'a', task: 'task',
+    place: { cluster: 'c', namespace: 'default', job: 'job', group: 'group', task: 'task' }, timed: [], links: [{ child: 'a', parent: 'b' }], modifiedAtUs: timeUs,
     restarts: [{ number, kind: 'crash', timeUs, detail: `#${number}` }], failure: null, lastEvent: '{}',
   };
 }
 
 ledgerContract(t, {
   name: 'redis',
-  async create(t) {
-    return createRedisLedger(await connect(t, freshPrefix()));
+  async create(t, options) {
+    return createRedisLedger(await connect(t, freshPrefix()), options);
   },
 });
 
@@ -53,7 +54,7 @@ t.test('every key has the prefix and expires', async (t) => {
       table.sort(lines)
       return lines` });
 
-  t.same(await inspect(''), ['allocation:a', 'crashes:g/b', 'details:g/b', 'loop:g/b'].map((key) => `${keyPrefix}detector:${key} expires`));
+  t.same(await inspect(''), ['allocation:a', 'crashes:g/b', 'lineages', 'loop:g/b', 'open'].map((key) => `${keyPrefix}detector:${key} expires`));
 });
 
 t.test('two detectors announce a loop once', async (t) => {

@@ -132,6 +132,26 @@ t.test('saving outlives a Redis that goes away, and loading waits for it', async
   t.notOk(telemetry.seen.includes('saved 11'));
 });
 
+t.test('a saver goes on when there was nothing to save at first', async (t) => {
+  const saved: number[] = [];
+  const store: CheckpointStore = {
+    description: 'a fake',
+    load: () => Promise.resolve(undefined),
+    save(checkpoint) {
+      saved.push(checkpoint.index);
+      return Promise.resolve();
+    },
+  };
+  let looks = 0;
+  const saver = new CheckpointSaver({ store, telemetry: watch(), clock: systemClock, current: () => { looks += 1; return looks < 3 ? undefined : checkpoint; } });
+  saver.start();
+  t.teardown(() => saver.stop(forever));
+
+  await eventually(() => saved.length > 0);
+
+  t.strictSame(saved, [checkpoint.index]);
+});
+
 t.test('a saver that was taken over saves no more', async (t) => {
   const telemetry = watch();
   let saves = 0;

@@ -3,7 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { errorCode } from '@hydrant/shared/foundation/errors';
-import { replaceFile } from '@hydrant/shared/spool/atomic-file';
+import { replaceFile } from '@hydrant/shared/spool/folder/atomic-file';
 import { parseStoredIndex, type Checkpoint, type CheckpointStore } from './checkpoint-store.ts';
 
 function readFields(text: string): Record<string, unknown> {

@@ -3,6 +3,7 @@ import type { Clock } from '@hydrant/shared/foundation/clock';
 import { HydrantError } from '@hydrant/shared/foundation/errors';
 import { loadLua } from '@hydrant/shared/redis/lua';
 import type { RedisClient } from '@hydrant/shared/redis/redis-client';
+import type { HeldLease } from '../lease/lease.ts';
 import { parseStoredIndex, type CheckpointStore } from './checkpoint-store.ts';
 
 export interface RedisCheckpointOptions {
@@ -12,6 +13,8 @@ export interface RedisCheckpointOptions {
   readonly cluster: string;
   /** As `regionName` gives it. */
   readonly region: string;
+  /** Its token guards the checkpoint. Undefined: each `load` makes one. */
+  readonly lease?: Pick<HeldLease, 'token'> | undefined;
   readonly clock: Clock;
 }
 
@@ -20,7 +23,12 @@ function readReply(reply: unknown): (string | null)[] {
   return reply.map((field) => (typeof field === 'string' ? field : null));
 }
 
-export function createRedisCheckpointStore({ redis, keyPrefix, cluster, region, clock }: RedisCheckpointOptions): CheckpointStore {
+/** It may be held again, with a higher token. */
+function leaseNotHeld(fullKey: string): HydrantError {
+  return new HydrantError(`Expected to hold the lease that guards the checkpoint in the Redis key ${fullKey}, it has ended`, { code: 'lease-not-held', retryable: true });
+}
+
+export function createRedisCheckpointStore({ redis, keyPrefix, cluster, region, lease, clock }: RedisCheckpointOptions): CheckpointStore {
   const key = `checkpoint:${cluster}:${region}`;
   const fullKey = `${keyPrefix}${key}`;
   const wayOut = `set it right with "HSET ${fullKey} index <number>", or remove it with "DEL ${fullKey}" to begin as FIREHOSE_START says`;
@@ -37,12 +45,14 @@ export function createRedisCheckpointStore({ redis, keyPrefix, cluster, region, 
       return checkpoint;
     },
     async save({ index, filter, source }) {
-      if (token === null) throw new Error('Expected the checkpoint to be loaded before it is saved');
-      const outcome = await saveScript(key, token, index, new Date(clock.now()).toISOString(), filter, source);
+      const guard = lease === undefined ? token : lease.token ?? null;
+      if (guard === null) throw lease === undefined ? new Error('Expected the checkpoint to be loaded before it is saved') : leaseNotHeld(fullKey);
+      const outcome = await saveScript(key, guard, index, new Date(clock.now()).toISOString(), filter, source);
       if (outcome === 'saved') return;
       if (outcome === 'invalid') {
         throw new HydrantError(`Expected the checkpoint in the Redis key ${fullKey} to be a whole number, got something else; ${wayOut}`, { code: 'checkpoint-invalid', retryable: true });
       }
+      if (lease !== undefined && lease.token !== guard) throw leaseNotHeld(fullKey);
       throw new HydrantError(`Expected to be the only firehose that stores the checkpoint in the Redis key ${fullKey}, another one took over`, {
         code: 'checkpoint-taken-over',
         retryable: false,

@@ -48,7 +48,8 @@ export class CheckpointSaver {
 
   start(): void {
     this.#timer ??= this.#ports.clock.every(intervalMs, () => {
-      if (this.#saving === undefined && this.#ports.clock.monotonic() >= this.#retryAtMs) this.#saving = this.#save();
+      if (this.#saving !== undefined || this.#ports.clock.monotonic() < this.#retryAtMs) return;
+      this.#saving = this.#save().finally(() => { this.#saving = undefined; });
     });
   }
 
@@ -80,7 +81,6 @@ export class CheckpointSaver {
         this.#takeFailure(toError(thrown));
       }
     }
-    this.#saving = undefined;
   }
 
   #takeFailure(err: Error): void {

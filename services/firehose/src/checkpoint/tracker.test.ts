@@ -1,7 +1,7 @@
 import t from 'tap';
 import { createCheckpointTracker } from './tracker.ts';
 
-type Step = readonly ['sent', number, number] | readonly ['confirmed', number] | readonly ['back'];
+type Step = readonly ['sent', number, number] | readonly ['confirmed', number] | readonly ['passed', number, number] | readonly ['back'];
 
 t.test('the checkpoint is the highest index with all its events confirmed', (t) => {
   const sentFour: Step[] = [['sent', 1, 10], ['sent', 2, 10], ['sent', 3, 11], ['sent', 4, 12]];
@@ -15,6 +15,11 @@ t.test('the checkpoint is the highest index with all its events confirmed', (t) 
     { name: 'more was read that may have the same index', steps: [['sent', 1, 9], ['sent', 2, 10], ['confirmed', 1], ['confirmed', 2]], lastRead: 3, index: 9, position: 2 },
     { name: 'sent again after going back', steps: [...sentFour, ['confirmed', 1], ['confirmed', 3], ['back'], ['sent', 2, 10], ['sent', 3, 11], ['confirmed', 2]], lastRead: 4, index: 10, position: 2 },
     { name: 'an index that went back', steps: [['sent', 1, 500], ['sent', 2, 3], ['confirmed', 1], ['confirmed', 2]], lastRead: 2, index: 3, position: 2 },
+    { name: 'nothing but what is left out', steps: [['passed', 0, 8], ['passed', 0, 9]], lastRead: 0, index: 9, position: 0 },
+    { name: 'left out after what is confirmed', steps: [['sent', 1, 10], ['passed', 1, 11], ['confirmed', 1]], lastRead: 1, index: 11, position: 1 },
+    { name: 'left out after what is not confirmed', steps: [['sent', 1, 10], ['sent', 2, 11], ['passed', 2, 12], ['confirmed', 1]], lastRead: 2, index: 10, position: 1 },
+    { name: 'left out before what is confirmed', steps: [['passed', 0, 9], ['sent', 1, 10], ['confirmed', 1]], lastRead: 1, index: 10, position: 1 },
+    { name: 'more was read after what is left out', steps: [['sent', 1, 10], ['confirmed', 1], ['passed', 1, 11]], lastRead: 2, index: undefined, position: 1 },
     { name: 'an unknown position', steps: [['sent', 1, 10], ['confirmed', 7], ['confirmed', 1], ['confirmed', 1]], lastRead: 1, index: 10, position: 1 },
   ];
   for (const { name, steps, lastRead, index, position } of cases) {
@@ -22,6 +27,7 @@ t.test('the checkpoint is the highest index with all its events confirmed', (t) 
     for (const step of steps) {
       if (step[0] === 'sent') tracker.sent(step[1], step[2]);
       else if (step[0] === 'confirmed') tracker.confirmed(step[1]);
+      else if (step[0] === 'passed') tracker.passed(step[1], step[2]);
       else tracker.goBack();
     }
 

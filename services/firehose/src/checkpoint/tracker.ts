@@ -3,9 +3,13 @@
  * Pure: it knows positions and indexes, not where they come from.
  */
 export interface CheckpointTracker {
-  /** The event at `position` is on its way. Positions go up by one, except after `goBack`. */
-  sent(position: number, index: number): void;
+  /** To be called first, if at all: everything up to `position` was confirmed by an earlier process. */
+  begin(position: number): void;
+  /** What is at `position` is on its way; `index` is undefined for what is not of the stream. Positions go up by one, except after `goBack`. */
+  sent(position: number, index: number | undefined): void;
   confirmed(position: number): void;
+  /** After the event at `position` (0: before any) a frame of `index` was read of which nothing is sent. */
+  passed(position: number, index: number): void;
   /** Forgets what is on its way: everything after `position` will be sent again. */
   goBack(): void;
   /** Everything up to this position is confirmed; 0 at first. */
@@ -19,7 +23,7 @@ export interface CheckpointTracker {
 
 interface Sent {
   readonly position: number;
-  readonly index: number;
+  readonly index: number | undefined;
   isConfirmed: boolean;
 }
 
@@ -31,13 +35,15 @@ export function createCheckpointTracker(): CheckpointTracker {
   /** Index of the event at `position`, and the one before it that differs. */
   let newest: number | undefined;
   let complete: number | undefined;
+  let lastPassed: { readonly position: number; readonly index: number } | undefined;
 
   function advance(): void {
     for (let sent = window[offset]; sent?.isConfirmed === true; sent = window[offset]) {
       offset += 1;
       position = sent.position;
-      if (sent.index === newest) continue;
-      complete = newest;
+      if (sent.index === undefined || sent.index === newest) continue;
+      // n.b. after an index that is lower the stream is read a second time from there on, and the higher one proves nothing any more.
+      complete = newest !== undefined && sent.index > newest ? newest : undefined;
       newest = sent.index;
     }
     if (offset > 1024 && offset * 2 > window.length) {
@@ -47,6 +53,9 @@ export function createCheckpointTracker(): CheckpointTracker {
   }
 
   return {
+    begin(at) {
+      position = at;
+    },
     sent(at, index) {
       window.push({ position: at, index, isConfirmed: false });
     },
@@ -57,6 +66,9 @@ export function createCheckpointTracker(): CheckpointTracker {
       sent.isConfirmed = true;
       advance();
     },
+    passed(at, index) {
+      lastPassed = { position: at, index };
+    },
     goBack() {
       window = [];
       offset = 0;
@@ -66,8 +78,9 @@ export function createCheckpointTracker(): CheckpointTracker {
     },
     index(lastRead) {
       const next = window[offset];
-      if (next !== undefined) return next.index === newest ? complete : newest;
-      return position >= lastRead ? newest : complete;
+      if (next !== undefined) return next.index === undefined || next.index === newest ? complete : newest;
+      if (position < lastRead) return complete;
+      return lastPassed?.position === position ? lastPassed.index : newest;
     },
   };
 }

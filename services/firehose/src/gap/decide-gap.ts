@@ -1,6 +1,6 @@
 /**
  * What the beginning of a resumed stream proves. Nomad never says that it dropped frames; it starts at the closest frame it still has, so
- * the first frame has to be the very one that was asked for. Healing from the lists comes on top of this decision and is not done here.
+ * the first frame has to be the very one that was asked for.
  */
 export type GapReason =
   /** Topics or namespace differ from those of the checkpoint. */
@@ -9,26 +9,50 @@ export type GapReason =
   | 'evicted'
   /** The server has no frame to show: new, or restored from a snapshot. */
   | 'not-in-buffer'
-  /** The server is behind the checkpoint: lagging, replaying its log, or another cluster. */
-  | 'index-went-back';
+  /** The leader itself is behind the checkpoint: another cluster under the same name, or one that was built anew. */
+  | 'rebuilt'
+  /** The stream is behind the checkpoint, and the leader would not say whether it is as well. */
+  | 'index-went-back'
+  /** A line that could not be read was skipped. */
+  | 'malformed-line';
 
-export const gapReasons: readonly GapReason[] = ['filter-changed', 'evicted', 'not-in-buffer', 'index-went-back'];
+export const gapReasons: readonly GapReason[] = ['filter-changed', 'evicted', 'not-in-buffer', 'rebuilt', 'index-went-back', 'malformed-line'];
 
 export interface StreamBeginning {
   /** The index that was asked for: that of the last frame received, or of the checkpoint. Undefined at the first start. */
   readonly resumedAt: number | undefined;
   /** Index of the first frame, or that none came soon after the stream was open. */
   readonly first: number | 'nothing';
-  /** The checkpoint was made with other topics or another namespace. */
-  readonly isFilterChanged: boolean;
 }
 
-export type GapDecision = { readonly kind: 'first-start' } | { readonly kind: 'contiguous' } | { readonly kind: 'gap'; readonly reason: GapReason };
+export interface Gap {
+  readonly kind: 'gap';
+  readonly reason: GapReason;
+  /** What changed after this index may have been missed; 0: everything. */
+  readonly since: number;
+}
 
-export function decideGap({ resumedAt, first, isFilterChanged }: StreamBeginning): GapDecision {
+export type GapDecision =
+  | { readonly kind: 'first-start' }
+  | { readonly kind: 'contiguous' }
+  /** The first frame is older than what was asked for: the leader's index decides, see `decideBehind`. */
+  | { readonly kind: 'behind' }
+  | Gap;
+
+export function decideGap({ resumedAt, first }: StreamBeginning): GapDecision {
   if (resumedAt === undefined) return { kind: 'first-start' };
-  if (isFilterChanged) return { kind: 'gap', reason: 'filter-changed' };
-  if (first === 'nothing') return { kind: 'gap', reason: 'not-in-buffer' };
+  if (first === 'nothing') return { kind: 'gap', reason: 'not-in-buffer', since: 0 };
   if (first === resumedAt) return { kind: 'contiguous' };
-  return { kind: 'gap', reason: first > resumedAt ? 'evicted' : 'index-went-back' };
+  if (first < resumedAt) return { kind: 'behind' };
+  return { kind: 'gap', reason: 'evicted', since: resumedAt };
+}
+
+/**
+ * A stream that begins before the checkpoint: the server lags or replays its log, and what it sends up to the checkpoint is known;
+ * or the indexes began anew. `leaderIndex` is the newest that the leader's lists tell; undefined when none could be read.
+ */
+export function decideBehind(resumedAt: number, leaderIndex: number | undefined): { readonly kind: 'lagging' } | Gap {
+  if (leaderIndex === undefined) return { kind: 'gap', reason: 'index-went-back', since: 0 };
+  if (leaderIndex < resumedAt) return { kind: 'gap', reason: 'rebuilt', since: 0 };
+  return { kind: 'lagging' };
 }

@@ -13,9 +13,12 @@ export interface EventIdentity {
   readonly key: string;
 }
 
+export function messageId(stem: string, ordinal: number | 'snapshot'): string {
+  return boundId(`${stem}/${String(ordinal)}`);
+}
+
 /** At most 255 bytes: a longer id is replaced by its SHA-256. */
-export function messageId(stem: string, ordinal: number): string {
-  const id = `${stem}/${String(ordinal)}`;
+export function boundId(id: string): string {
   if (id.length * 3 <= maxBytes || Buffer.byteLength(id) <= maxBytes) return id;
   return createHash('sha256').update(id).digest('hex');
 }

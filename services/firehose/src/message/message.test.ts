@@ -1,8 +1,9 @@
 import t from 'tap';
-import type { Frame } from '../source/frames.ts';
-import { scanFrame } from '../source/frames.ts';
-import { createFrameMessages } from './frame-messages.ts';
+import type { Frame } from '../source/scan-frame.ts';
+import { scanFrame } from '../source/scan-frame.ts';
+import { createFrameMessages } from './message-maker.ts';
 import { createOrdinals, idStem, messageId } from './id.ts';
+import { createRedact } from './redact.ts';
 import { routingKey } from './routing-key.ts';
 
 t.test('a routing key has five words, whatever the event holds', (t) => {
@@ -87,12 +88,24 @@ t.test('a frame becomes one message per event, bytes unchanged', (t) => {
   ];
   const frame = frameOf(`{"Index":12,"Events":[${events.join(', ')}]}`);
 
-  const messages = createFrameMessages('prod', 'default').make(frame, 1_000);
+  const messages = createFrameMessages({ cluster: 'prod', region: 'default', redact: createRedact([]) }).make(frame, 1_000).messages;
 
   t.strictSame(messages.map(({ body }) => body.toString()), events);
   t.strictSame(messages.map(({ id }) => id), ['prod/12/Job/default/web/0', 'prod/12/Job/default/web/1', 'prod/12////0']);
   t.strictSame(messages.map(({ routingKey: key }) => key), ['event.Job.JobRegistered.default.web', 'event.Job.JobRegistered.default.web', 'event._._._._']);
   t.strictSame(messages[0]?.headers, { cluster: 'prod', region: 'default', index: 12, origin: 'stream', format: 1 });
   t.equal(messages[0]?.timestampMs, 1_000);
+  t.end();
+});
+
+t.test('what is redacted in an event changes nothing beside its body', (t) => {
+  const event = '{"Topic":"Job","Type":"JobRegistered","Key":"web","Namespace":"default","Index":12,"Payload":{"Job":{"Meta":{"k":"s3cr3t"},"ID":"web"}}}';
+  const frame = frameOf(`{"Index":12,"Events":[${event}]}`);
+
+  const [plain] = createFrameMessages({ cluster: 'prod', region: 'default', redact: createRedact([]) }).make(frame, 1_000).messages;
+  const [redacted] = createFrameMessages({ cluster: 'prod', region: 'default', redact: createRedact(['meta']) }).make(frame, 1_000).messages;
+
+  t.equal(redacted?.body.toString(), event.replace('{"k":"s3cr3t"}', '{}'));
+  t.strictSame({ ...redacted, body: '' }, { ...plain, body: '' });
   t.end();
 });

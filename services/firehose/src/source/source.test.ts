@@ -1,12 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TlsOptions } from 'node:tls';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { describeError } from '@hydrant/shared/foundation/errors';
 import { startSimulator } from '@hydrant/simulator/simulator';
@@ -14,16 +11,19 @@ import { eventually } from '@hydrant/testing/eventually';
 import { readRecording } from '@hydrant/testing/recordings';
 import t, { type Test } from 'tap';
 import { parseNomadAddress } from './address.ts';
-import { createStreamOpener, type NomadAccess } from './open.ts';
-import type { SessionTelemetry } from './session.ts';
+import { createDenialProbe } from './denial.ts';
+import type { NomadAccess } from './nomad-access.ts';
+import { createNomadClient } from './nomad-http-client.ts';
+import { createStreamOpener } from './open-stream.ts';
+import type { FoundGap, StreamReaderTelemetry } from './read-stream.ts';
 import { createSource, type Source, type SourceOptions, type SourceTelemetry } from './source.ts';
 
-const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
 const anonymous: NomadAccess = {
   token: null,
   tokenFile: null,
   httpAuth: null,
   caFile: null,
+  caFolder: null,
   certFile: null,
   keyFile: null,
   serverName: null,
@@ -35,8 +35,9 @@ interface Reader {
   readonly source: Source;
   /** Lines handed over, in order, repeats included. */
   readonly lines: string[];
-  readonly gaps: Parameters<SessionTelemetry['gapFound']>[0][];
-  readonly malformed: Parameters<SessionTelemetry['lineMalformed']>[0][];
+  readonly gaps: FoundGap[];
+  readonly lags: Parameters<StreamReaderTelemetry['streamLags']>[0][];
+  readonly malformed: Parameters<StreamReaderTelemetry['lineMalformed']>[0][];
   readonly connected: (number | undefined)[];
   readonly ends: Parameters<SourceTelemetry['streamEnded']>[0][];
 }
@@ -44,36 +45,49 @@ interface Reader {
 interface ReadOptions {
   readonly access?: Partial<NomadAccess>;
   readonly checkpoint?: number;
+  /** What the lists tell. */
+  readonly leaderIndex?: number;
   readonly options?: Partial<SourceOptions>;
 }
 
-function read(t: Test, urls: string, { access = {}, checkpoint, options = {} }: ReadOptions = {}): Reader {
+function read(t: Test, urls: string, { access = {}, checkpoint, leaderIndex, options = {} }: ReadOptions = {}): Reader {
   const lines: string[] = [];
   const gaps: Reader['gaps'] = [];
+  const lags: Reader['lags'] = [];
   const malformed: Reader['malformed'] = [];
   const connected: Reader['connected'] = [];
   const ends: Reader['ends'] = [];
   const addresses = urls.split(',').flatMap((url) => parseNomadAddress(url) ?? []);
+  const client = createNomadClient({ ...anonymous, ...access });
   const source = createSource(
     { addresses, start: 'oldest', retryMinMs: 1, retryMaxMs: 20, firstFrameMs: 100, ...options },
     {
       clock: systemClock,
-      openStream: createStreamOpener({ ...anonymous, ...access }, query),
-      receiver: { streamOpened: () => undefined, receive: async (frames) => { lines.push(...frames.map(({ line }) => line.toString())); } },
+      openStream: createStreamOpener(client, query),
+      probeDenial: createDenialProbe(client, query, systemClock),
+      receiver: {
+        streamOpened: () => undefined,
+        receive: async (frames) => { lines.push(...frames.map(({ line }) => line.toString())); },
+        beginAfter: () => undefined,
+        gapFound: (gap) => { gaps.push(gap); },
+      },
+      leaderIndex: () => Promise.resolve(leaderIndex),
       telemetry: {
         bytesReceived: () => undefined,
         framesReceived: () => undefined,
         eventMalformed: () => undefined,
-        gapFound: (gap) => { gaps.push(gap); },
+        streamLags: (lag) => { lags.push(lag); },
         lineMalformed: (line) => { malformed.push(line); },
         streamConnected: ({ resumedAt }) => { connected.push(resumedAt); },
+        streamDenied: () => undefined,
+        namespacesAdded: () => undefined,
         streamEnded: (end) => { ends.push(end); },
       },
     },
   );
-  source.start({ index: checkpoint, isFilterChanged: false });
+  source.start(checkpoint);
   t.teardown(() => source.stop());
-  return { source, lines, gaps, malformed, connected, ends };
+  return { source, lines, gaps, lags, malformed, connected, ends };
 }
 
 async function listen(t: Test, server: Server, at: number | string = 0): Promise<string> {
@@ -86,12 +100,11 @@ async function listen(t: Test, server: Server, at: number | string = 0): Promise
 
 interface ScriptOptions {
   readonly at?: string;
-  readonly tls?: TlsOptions;
   readonly onRequest?: () => void;
 }
 
 /** A Nomad that answers the n-th request with the n-th text and then ends; the last one stays open. Chunked, as up to 1.11.1. */
-async function startScript(t: Test, answers: readonly string[], { at, tls, onRequest }: ScriptOptions = {}): Promise<{ readonly url: string; readonly requests: IncomingMessage[] }> {
+async function startScript(t: Test, answers: readonly string[], { at, onRequest }: ScriptOptions = {}): Promise<{ readonly url: string; readonly requests: IncomingMessage[] }> {
   const requests: IncomingMessage[] = [];
   const answerNext = (request: IncomingMessage, response: ServerResponse): void => {
     const answer = answers[Math.min(requests.length, answers.length - 1)] ?? '';
@@ -100,7 +113,7 @@ async function startScript(t: Test, answers: readonly string[], { at, tls, onReq
     if (requests.length >= answers.length) response.write(answer);
     else response.end(answer);
   };
-  const server = tls === undefined ? createHttpServer(answerNext) : createHttpsServer(tls, answerNext);
+  const server = createHttpServer(answerNext);
   t.teardown(() => { server.closeAllConnections(); });
   return { url: await listen(t, server, at), requests };
 }
@@ -147,7 +160,7 @@ t.test('a stream cut between two frames of one index resumes with that index', a
 
   t.strictSame(lines, [frame(12, 'first'), frame(12, 'first'), frame(12, 'second'), frame(13)]);
   t.strictSame(indexesAsked(requests), ['11', '12']);
-  t.strictSame(gaps, [{ reason: 'evicted', fromIndex: 11, toIndex: 12 }]);
+  t.strictSame(gaps, [{ reason: 'evicted', since: 11, fromIndex: 11, toIndex: 12 }]);
 });
 
 t.test('half a line is never taken for a frame', async (t) => {
@@ -173,7 +186,7 @@ t.test('a garbled line is read again, and skipped when it stays garbled', async 
   t.strictSame([...new Set(lines)], [frame(5), frame(6), frame(7)]);
   t.strictSame(indexesAsked(requests), ['0', '5', '6']);
   t.match(malformed, [{ kind: 'json', afterIndex: 5, willReread: true }, { kind: 'frame', afterIndex: 6, willReread: true }, { kind: 'frame', willReread: false }]);
-  t.strictSame(gaps, [{ reason: 'malformed-line', fromIndex: 6, toIndex: undefined }]);
+  t.strictSame(gaps, [{ reason: 'malformed-line', since: 6, fromIndex: 6, toIndex: undefined }]);
 });
 
 t.test('a line beyond the limit is named, skipped and survived', async (t) => {
@@ -207,17 +220,34 @@ t.test('silence ends the connection', async (t) => {
 });
 
 t.test('the beginning of a resumed stream tells of gaps', async (t) => {
-  const cases: readonly (readonly [string, string, unknown])[] = [
-    ['the frame asked for', stream(frame(10), frame(11)), []],
-    ['a later one', stream(frame(11)), [{ reason: 'evicted', fromIndex: 10, toIndex: 11 }]],
-    ['an earlier one', stream(frame(3), frame(11)), [{ reason: 'index-went-back', fromIndex: 10, toIndex: 3 }]],
-    ['none', stream(), [{ reason: 'not-in-buffer', fromIndex: 10, toIndex: undefined }]],
-  ];
-  for (const [name, answer, expected] of cases) {
+  interface Case {
+    readonly answer: string;
+    readonly leaderIndex?: number;
+    readonly gap?: FoundGap;
+    readonly lines: readonly string[];
+  }
+  const cases: Readonly<Record<string, Case>> = {
+    'the frame asked for': { answer: stream(frame(10), frame(11)), lines: [frame(10), frame(11)] },
+    'a later one': { answer: stream(frame(11)), gap: { reason: 'evicted', since: 10, fromIndex: 10, toIndex: 11 }, lines: [frame(11)] },
+    'none': { answer: stream(), gap: { reason: 'not-in-buffer', since: 0, fromIndex: 10, toIndex: undefined }, lines: [] },
+    'a server that lags': { answer: stream(frame(3), frame(9), frame(10), frame(11)), leaderIndex: 11, lines: [frame(10), frame(11)] },
+    'a server that lags and lost the frame': {
+      answer: stream(frame(3), frame(11)), leaderIndex: 11, gap: { reason: 'evicted', since: 10, fromIndex: 10, toIndex: 11 }, lines: [frame(11)],
+    },
+    'a cluster that was rebuilt': {
+      answer: stream(frame(3), frame(4)), leaderIndex: 4, gap: { reason: 'rebuilt', since: 0, fromIndex: 10, toIndex: 3 }, lines: [frame(3), frame(4)],
+    },
+    'an earlier one and no list to ask': {
+      answer: stream(frame(3), frame(11)), gap: { reason: 'index-went-back', since: 0, fromIndex: 10, toIndex: 3 }, lines: [frame(3), frame(11)],
+    },
+  };
+  for (const [name, { answer, leaderIndex, gap, lines: expected }] of Object.entries(cases)) {
     const { url } = await startScript(t, [answer]);
-    const { gaps, lines, connected } = read(t, url, { checkpoint: 10 });
-    await eventually(() => connected.length === 1 && (lines.length > 0 || gaps.length > 0));
-    t.strictSame(gaps, expected, name);
+    const { gaps, lags, lines, connected } = read(t, url, { checkpoint: 10, ...(leaderIndex === undefined ? {} : { leaderIndex }) });
+    await eventually(() => connected.length === 1 && lines.length === expected.length && (gap === undefined || gaps.length > 0));
+    t.strictSame(lines, expected, name);
+    t.strictSame(gaps, gap === undefined ? [] : [gap], name);
+    t.strictSame(lags, name.startsWith('a server that lags') ? [{ resumedAt: 10, firstIndex: 3 }] : [], name);
   }
 });
 
@@ -242,6 +272,16 @@ t.test('a refusal without a word is told from a reachable Nomad', async (t) => {
 
   const right = read(t, simulator.url, { access: { token: 'right' } });
   await eventually(() => right.lines.length > 100);
+});
+
+t.test('a refused stream that is left open is not waited for', async (t) => {
+  const server = createHttpServer((_request, response) => { response.writeHead(200).flushHeaders(); });
+  t.teardown(() => { server.closeAllConnections(); });
+  const { ends } = read(t, await listen(t, server), { options: { firstLineMs: 50 } });
+
+  await eventually(() => ends.length > 0);
+
+  t.match(ends[0], { wasOpen: true, hadLines: false, err: undefined });
 });
 
 t.test('addresses are tried in turn', async (t) => {
@@ -282,32 +322,6 @@ t.test('a unix socket is read, with the token of a file as it is at each connect
   t.strictSame(requests.map(({ headers }) => headers['x-nomad-token']), ['one', 'two']);
   t.equal(requests[0]?.headers.authorization, `Basic ${Buffer.from('user:').toString('base64')}`);
   t.equal(requests[0]?.headers['accept-encoding'], 'identity');
-});
-
-t.test('TLS is verified under the name that was set, with a client certificate', { skip: hasOpenssl ? false : 'openssl is not there to make a certificate' }, async (t) => {
-  const dir = t.testdir({});
-  const name = 'server.global.nomad';
-  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`];
-  spawnSync('openssl', [...request, '-keyout', `${dir}/key.pem`, '-out', `${dir}/cert.pem`]);
-  const [key, cert] = [readFileSync(`${dir}/key.pem`), readFileSync(`${dir}/cert.pem`)];
-  const { url } = await startScript(t, [stream(frame(5))], { tls: { key, cert, ca: cert, requestCert: true, rejectUnauthorized: true } });
-  const address = url.replace('http:', 'https:');
-  const client = { certFile: `${dir}/cert.pem`, keyFile: `${dir}/key.pem` };
-
-  const cases: readonly (readonly [string, Partial<NomadAccess>, boolean])[] = [
-    ['all set', { ...client, caFile: `${dir}/cert.pem`, serverName: name }, true],
-    ['not verified', { ...client, skipVerify: true }, true],
-    ['unknown authority', { ...client, serverName: name }, false],
-    ['another name', { ...client, caFile: `${dir}/cert.pem` }, false],
-    ['no client certificate', { caFile: `${dir}/cert.pem`, serverName: name }, false],
-    ['no such file', { ...client, caFile: `${dir}/missing.pem` }, false],
-  ];
-  for (const [what, access, works] of cases) {
-    const { lines, ends, source } = read(t, address, { access });
-    await eventually(() => lines.length + ends.length > 0);
-    t.equal(lines.length > 0, works, what);
-    await source.stop();
-  }
 });
 
 t.test('stopping ends a reader that is in the middle', async (t) => {

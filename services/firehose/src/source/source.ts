@@ -5,34 +5,48 @@
  * States: connecting (no line yet) → reading (a line came) → waiting (ended, backing off) → connecting.
  */
 import { createBackoff, type Backoff } from '@hydrant/shared/foundation/backoff';
-import type { Clock } from '@hydrant/shared/foundation/clock';
+import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
 import { describeError, HydrantError, toError } from '@hydrant/shared/foundation/errors';
 import type { Health, HealthCheck } from '@hydrant/shared/runtime/admin/health';
 import type { NomadAddress } from './address.ts';
+import type { Denial, ProbeDenial } from './denial.ts';
 import { watchLiveness } from './liveness.ts';
-import type { OpenStream } from './open.ts';
-import { StreamSession, type FrameReceiver, type SessionTelemetry, type StreamPosition } from './session.ts';
+import type { Namespace, NamespaceWatch } from './namespaces.ts';
+import type { OpenedStream, OpenStream } from './open-stream.ts';
+import { createRecentIndexes } from './recent-indexes.ts';
+import { StreamReader, type FrameReceiver, type StreamReaderTelemetry, type StreamPosition } from './read-stream.ts';
 
-export interface SourceTelemetry extends SessionTelemetry {
+export interface SourceTelemetry extends StreamReaderTelemetry {
   streamConnected(stream: { readonly address: string; readonly resumedAt: number | undefined }): void;
-  /** `hadLines: false` after a 200 is how Nomad refuses. */
+  /** After a 200 without a line, which is how Nomad refuses. `isRepeat`: for the reason told last, and no stream has been read since. */
+  streamDenied(denial: Denial & { readonly address: string; readonly isRepeat: boolean }): void;
+  /** The stream was closed to be opened again with these. It resumes at a frame from before they were made, if that is not too long ago. */
+  namespacesAdded(added: { readonly address: string; readonly namespaces: readonly string[]; readonly resumeAt: number | undefined }): void;
   streamEnded(end: { readonly address: string; readonly wasOpen: boolean; readonly hadLines: boolean; readonly retryMs: number; readonly err: Error | undefined }): void;
 }
 
 export interface SourceOptions {
   readonly addresses: readonly NomadAddress[];
-  /** Without a checkpoint: everything Nomad still has, or only what comes from now on. */
-  readonly start: 'oldest' | 'now';
+  /** Without a checkpoint: everything Nomad still has, or only what comes from now on (after a snapshot, which is not made here). */
+  readonly start: 'oldest' | 'now' | 'snapshot';
   readonly maxLineBytes?: number;
   readonly livenessMs?: number;
   readonly firstFrameMs?: number;
+  readonly firstLineMs?: number;
+  /** How long the socket may be left unread while there is no room for what was read. Nomad itself gives up after 40 s, older ones never. */
+  readonly unreadMs?: number;
   readonly retryMinMs?: number;
   readonly retryMaxMs?: number;
 }
 
 export interface SourcePorts {
   readonly openStream: OpenStream;
+  readonly probeDenial: ProbeDenial;
+  /** Undefined: the stream asks for one namespace. */
+  readonly namespaces?: NamespaceWatch | undefined;
   readonly receiver: FrameReceiver;
+  /** The newest index that the leader's lists tell of, asked at that address; undefined when none can be read. */
+  readonly leaderIndex: (address: NomadAddress, signal: AbortSignal) => Promise<number | undefined>;
   readonly telemetry: SourceTelemetry;
   readonly clock: Clock;
 }
@@ -40,9 +54,11 @@ export interface SourcePorts {
 export interface Source {
   readonly healthCheck: HealthCheck;
   /** The address that is or was last read from. */
-  readonly address: string;
+  readonly address: NomadAddress;
+  /** Whether the stream is open and has said something. */
+  readonly isReading: boolean;
   /** Begins to read, after the frame of that index when there is a checkpoint. */
-  start(checkpoint: { readonly index: number | undefined; readonly isFilterChanged: boolean }): void;
+  start(index: number | undefined): void;
   /** Resolves when nothing will be handed over any more. Safe without `start` and twice. */
   stop(): Promise<void>;
 }
@@ -52,13 +68,15 @@ const newestIndex = '9223372036854775807';
 /** A connection that lasted this long was a good one. */
 const goodConnectionMs = 60_000;
 
-const defaults = { maxLineBytes: 64 * 1024 * 1024, livenessMs: 75_000, firstFrameMs: 1_000, retryMinMs: 250, retryMaxMs: 30_000 };
+const defaults = { maxLineBytes: 64 * 1024 * 1024, livenessMs: 75_000, firstLineMs: 10_000, firstFrameMs: 1_000, unreadMs: 30_000, retryMinMs: 250, retryMaxMs: 30_000 };
 
 interface Connection {
   readonly wasOpen: boolean;
   readonly lines: number;
   readonly hasProgressed: boolean;
   readonly err: Error | undefined;
+  /** Namespaces that the stream lacked, for which it was closed. */
+  readonly added: readonly Namespace[];
 }
 
 class NomadSource implements Source {
@@ -67,10 +85,13 @@ class NomadSource implements Source {
   readonly #ports: SourcePorts;
   readonly #backoff: Backoff;
   readonly #stopping = new AbortController();
-  readonly #position: StreamPosition = { index: undefined, isFilterChanged: false, rereadAfter: undefined };
+  readonly #position: StreamPosition = { index: undefined, rereadAfter: undefined };
+  readonly #recent = createRecentIndexes();
   #running: Promise<void> | undefined;
   #health: Health = { status: 'fail', detail: 'not connected yet' };
   #address: NomadAddress;
+  /** Why Nomad refused, as told last. */
+  #deniedFor: string | undefined;
 
   constructor(options: SourceOptions, ports: SourcePorts) {
     const [first] = options.addresses;
@@ -81,12 +102,16 @@ class NomadSource implements Source {
     this.#backoff = createBackoff({ minMs: this.#options.retryMinMs, maxMs: this.#options.retryMaxMs });
   }
 
-  get address(): string {
-    return this.#address.label;
+  get address(): NomadAddress {
+    return this.#address;
   }
 
-  start(checkpoint: { readonly index: number | undefined; readonly isFilterChanged: boolean }): void {
-    Object.assign(this.#position, checkpoint);
+  get isReading(): boolean {
+    return this.#health.status === 'pass';
+  }
+
+  start(index: number | undefined): void {
+    this.#position.index = index;
     this.#running ??= this.#run(this.#stopping.signal);
   }
 
@@ -97,57 +122,132 @@ class NomadSource implements Source {
 
   async #run(signal: AbortSignal): Promise<void> {
     const { clock, telemetry } = this.#ports;
-    for (let turn = 0; !signal.aborted; turn += 1) {
+    let turn = 0;
+    while (!signal.aborted) {
       this.#address = this.#options.addresses[turn % this.#options.addresses.length] ?? this.#address;
       const startedMs = clock.monotonic();
       const connection = await this.#connectOnce(this.#address, signal);
       if (signal.aborted) break;
       if (connection.hasProgressed || clock.monotonic() - startedMs > goodConnectionMs) this.#backoff.reset();
+      if (connection.added.length > 0) {
+        this.#goBackFor(connection.added);
+        continue;
+      }
+      turn += 1;
       const retryMs = this.#backoff.next();
-      const { wasOpen, err } = connection;
+      const { wasOpen, lines, err } = connection;
       this.#health = { status: 'fail', detail: `${this.#address.label}: ${err === undefined ? 'stream ended' : describeError(err)}` };
-      telemetry.streamEnded({ address: this.#address.label, wasOpen, hadLines: connection.lines > 0, retryMs, err });
+      telemetry.streamEnded({ address: this.#address.label, wasOpen, hadLines: lines > 0, retryMs, err });
+      if (wasOpen && lines === 0 && err === undefined) await this.#explainDenial(signal);
       await clock.sleep(retryMs, signal);
     }
     this.#health = { status: 'fail', detail: 'stopped' };
   }
 
+  /** What happened in a namespace between its making and now was not in the stream: it is read from there on, the rest a second time. A beginning that was not received shows as a gap. */
+  #goBackFor(added: readonly Namespace[]): void {
+    const madeAt = Math.min(...added.map(({ createIndex }) => createIndex));
+    const { index } = this.#position;
+    if (index !== undefined && madeAt > 0 && madeAt < index) this.#position.index = this.#recent.atOrBefore(madeAt) ?? madeAt;
+    this.#ports.telemetry.namespacesAdded({ address: this.#address.label, namespaces: added.map(({ name }) => name), resumeAt: this.#position.index });
+  }
+
+  async #explainDenial(signal: AbortSignal): Promise<void> {
+    const { probeDenial, telemetry } = this.#ports;
+    const { label } = this.#address;
+    const denial = await probeDenial(this.#address, signal).catch((thrown: unknown): Denial => ({ cause: 'unknown', reason: describeError(thrown) }));
+    if (signal.aborted) return;
+    this.#health = { status: 'fail', detail: `${label}: refused: ${denial.reason}` };
+    telemetry.streamDenied({ ...denial, address: label, isRepeat: denial.reason === this.#deniedFor });
+    this.#deniedFor = denial.reason;
+  }
+
+  /** Calls `onUnread` while frames are taken over for too long. They are not given up: no room means no more, not less. */
+  #makeReceiver(onUnread: () => void): FrameReceiver {
+    const { clock, receiver } = this.#ports;
+    return {
+      streamOpened: () => { receiver.streamOpened(); },
+      beginAfter: (index) => { receiver.beginAfter(index); },
+      gapFound: (gap) => { receiver.gapFound(gap); },
+      receive: async (frames, signal) => {
+        const timer = clock.after(this.#options.unreadMs, onUnread);
+        try {
+          await receiver.receive(frames, signal);
+        } finally {
+          timer.cancel();
+        }
+        for (const { index } of frames) this.#recent.add(index);
+      },
+    };
+  }
+
   /** One connection, whatever becomes of it. */
   async #connectOnce(address: NomadAddress, stop: AbortSignal): Promise<Connection> {
-    const { clock, openStream, receiver, telemetry } = this.#ports;
-    const { livenessMs } = this.#options;
+    const { clock, namespaces, openStream, telemetry } = this.#ports;
+    const { livenessMs, unreadMs } = this.#options;
     const silence = new AbortController();
-    const signal = AbortSignal.any([stop, silence.signal]);
+    const outdated = new AbortController();
+    const signal = AbortSignal.any([stop, silence.signal, outdated.signal]);
+    let added: readonly Namespace[] = [];
     const liveness = watchLiveness(clock, livenessMs, () => {
       const text = `Expected a byte from Nomad at ${address.label} within ${String(livenessMs / 1000)} s, got none`;
       silence.abort(new HydrantError(text, { code: 'nomad-silent', retryable: true }));
     });
     const onFirstLine = (): void => {
+      this.#deniedFor = undefined;
       this.#health = { status: 'pass', detail: `reading from ${address.label}` };
       telemetry.streamConnected({ address: address.label, resumedAt: this.#position.index });
     };
-    const session = new StreamSession(this.#options, { receiver, telemetry, clock, onFirstLine }, this.#position);
+    let stream: OpenedStream | undefined;
+    let unread: Error | undefined;
+    let isUnanswered = false;
+    const receiver = this.#makeReceiver(() => {
+      const text = `Expected room in the spool within ${String(unreadMs / 1000)} s, there was none: closed the event stream, which Nomad would have to keep for us, to read on when there is`;
+      unread = new HydrantError(text, { code: 'spool-full', retryable: true });
+      void stream?.close();
+    });
+    const leaderIndex = (within: AbortSignal): Promise<number | undefined> => this.#ports.leaderIndex(address, within);
+    const session = new StreamReader(this.#options, { receiver, telemetry, clock, leaderIndex, onFirstLine }, this.#position);
     let wasOpen = false;
     let err: Error | undefined;
+    let answering: Timer | undefined;
     try {
-      const stream = await openStream(address, this.#startIndex(), signal);
+      const known = await namespaces?.read(address, signal);
+      stream = await openStream(address, this.#startIndex(), signal);
       wasOpen = true;
+      answering = this.#awaitFirstLine(session, () => {
+        isUnanswered = true;
+        outdated.abort();
+      });
+      void namespaces?.untilAdded(address, known, signal).then((found) => {
+        added = found;
+        if (found.length > 0) outdated.abort();
+      });
       try {
         await session.run(stream, liveness, signal);
       } finally {
         await stream.close();
       }
     } catch (thrown) {
-      err = toError(silence.signal.aborted ? silence.signal.reason : thrown);
+      if (!isUnanswered) err = unread ?? toError(silence.signal.aborted ? silence.signal.reason : thrown);
     } finally {
+      answering?.cancel();
       liveness.end();
+      outdated.abort();
     }
-    return { wasOpen, ...session.summary, err };
+    return { wasOpen, ...session.summary, err, added };
+  }
+
+  /** A stream begins with a line at once, unless it is refused: that one Nomad has been seen to leave open for half a minute. */
+  #awaitFirstLine(session: StreamReader, onNone: () => void): Timer {
+    return this.#ports.clock.after(this.#options.firstLineMs, () => {
+      if (session.summary.lines === 0) onNone();
+    });
   }
 
   #startIndex(): string {
     if (this.#position.index !== undefined) return String(this.#position.index);
-    return this.#options.start === 'now' ? newestIndex : '0';
+    return this.#options.start === 'oldest' ? '0' : newestIndex;
   }
 }
 

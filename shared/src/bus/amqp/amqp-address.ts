@@ -6,6 +6,7 @@ export interface AmqpAddress {
   readonly url: string;
   /** Without credentials and parameters: for logs and `/readyz`. */
   readonly shown: string;
+  readonly isTls: boolean;
 }
 
 const heartbeatSeconds = 10;
@@ -21,5 +22,5 @@ export function parseAmqpAddress(text: string): AmqpAddress {
   }
   // Without heartbeats a broker that vanished is noticed after minutes or never.
   if (!url.searchParams.has('heartbeat')) url.searchParams.set('heartbeat', String(heartbeatSeconds));
-  return { url: url.href, shown: `${url.protocol}//${url.host}${url.pathname}` };
+  return { url: url.href, shown: `${url.protocol}//${url.host}${url.pathname}`, isTls: url.protocol === 'amqps:' };
 }

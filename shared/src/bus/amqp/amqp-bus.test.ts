@@ -13,6 +13,8 @@ import { errorCode, isRetryable } from '../../foundation/errors.ts';
 import type { Message } from '../../messages/message.ts';
 import type { Settlement } from '../bus.ts';
 import { busContract } from '../bus-contract.ts';
+import type { BusAdapter } from '../bus-adapter-contract.ts';
+import { releaseContract } from '../release-contract.ts';
 import { createAmqpBus } from './amqp-bus.ts';
 import type { AmqpBus, AmqpBusOptions } from './amqp-bus.ts';
 
@@ -71,7 +73,7 @@ async function takeAll(t: Test, url: string, queue: string): Promise<Message[]> 
 }
 
 async function withContract(t: Test, broker: PrivateRabbitMq): Promise<void> {
-  await busContract(t, {
+  const adapter: BusAdapter = {
     name: 'amqp',
     async create(t) {
       // Each behaviour has an exchange of its own: subscriptions of others get nothing.
@@ -86,7 +88,9 @@ async function withContract(t: Test, broker: PrivateRabbitMq): Promise<void> {
         deadLetters: (subscription) => takeAll(t, broker.url, `${subscription}.dead-letter`),
       };
     },
-  });
+  };
+  await busContract(t, adapter);
+  await releaseContract(t, adapter);
 }
 
 t.test('AMQP bus', async (t) => {

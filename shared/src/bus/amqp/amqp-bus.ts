@@ -4,14 +4,14 @@ import type { Clock } from '../../foundation/clock.ts';
 import type { Message } from '../../messages/message.ts';
 import type { HealthCheck } from '../../runtime/admin/health.ts';
 import type { Logger } from '../../runtime/telemetry/logger.ts';
+import { noTls, type TlsOptions } from '../../runtime/tls/tls-settings.ts';
 import type { Bus, Handler, PublishOptions, PublishResult, Subscription, SubscriptionOptions } from '../bus.ts';
 import { parseAmqpAddress } from './amqp-address.ts';
 import { unlessAborted } from './waits.ts';
 import { AmqpConnection } from './amqp-connection.ts';
-import type { AmqpTls } from './amqp-connection.ts';
 import { unavailable } from './amqp-errors.ts';
 import { AmqpSubscription } from './amqp-subscription.ts';
-import { Publisher } from './publisher.ts';
+import { AmqpPublisher } from './amqp-publisher.ts';
 import { Topology, deadLetterExchange, queueExists } from './topology.ts';
 
 export interface AmqpBusOptions {
@@ -22,7 +22,8 @@ export interface AmqpBusOptions {
   readonly connectionName: string;
   readonly log: Logger;
   readonly clock: Clock;
-  readonly tls?: AmqpTls | undefined;
+  /** Certificates for `amqps://`. Default: the authorities that Node.js knows, no certificate of our own. */
+  readonly tls?: TlsOptions | undefined;
   /** Bounds the work queues that are made. */
   readonly queueMaxBytes?: number | undefined;
 }
@@ -30,8 +31,6 @@ export interface AmqpBusOptions {
 export interface AmqpBus extends Bus {
   /** Published and not yet confirmed. */
   readonly unconfirmed: number;
-  /** Rejects with `bus-unavailable` while there is no connection. */
-  hasQueue(name: string): Promise<boolean>;
 }
 
 /** Throws a HydrantError (`amqp-address-invalid`) for an address that can never work. */
@@ -44,7 +43,7 @@ class RabbitMqBus implements AmqpBus {
   readonly healthChecks: readonly HealthCheck[];
   readonly #options: AmqpBusOptions;
   readonly #topology: Topology;
-  readonly #publisher = new Publisher();
+  readonly #publisher = new AmqpPublisher();
   readonly #publishing: AmqpConnection;
   readonly #consuming: AmqpConnection;
   readonly #subscriptions = new Set<AmqpSubscription>();
@@ -55,7 +54,7 @@ class RabbitMqBus implements AmqpBus {
     const { exchange, queueMaxBytes, log, clock, connectionName } = options;
     this.#options = options;
     this.#topology = new Topology({ exchange, queueMaxBytes, log });
-    const shared = { addresses: options.urls.map(parseAmqpAddress), tls: options.tls, log, clock };
+    const shared = { addresses: options.urls.map(parseAmqpAddress), tls: options.tls ?? noTls('AMQP'), log, clock };
     this.#publishing = new AmqpConnection({
       ...shared, name: 'rabbitmq-publish', connectionName: `${connectionName} publish`, onConnect: (model) => this.#openPublisher(model),
     });

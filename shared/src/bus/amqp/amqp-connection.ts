@@ -12,16 +12,12 @@ import type { Clock } from '../../foundation/clock.ts';
 import { describeError } from '../../foundation/errors.ts';
 import type { Health } from '../../runtime/admin/health.ts';
 import type { Logger } from '../../runtime/telemetry/logger.ts';
+import { explainTls } from '../../runtime/tls/explain-tls.ts';
+import { readTls } from '../../runtime/tls/read-tls.ts';
+import type { TlsOptions } from '../../runtime/tls/tls-settings.ts';
 import type { AmqpAddress } from './amqp-address.ts';
 import { destroySocket } from './amqp-socket.ts';
 import { unlessAborted } from './waits.ts';
-
-export interface AmqpTls {
-  readonly ca?: string | Buffer | readonly (string | Buffer)[];
-  readonly cert?: string | Buffer;
-  readonly key?: string | Buffer;
-  readonly servername?: string;
-}
 
 export interface AmqpConnectionOptions {
   /** As in `/readyz`: `rabbitmq-publish`. */
@@ -29,7 +25,8 @@ export interface AmqpConnectionOptions {
   readonly addresses: readonly AmqpAddress[];
   /** Shown in RabbitMQ's list of connections. */
   readonly connectionName: string;
-  readonly tls: AmqpTls | undefined;
+  /** For addresses of `amqps://`; files are read anew for each connection. */
+  readonly tls: TlsOptions;
   readonly log: Logger;
   readonly clock: Clock;
   /** Runs on each new connection before it counts as up; a rejection ends the connection. */
@@ -150,7 +147,7 @@ export class AmqpConnection {
     signal.addEventListener('abort', abort, { once: true });
     // Node's sockets take `signal` and the water mark, amqplib's types do not name them.
     const socketOptions = {
-      ...tlsOptions(tls), timeout: connectTimeoutMs, noDelay: true, keepAlive: true, clientProperties: { connection_name: connectionName },
+      ...(address.isTls ? readTls(tls) : {}), timeout: connectTimeoutMs, noDelay: true, keepAlive: true, clientProperties: { connection_name: connectionName },
       signal: attempt.signal, writableHighWaterMark: writeBufferBytes,
     };
     try {
@@ -185,10 +182,12 @@ export class AmqpConnection {
 
   /** One line per kind of failure, not per try. */
   #noteFailure(address: AmqpAddress, thrown: unknown): void {
-    const reason = describeError(thrown).trim();
+    const { clock, log, name, tls } = this.#options;
+    const why = address.isTls ? explainTls(thrown, tls, clock.now()) : undefined;
+    const reason = `${describeError(thrown).trim()}${why === undefined ? '' : `; ${why}`}`;
     const isNew = reason !== this.#lastError;
     this.#lastError = reason;
-    this.#options.log[isNew ? 'warn' : 'debug']({ connection: this.#options.name, address: address.shown, reason }, 'Could not connect to RabbitMQ, will try again');
+    log[isNew ? 'warn' : 'debug']({ connection: name, address: address.shown, reason }, 'Could not connect to RabbitMQ, will try again');
   }
 
 }
@@ -212,12 +211,3 @@ function watchEnd(model: ChannelModel): Promise<Error> {
     model.on('close', (error?: Error) => { resolve(reason ?? error ?? new Error('Connection closed')); });
   });
 }
-
-/** Copies for the driver, whose types want mutable lists and no undefined. */
-function tlsOptions(tls: AmqpTls | undefined): { ca?: (string | Buffer)[]; cert?: string | Buffer; key?: string | Buffer; servername?: string } {
-  if (tls === undefined) return {};
-  const { ca, ...rest } = tls;
-  if (ca === undefined) return rest;
-  return { ...rest, ca: typeof ca === 'string' || Buffer.isBuffer(ca) ? [ca] : [...ca] };
-}
-

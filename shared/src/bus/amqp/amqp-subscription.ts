@@ -56,6 +56,7 @@ export class AmqpSubscription implements Subscription {
   #held = 0;
   #heldBytes = 0;
   #isPaused = false;
+  #isReleasing = false;
   #isFull = false;
   #isClosing = false;
   #closed: Promise<void> | undefined;
@@ -77,6 +78,21 @@ export class AmqpSubscription implements Subscription {
     this.#isPaused = true;
     await this.#reconcile();
     this.#returnBacklog();
+  }
+
+  async release(signal: AbortSignal): Promise<void> {
+    this.#isPaused = true;
+    this.#isReleasing = true;
+    try {
+      await this.#reconcile();
+      this.#channel?.endWaits();
+      await this.#whenIdle(signal);
+      // The end of the channel gives everything back at once and in order, which many refusals would not; the next one stands without a consumer.
+      await this.#channel?.close();
+      this.#forgetBacklog();
+    } finally {
+      this.#isReleasing = false;
+    }
   }
 
   async resume(): Promise<void> {
@@ -110,7 +126,7 @@ export class AmqpSubscription implements Subscription {
         const stoodMs = await this.#holdChannel(ending);
         if (stoodMs >= goodChannelMs) backoff.reset();
       } catch (thrown) {
-        if (!ending.aborted) this.#log.warn({ reason: describeError(thrown) }, 'Could not consume from the queue, will try again');
+        if (!ending.aborted && !this.#isPaused) this.#log.warn({ reason: describeError(thrown) }, 'Could not consume from the queue, will try again');
       }
       await this.#ports.clock.sleep(backoff.next(), ending);
     }
@@ -133,7 +149,7 @@ export class AmqpSubscription implements Subscription {
     const reason = await channel.ended;
     this.#forgetBacklog();
     this.#channel = undefined;
-    if (!ending.aborted) this.#log.warn({ reason: describeError(reason) }, 'Lost the channel to the queue, its messages are handed out again');
+    if (!ending.aborted && !this.#isPaused) this.#log.warn({ reason: describeError(reason) }, 'Lost the channel to the queue, its messages are handed out again');
     return clock.monotonic() - openedAtMs;
   }
 
@@ -189,7 +205,8 @@ export class AmqpSubscription implements Subscription {
       }
       backoff ??= createBackoff(retryBackoffMs);
       await this.#ports.clock.sleep(settlement?.action === 'retry' ? settlement.afterMs : backoff.next(), channel.waits);
-      if (channel.lost.aborted) return;
+      // What is being released goes back with its channel.
+      if (channel.lost.aborted || this.#isReleasing) return;
       if (this.#isClosing) {
         channel.giveBack(delivered);
         return;
@@ -254,9 +271,16 @@ export class AmqpSubscription implements Subscription {
     this.#checkBytes();
   }
 
+  /** Also when it is waited for twice at once: by a release, and by a close that comes meanwhile. */
   async #whenIdle(signal: AbortSignal): Promise<void> {
     if (this.#held === 0 || signal.aborted) return;
-    const idle = new Promise<void>((resolve) => { this.#onIdle = resolve; });
+    const before = this.#onIdle;
+    const idle = new Promise<void>((resolve) => {
+      this.#onIdle = () => {
+        before();
+        resolve();
+      };
+    });
     await unlessAborted(idle, signal);
   }
 }

@@ -1,6 +1,7 @@
 /** Messages of the bus to and from AMQP properties. Headers that a Message cannot hold (tables, lists) become JSON text. */
-import type { ConsumeMessage, MessagePropertyHeaders, Options } from 'amqplib';
+import type { ConsumeMessage, GetMessage, MessagePropertyHeaders, Options } from 'amqplib';
 import type { HeaderValue, Message } from '../../messages/message.ts';
+import { restoreReplayed } from '../dead-letters.ts';
 
 // Belongs to the delivery, not to the message: a repeat must look like the first time.
 const deliveryCountHeader = 'x-delivery-count';
@@ -19,9 +20,9 @@ export function toPublishOptions(message: Message, mandatory: boolean): Options.
 }
 
 /** Also for messages that somebody else published: what is missing is empty. */
-export function readDelivered(delivered: ConsumeMessage): Message {
+export function readDelivered(delivered: ConsumeMessage | GetMessage): Message {
   const { properties, fields } = delivered;
-  return {
+  const message = {
     id: readText(properties.messageId),
     routingKey: fields.routingKey,
     type: readText(properties.type),
@@ -31,6 +32,8 @@ export function readDelivered(delivered: ConsumeMessage): Message {
     headers: readHeaders(properties.headers),
     body: delivered.content,
   };
+  // Only what was put back into its queue comes by the exchange without a name.
+  return fields.exchange === '' ? restoreReplayed(message) : message;
 }
 
 function readText(value: unknown): string {

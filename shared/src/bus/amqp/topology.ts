@@ -14,7 +14,7 @@ export function deadLetterQueueName(queue: string): string {
   return `${queue}.dead-letter`;
 }
 
-// RabbitMQ 4 sets 20 by default and counts every return of a message; ours are returned at each restart of a worker.
+// RabbitMQ 4 sets 20 by default and counts every return of a message; ours are returned at each restart of a worker, dead letters whenever they are listed.
 const deliveryLimit = 1_000_000;
 
 const preconditionFailed = 406;
@@ -56,7 +56,7 @@ export class Topology {
   async declareQueue(model: ChannelModel, queue: QueueOptions): Promise<void> {
     await this.declareExchanges(model);
     const deadLetters = deadLetterQueueName(queue.name);
-    await this.#declareQueue(model, deadLetters, { 'x-queue-type': 'quorum' });
+    await this.#declareQueue(model, deadLetters, { 'x-queue-type': 'quorum', 'x-delivery-limit': deliveryLimit });
     await use(model, (channel) => channel.bindQueue(deadLetters, deadLetterExchange, queue.name));
     await this.#declareQueue(model, queue.name, this.#workQueueArguments(queue.name));
     await use(model, async (channel) => {
@@ -86,9 +86,9 @@ export class Topology {
     } catch (thrown) {
       const code = replyCode(thrown);
       if (code !== preconditionFailed && code !== accessRefused) throw thrown;
-      // Also the answer to a user that may not make it: then somebody else must have.
       await use(model, check);
-      this.#warnOnce(what, thrown);
+      // n.b. a user that may not make it is refused before the broker compares: somebody else has made it, and is answerable for how.
+      if (code === preconditionFailed) this.#warnOnce(what, thrown);
     }
   }
 

@@ -1,15 +1,12 @@
-/**
- * The dead letters of one subscription: a file with one JSON object per line. The body stands there as text, or as base64 (`bodyEncoding`) where it is not UTF-8.
- */
-import { isUtf8 } from 'node:buffer';
-import { mkdir, open } from 'node:fs/promises';
+/** Adds to the dead letters of one subscription: a file with one JSON object per line, which a command may make shorter meanwhile. */
+import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Clock } from '../../foundation/clock.ts';
 import { toError } from '../../foundation/errors.ts';
 import type { Message } from '../../messages/message.ts';
-import { syncFolder } from '../../spool/atomic-file.ts';
-
-type Line = Omit<Message, 'body'> & { readonly bodyEncoding: 'utf8' | 'base64'; readonly body: string };
+import { syncFolder } from '../../spool/folder/atomic-file.ts';
+import { formatDeadLetter, withDeadLetterLock } from './dead-letter-lines.ts';
 
 interface Pending {
   readonly line: string;
@@ -17,36 +14,18 @@ interface Pending {
   reject(error: Error): void;
 }
 
-export function formatDeadLetter(message: Message): string {
-  const bodyEncoding = isUtf8(message.body) ? 'utf8' : 'base64';
-  return `${JSON.stringify({ ...message, bodyEncoding, body: message.body.toString(bodyEncoding) } satisfies Line)}\n`;
-}
-
-/** The dead letters of a file's text, oldest first. A line that a crash left unfinished is no dead letter: its message was not settled. */
-export function parseDeadLetters(text: string): Message[] {
-  const messages: Message[] = [];
-  for (const line of text.split('\n')) {
-    try {
-      const { bodyEncoding, body, ...message } = JSON.parse(line) as Line;
-      messages.push({ ...message, body: Buffer.from(body, bodyEncoding) });
-    } catch {
-      continue;
-    }
-  }
-  return messages;
-}
-
 export class DeadLetterFile {
   readonly #path: string;
+  readonly #clock: Clock;
   readonly #pending: Pending[] = [];
-  #handle: FileHandle | undefined;
   #running: Promise<void> | undefined;
 
-  constructor(path: string) {
+  constructor(path: string, clock: Clock) {
     this.#path = path;
+    this.#clock = clock;
   }
 
-  /** Resolves when the message is on disk. May be called many times at once; after a rejection the next call opens the file anew. */
+  /** Resolves when the message is on disk. May be called many times at once. */
   append(message: Message): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#pending.push({ line: formatDeadLetter(message), resolve, reject });
@@ -56,44 +35,46 @@ export class DeadLetterFile {
 
   async close(): Promise<void> {
     await this.#running;
-    await this.#closeHandle();
   }
 
   async #run(): Promise<void> {
     while (this.#pending.length > 0) {
       const group = this.#pending.splice(0);
       try {
-        this.#handle ??= await this.#open();
-        await this.#handle.appendFile(group.map(({ line }) => line).join(''));
-        await this.#handle.datasync();
+        await appendLines(this.#path, group.map(({ line }) => line), this.#clock);
         for (const { resolve } of group) resolve();
       } catch (thrown) {
-        await this.#closeHandle().catch(() => undefined);
         for (const { reject } of group) reject(toError(thrown));
       }
     }
   }
+}
 
-  async #open(): Promise<FileHandle> {
-    const dir = dirname(this.#path);
-    await mkdir(dir, { recursive: true });
-    const handle = await open(this.#path, 'a+');
-    try {
-      const { size } = await handle.stat();
-      const last = Buffer.alloc(1);
-      if (size > 0) await handle.read(last, 0, 1, size - 1);
-      if (size > 0 && last.toString() !== '\n') await handle.appendFile('\n');
-      await syncFolder(dir);
-      return handle;
-    } catch (thrown) {
-      await handle.close();
-      throw thrown;
-    }
-  }
+/** Resolves when the lines are on disk. */
+function appendLines(path: string, lines: readonly string[], clock: Clock): Promise<void> {
+  // The file is opened each time: under another name it would go on growing unseen.
+  return withDeadLetterLock(dirname(path), clock, () => appendUnderLock(path, lines));
+}
 
-  async #closeHandle(): Promise<void> {
-    const handle = this.#handle;
-    this.#handle = undefined;
-    await handle?.close();
+/** For those who hold the lock. */
+export async function appendUnderLock(path: string, lines: readonly string[]): Promise<void> {
+  const handle = await open(path, 'a+');
+  try {
+    const isNew = await endLastLine(handle);
+    await handle.appendFile(lines.join(''));
+    await handle.datasync();
+    if (isNew) await syncFolder(dirname(path));
+  } finally {
+    await handle.close();
   }
+}
+
+/** A line that a crash left unfinished stays alone. True when the file is empty. */
+async function endLastLine(handle: FileHandle): Promise<boolean> {
+  const { size } = await handle.stat();
+  if (size === 0) return true;
+  const last = Buffer.alloc(1);
+  await handle.read(last, 0, 1, size - 1);
+  if (last.toString() !== '\n') await handle.appendFile('\n');
+  return false;
 }

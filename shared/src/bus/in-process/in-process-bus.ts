@@ -2,7 +2,6 @@
  * The bus within one process: a log, and a cursor in it per subscription. `publish` resolves when the message is in the log; a subscription that stands still
  * holds up nobody until the log is full. Dead letters go to a file per subscription.
  */
-import { join } from 'node:path';
 import type { Clock } from '../../foundation/clock.ts';
 import { HydrantError, describeError } from '../../foundation/errors.ts';
 import type { Message } from '../../messages/message.ts';
@@ -11,7 +10,9 @@ import type { Logger } from '../../runtime/telemetry/logger.ts';
 import type { Spool } from '../../spool/spool.ts';
 import type { Bus, Handler, PublishOptions, PublishResult, Subscription, SubscriptionOptions } from '../bus.ts';
 import { DeadLetterFile } from './dead-letter-file.ts';
+import { deadLetterPath } from './dead-letter-paths.ts';
 import { InProcessSubscription } from './in-process-subscription.ts';
+import { takeInReplays } from './replay-intake.ts';
 
 export interface InProcessBusOptions {
   /** Opened by `start` and closed by `stop`. */
@@ -31,11 +32,6 @@ interface Pending {
 const maxAppend = 500;
 const maxNameBytes = 255;
 const fullLogEveryMs = 30_000;
-
-/** Where a subscription's dead letters lie. */
-export function deadLetterPath(deadLetterDir: string, subscription: string): string {
-  return join(deadLetterDir, `${encodeURIComponent(subscription)}.ndjson`);
-}
 
 function checkMessage(message: Message): void {
   for (const field of ['id', 'routingKey', 'type', 'contentType', 'appId'] as const) {
@@ -64,6 +60,7 @@ class InProcessBus implements Bus {
   readonly #appends = new Set<Promise<void>>();
   #pending: Pending[] = [];
   #isStarted = false;
+  #replaying: Promise<void> = Promise.resolve();
   #fullFor: string | null = null;
   #fullLoggedAtMs = -Infinity;
   #isFullLogged = false;
@@ -77,6 +74,8 @@ class InProcessBus implements Bus {
   async start(): Promise<void> {
     await this.#options.spool.open();
     this.#isStarted = true;
+    const { deadLetterDir, log, clock } = this.#options;
+    this.#replaying = takeInReplays({ deadLetterDir, subscriptions: () => this.#subscriptions.keys(), publish: (message) => this.publish(message), log, clock }, this.#stopping.signal);
   }
 
   async stop(deadline: AbortSignal): Promise<void> {
@@ -86,6 +85,7 @@ class InProcessBus implements Bus {
     this.#stopping.abort();
     this.#flush();
     await Promise.all(this.#appends);
+    await this.#replaying;
     await this.#options.spool.close();
   }
 
@@ -117,7 +117,7 @@ class InProcessBus implements Bus {
       }
       const subscription = new InProcessSubscription(options, handler, {
         cursor: spool.cursor(name, { from: 'end' }),
-        deadLetters: new DeadLetterFile(deadLetterPath(deadLetterDir, name)),
+        deadLetters: new DeadLetterFile(deadLetterPath(deadLetterDir, name), clock),
         oldUpTo: spool.last,
         log,
         clock,
@@ -128,6 +128,10 @@ class InProcessBus implements Bus {
       subscription.start();
       resolve(subscription);
     });
+  }
+
+  hasQueue(name: string): Promise<boolean> {
+    return this.#isStarted ? Promise.resolve(this.#bindings.has(name)) : Promise.reject(busUnavailable('the bus is not running'));
   }
 
   #isWanted(routingKey: string): boolean {

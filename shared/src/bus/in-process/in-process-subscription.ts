@@ -9,9 +9,10 @@ import type { Logger } from '../../runtime/telemetry/logger.ts';
 import type { Cursor, SpoolRecord } from '../../spool/spool.ts';
 import { Wakeups } from '../../spool/wakeups.ts';
 import type { Handler, Settlement, Subscription, SubscriptionOptions } from '../bus.ts';
-import { makeDeadLetter } from '../dead-letters.ts';
+import { makeDeadLetter, restoreReplayed } from '../dead-letters.ts';
 import { compileBindings } from '../topic-pattern.ts';
 import type { DeadLetterFile } from './dead-letter-file.ts';
+import { directRoutingKey, isDirect } from './dead-letter-paths.ts';
 import { SettlementWindow } from './settlement-window.ts';
 import type { HeldMessage } from './settlement-window.ts';
 
@@ -51,7 +52,9 @@ export class InProcessSubscription implements Subscription {
   #throwLoggedAtMs = -throwLogEveryMs;
 
   constructor(options: SubscriptionOptions, handler: Handler, ports: InProcessSubscriptionPorts) {
-    this.matches = compileBindings(options.bindings);
+    const isBound = compileBindings(options.bindings);
+    const direct = directRoutingKey(options.name);
+    this.matches = (routingKey) => (isDirect(routingKey) ? routingKey === direct : isBound(routingKey));
     this.#options = options;
     this.#handler = handler;
     this.#ports = ports;
@@ -76,10 +79,21 @@ export class InProcessSubscription implements Subscription {
     return Promise.resolve();
   }
 
+  /** They stay in the window: it is bounded, and the log has them in any case. */
+  async release(signal: AbortSignal): Promise<void> {
+    this.#isPaused = true;
+    for (const [held, timer] of this.#retries) {
+      timer.cancel();
+      this.#due.push(held);
+    }
+    this.#retries.clear();
+    while (this.#busy > 0 && !signal.aborted) await this.#changed.wait(signal);
+  }
+
   resume(): Promise<void> {
     if (this.#closing.signal.aborted) return Promise.resolve();
     this.#isPaused = false;
-    for (const held of this.#due.splice(0)) this.#call(held);
+    for (const held of this.#due.splice(0).sort((one, other) => one.sequence - other.sequence)) this.#call(held);
     this.#changed.wake();
     return Promise.resolve();
   }
@@ -126,7 +140,7 @@ export class InProcessSubscription implements Subscription {
         if (signal.aborted) return;
         await this.#changed.wait(signal);
       }
-      this.#call(this.#window.hold(position, message));
+      this.#call(this.#window.hold(position, isDirect(message.routingKey) ? restoreReplayed(message) : message));
     }
     this.#commit();
   }
@@ -198,7 +212,9 @@ export class InProcessSubscription implements Subscription {
   }
 
   #retry(held: HeldMessage, afterMs: number): void {
-    if (!this.#closing.signal.aborted) {
+    if (this.#isPaused) {
+      this.#due.push(held);
+    } else if (!this.#closing.signal.aborted) {
       this.#retries.set(held, this.#ports.clock.after(afterMs, () => {
         this.#retries.delete(held);
         if (this.#isPaused) this.#due.push(held);

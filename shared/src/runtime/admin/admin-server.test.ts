@@ -46,6 +46,7 @@ void t.test('metrics are served in the text format', async (t) => {
   const metrics = createMetrics({ service: 'test', version: '1.2.3' });
   const counter = metrics.counter({ name: 'hydrant_test_events_total', help: 'Events.', labels: ['topic'] });
   metrics.counter({ name: 'hydrant_test_events_total', help: 'Events.', labels: ['topic'] }).inc(2, { topic: 'Job' });
+  metrics.gauge({ name: 'hydrant_test_depth', help: 'Depth.', read: () => 6 });
   metrics.gauge({ name: 'hydrant_test_depth', help: 'Depth.', read: () => 7 });
   metrics.gauge({ name: 'hydrant_test_index', help: 'Index.' }).set(9);
   metrics.histogram({ name: 'hydrant_test_write_seconds', help: 'Time.', buckets: [0.1, 1] }).observe(0.5);
@@ -60,6 +61,17 @@ void t.test('metrics are served in the text format', async (t) => {
     'hydrant_build_info{service="test",version="1.2.3"} 1', 'hydrant_test_events_total{topic="Job"} 2', 'hydrant_test_events_total{topic="Node"} 0', 'hydrant_test_depth 7', 'hydrant_test_index 9',
     'hydrant_test_write_seconds_bucket{le="0.1"} 0', 'hydrant_test_write_seconds_bucket{le="1"} 1', 'process_cpu_seconds_total',
   ]) t.match(text, line);
+});
+
+void t.test('metrics tell of each dependency what readiness says', async (t) => {
+  const health: { redis: Health } = { redis: { status: 'pass' } };
+  const { server, get } = await startServer(t, { healthChecks: [{ name: 'nomad', check: () => ({ status: 'fail' }) }, { name: 'redis', check: () => health.redis }] });
+  const read = async (): Promise<string[]> => [...(await (await get('/metrics')).text()).matchAll(/^hydrant_dependency_ready.*$/gmu)].map(([line]) => line);
+
+  t.same(await read(), ['hydrant_dependency_ready{dependency="nomad"} 0', 'hydrant_dependency_ready{dependency="redis"} 1']);
+  health.redis = { status: 'fail' };
+  server.setDraining();
+  t.same(await read(), ['hydrant_dependency_ready{dependency="nomad"} 0', 'hydrant_dependency_ready{dependency="redis"} 0', 'hydrant_dependency_ready{dependency="process"} 0']);
 });
 
 void t.test('a request that cannot be answered is logged', async (t) => {

@@ -1,5 +1,5 @@
 /**
- * The port for operators: `/livez` (the event loop turns), `/readyz` (each dependency by name), `/metrics`. On loopback unless told otherwise.
+ * The port for operators: `/livez` (the event loop turns), `/readyz` (each dependency by name), `/metrics`, and what a service adds. On loopback unless told otherwise.
  */
 import { fastify, type FastifyError, type FastifyInstance } from 'fastify';
 import { describeError, errorCode, HydrantError } from '../../foundation/errors.ts';
@@ -8,11 +8,15 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Health, HealthCheck } from './health.ts';
 
+/** Adds routes beside those of the server. Called once, before it listens. */
+export type AdminRoutes = (app: FastifyInstance) => void;
+
 export interface AdminServerOptions {
   readonly host: string;
   readonly port: number;
   readonly metrics: Metrics;
   readonly healthChecks: readonly HealthCheck[];
+  readonly routes?: readonly AdminRoutes[];
   readonly log: Logger;
 }
 
@@ -51,9 +55,15 @@ function read(healthCheck: HealthCheck): Health {
   }
 }
 
-export function createAdminServer({ host, port, metrics, healthChecks, log }: AdminServerOptions): AdminServer {
+export function createAdminServer({ host, port, metrics, healthChecks, routes = [], log }: AdminServerOptions): AdminServer {
   let isDraining = false;
   let address = { host, port };
+  metrics.gauge({
+    name: 'hydrant_dependency_ready',
+    help: '1 while /readyz finds it in order, for each dependency',
+    labels: ['dependency'],
+    readEach: () => Object.entries(readReadiness(healthChecks, { isDraining, isVerbose: false }).checks).map(([dependency, { status }]) => ({ labels: { dependency }, value: status === 'pass' ? 1 : 0 })),
+  });
   const app: FastifyInstance = fastify({ logger: false, forceCloseConnections: true });
 
   app.get('/livez', () => ({ status: 'pass' }));
@@ -62,6 +72,7 @@ export function createAdminServer({ host, port, metrics, healthChecks, log }: Ad
     return reply.code(readiness.status === 'pass' ? 200 : 503).send(readiness);
   });
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
+  for (const addRoutes of routes) addRoutes(app);
   app.setErrorHandler<FastifyError>(async (err, request, reply) => {
     const statusCode = err.statusCode ?? 500;
     if (statusCode >= 500) log.error({ err, path: request.url }, 'Admin server cannot answer');

@@ -1,5 +1,7 @@
 /** Settings that several services have. */
-import { durationBetween, list, oneOf, path, port, size, text, url, urls } from './formats.ts';
+import { durationBetween, hostPorts, list, oneOf, path, port, size, text, url, urls } from './formats.ts';
+import { tlsProblems } from '../tls/read-tls.ts';
+import { readTlsOptions, tlsSettings } from '../tls/tls-settings.ts';
 import type { Schema } from './setting.ts';
 
 /** Timers of Node.js hold at most 24 days. */
@@ -24,6 +26,7 @@ export const amqpSettings = {
     default: 'amqp://guest:guest@127.0.0.1:5672/',
     sensitive: true,
   },
+  ...tlsSettings('AMQP', 'RabbitMQ (`amqps://`)'),
   AMQP_EXCHANGE: { doc: 'Topic exchange that events and alerts go through.', format: text, default: 'nomad' },
   AMQP_QUEUE_MAX_BYTES: {
     doc: 'Most bytes in a queue that Hydrant makes; at the limit the firehose waits. None: no limit.',
@@ -40,9 +43,18 @@ export const consumerSettings = {
 } as const satisfies Schema;
 
 export const redisSettings = {
-  REDIS_URL: { doc: 'Redis.', format: url(['redis:', 'rediss:']), default: 'redis://127.0.0.1:6379/0', sensitive: true },
+  REDIS_URL: { doc: 'Redis; `rediss://` for TLS. With `REDIS_SENTINELS` its host does not count, but its user, password and database do.', format: url(['redis:', 'rediss:']), default: 'redis://127.0.0.1:6379/0', sensitive: true },
+  ...tlsSettings('REDIS', 'Redis (`rediss://`)'),
+  REDIS_SENTINELS: { doc: 'Sentinels that know which Redis is the master, `host:port` separated by commas; with `rediss://` they are reached by TLS too.', format: hostPorts, default: null, example: 'sentinel-1:26379,sentinel-2:26379' },
+  REDIS_SENTINEL_MASTER: { doc: 'Name under which the Sentinels know the master.', format: text, default: 'mymaster' },
+  REDIS_SENTINEL_PASSWORD: { doc: 'Password of the Sentinels themselves.', format: text, default: null, sensitive: true },
   REDIS_KEY_PREFIX: { doc: 'Begins every key in Redis.', format: text, default: 'hydrant:' },
 } as const satisfies Schema;
+
+/** For `check` of a service: what is wrong with the connections to RabbitMQ and Redis beyond single settings. */
+export function connectionProblems(values: Readonly<Record<string, unknown>>): readonly string[] {
+  return ['AMQP', 'REDIS'].flatMap((prefix) => tlsProblems(readTlsOptions(values, prefix)));
+}
 
 /** Of the files that a service keeps. */
 export const dataSettings = {

@@ -3,6 +3,7 @@
  * what is not exactly as expected is refused, never guessed.
  */
 import { formatDuration, parseDuration } from '../../foundation/durations.ts';
+import { parseAddress } from '../../foundation/host-port.ts';
 import { parseSize } from '../../foundation/sizes.ts';
 
 /** How one kind of value is read and checked. */
@@ -114,6 +115,11 @@ export function listOf<T>(item: Format<T>, { name, expected }: Pick<Format<T>, '
     },
   };
 }
+
+const hostPort: Format<string> = { name: 'address', expected: '`host:port`', parse: (raw) => fromText(raw, (word) => (parseAddress(word) === undefined ? undefined : word)) };
+
+/** Addresses separated by commas, at least one. */
+export const hostPorts: Format<readonly string[]> = listOf(hostPort, { name: 'addresses', expected: 'one or more addresses as `host:port`, separated by commas' });
 
 /** An absolute URL with a host. */
 export function url(protocols: readonly string[]): Format<string> {

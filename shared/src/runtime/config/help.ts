@@ -14,13 +14,15 @@ const optionLines = [
   '  --print-config  prints the settings in force, secrets masked',
 ];
 
-export function formatHelp(service: string, schema: Schema, commands: readonly CommandHelp[]): string {
+/** `options` are those of the service alone, each with a value. */
+export function formatHelp(service: string, schema: Schema, commands: readonly CommandHelp[], options: readonly CommandHelp[] = []): string {
   const commandLines = commands.map(({ name, doc }) => `  ${name.padEnd(16)}${doc}`);
   return [
     `Usage: ${service} [option]${commands.length > 0 ? ' [command]' : ''}`,
     '',
     'Options',
     ...optionLines,
+    ...options.map(({ name, doc }) => `  ${`--${name} <value>`.padEnd(16)}${doc}`),
     ...(commandLines.length > 0 ? ['', 'Commands', ...commandLines] : []),
     '',
     'Settings (environment variables; also keys of the TOML or JSON file that CONFIG_FILE names)',

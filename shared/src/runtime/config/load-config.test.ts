@@ -86,11 +86,15 @@ void t.test('every problem is named at once with value, expectation and origin',
   t.end();
 });
 
-void t.test('checks over several settings run when each of them is well', (t) => {
-  const check = (values: Readonly<Record<string, unknown>>): readonly string[] => [`checked ${String(values['SINK_CONCURRENCY'])}`];
+void t.test('checks over several settings are reported with the problems of single ones', (t) => {
+  const check = ({ SINK_CONCURRENCY: most }: Readonly<Record<string, unknown>>): readonly string[] => [`at most ${String(most)}`, 'Expected `SINK_CONCURRENCY` to be more'];
+  const needsRequired = ({ SINK_NAME: name }: Readonly<Record<string, unknown>>): readonly string[] => [`named ${(name as string).length}`];
 
-  t.same(problemsOf({ SINK_NAME: 'x' }, { check }), ['checked 4']);
-  t.notMatch(problemsOf({ SINK_NAME: 'x', SINK_CONCURRENCY: '0' }, { check }).join('\n'), 'checked');
+  t.same(problemsOf({ SINK_NAME: 'x' }, { check }), ['at most 4', 'Expected `SINK_CONCURRENCY` to be more']);
+  t.match(problemsOf({ SINK_NAME: 'x', SINK_CONCURRENCY: '0' }, { check }), [/`SINK_CONCURRENCY` to be .*got "0"/u, 'at most 4'], 'the default stands for it');
+  t.match(problemsOf({}, { check }), [/`SINK_NAME` .*not set/u, 'at most 4', 'Expected `SINK_CONCURRENCY` to be more']);
+  t.match(problemsOf({}, { check: needsRequired }), [/`SINK_NAME` .*not set/u], 'what cannot be checked is not');
+  t.throws(() => loadConfig(settings, { env: { SINK_NAME: 'x' }, check: () => { throw new TypeError('a defect'); } }), { message: 'a defect' });
   t.end();
 });
 

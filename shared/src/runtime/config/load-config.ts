@@ -19,7 +19,7 @@ export interface ConfigInput {
   readonly otherKeys?: readonly string[];
   /** Found by whoever made the schema; reported with the rest. */
   readonly problems?: readonly string[];
-  /** Checks over several settings, run when each of them is well. */
+  /** Checks over several settings. One that cannot be read stands there with its default; what is said of it is dropped, because its own problem is reported. */
   readonly check?: (values: Readonly<Record<string, unknown>>) => readonly string[];
 }
 
@@ -46,8 +46,8 @@ export function loadConfig<S extends Schema>(schema: S, input: ConfigInput): Val
   const problems: string[] = [...(input.problems ?? [])];
   const env = readEnvironment(input.env);
   const table = readTable(schema, findTable(input, problems), input.otherKeys ?? [], problems);
-  const values = overlay(schema, { env, table }, problems);
-  if (problems.length === 0) problems.push(...(input.check?.(values) ?? []));
+  const { values, unreadable } = overlay(schema, { env, table }, problems);
+  if (input.check !== undefined) problems.push(...checkTogether(input.check, values, unreadable));
   if (problems.length > 0) throw configError(problems);
   // `overlay` parsed each value by the format of its setting.
   return values as Values<S>;
@@ -65,34 +65,70 @@ function findTable({ env, table }: ConfigInput, problems: string[]): SettingTabl
   }
 }
 
+/** What `check` finds among the settings that could be read. It ends early, finding nothing, where it needs a required one that could not. */
+function checkTogether(check: Required<ConfigInput>['check'], values: Readonly<Record<string, unknown>>, unreadable: Unreadable): readonly string[] {
+  const missing = new Error('Expected a required setting to be readable');
+  const readable = new Proxy(values, {
+    get(target, name, receiver): unknown {
+      const setting = typeof name === 'string' ? unreadable.get(name) : undefined;
+      if (setting === undefined) return Reflect.get(target, name, receiver);
+      if (setting.required === true) throw missing;
+      return setting.default === null ? null : setting.format.parse(setting.default);
+    },
+  });
+  try {
+    return check(readable).filter((problem) => ![...unreadable.keys()].some((name) => problem.includes(`\`${name}\``)));
+  } catch (thrown) {
+    if (thrown === missing) return [];
+    throw thrown;
+  }
+}
+
+type Unreadable = ReadonlyMap<string, Setting<unknown>>;
+
+interface Overlay {
+  /** Null for what is not set or could not be read. */
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly unreadable: Unreadable;
+}
+
 interface Sources {
   readonly env: Source;
   readonly table: Source;
 }
 
-function overlay(schema: Schema, { env, table }: Sources, problems: string[]): Readonly<Record<string, unknown>> {
+function overlay(schema: Schema, { env, table }: Sources, problems: string[]): Overlay {
+  const unreadable = new Map<string, Setting<unknown>>();
   const declarations: convict.Schema<Record<string, unknown>> = {};
   const fromEnv: Record<string, string> = {};
   const fromTable: Record<string, unknown> = {};
   const parsed = new Map<string, unknown>();
   for (const [name, setting] of Object.entries(schema)) {
     const found = findSetting(name, schema, [env, table], problems);
-    if (found === undefined) continue;
+    if (found === undefined) {
+      unreadable.set(name, setting);
+      continue;
+    }
     const [inEnv, inTable] = found;
     if (inEnv !== undefined) fromEnv[name] = String(inEnv.raw);
     else if (isTable(inTable?.raw)) {
+      unreadable.set(name, setting);
       problems.push(describeProblem(name, setting, inTable));
       continue;
     } else if (inTable !== undefined) fromTable[name] = inTable.raw;
     declarations[name] = declare(name, setting, (raw) => {
       const value = raw === null ? undefined : setting.format.parse(raw);
-      if (value === undefined) problems.push(describeProblem(name, setting, inEnv ?? inTable));
-      else parsed.set(name, value);
+      if (value !== undefined) {
+        parsed.set(name, value);
+        return;
+      }
+      unreadable.set(name, setting);
+      problems.push(describeProblem(name, setting, inEnv ?? inTable));
     });
   }
 
   convict(declarations, { env: fromEnv, args: [] }).load(fromTable).validate({ allowed: 'strict' });
-  return Object.fromEntries(Object.keys(schema).map((name) => [name, parsed.get(name) ?? null]));
+  return { values: Object.fromEntries(Object.keys(schema).map((name) => [name, parsed.get(name) ?? null])), unreadable };
 }
 
 /**

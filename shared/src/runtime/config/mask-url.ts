@@ -5,7 +5,7 @@ const wholeUrl = new RegExp(`${scheme}(?:(?!,${scheme})[^\\s"])*`, 'gu');
 /** To the last `@` before the path: an `@` may stand in a password. */
 const credentials = /(?<=:\/\/)[^/?#]*@/u;
 const anythingBeforeAt = /(?<=:\/\/).*@/u;
-const secretParameters = /(?<=[?&](?:password|passwd|pass|pwd|token|access_token|secret|client_secret|api_?key|signature|sig)=)[^&#]+/giu;
+const secretParameters = /(?<=[?&](?:password|passwd|pass|pwd|token|access_token|secret|client_secret|api_?key|key|code|auth|signature|sig)=)[^&#]+/giu;
 
 /** `amqp://user:secret@host/` becomes `amqp://***@host/`; text without credentials stays as it is. */
 export function maskUrl(url: string): string {

@@ -8,6 +8,11 @@ export interface MetricOptions<L extends string> {
   readonly labels?: readonly L[];
 }
 
+export interface GaugeOptions<L extends string> extends MetricOptions<L> {
+  readonly read?: () => number;
+  readonly readEach?: () => readonly { readonly labels: Readonly<Record<L, string>>; readonly value: number }[];
+}
+
 export interface Counter<L extends string = never> {
   inc(value?: number, labels?: Readonly<Record<L, string>>): void;
 }
@@ -22,8 +27,8 @@ export interface Histogram<L extends string = never> {
 
 export interface Metrics {
   counter<L extends string = never>(options: MetricOptions<L>): Counter<L>;
-  /** With `read`, the value is asked for at each scrape. */
-  gauge<L extends string = never>(options: MetricOptions<L> & { readonly read?: () => number }): Gauge<L>;
+  /** With `read`, the value is asked for at each scrape, of two for one name by the newer one; with `readEach`, the values of all labels. */
+  gauge<L extends string = never>(options: GaugeOptions<L>): Gauge<L>;
   histogram<L extends string = never>(options: MetricOptions<L> & { readonly buckets: readonly number[] }): Histogram<L>;
   /** The exposition text. */
   text(): Promise<string>;
@@ -33,6 +38,7 @@ export interface Metrics {
 /** A registry of its own, with the process's default metrics and `hydrant_build_info`. Asking twice for one name gives the same metric. */
 export function createMetrics({ service, version }: { readonly service: string; readonly version: string }): Metrics {
   const registry = new Registry();
+  const reads = new Map<string, () => number>();
   collectDefaultMetrics({ register: registry });
   new PromGauge({ name: 'hydrant_build_info', help: 'Always 1; the version that runs.', labelNames: ['service', 'version'], registers: [registry] }).set({ service, version }, 1);
 
@@ -49,9 +55,15 @@ export function createMetrics({ service, version }: { readonly service: string; 
         },
       };
     },
-    gauge<L extends string>({ name, help, labels = [], read }: MetricOptions<L> & { readonly read?: () => number }): Gauge<L> {
+    gauge<L extends string>({ name, help, labels = [], read, readEach }: GaugeOptions<L>): Gauge<L> {
       const existing = registry.getSingleMetric(name);
-      const collect = read === undefined ? {} : { collect(this: PromGauge): void { this.set(read()); } };
+      if (read !== undefined) reads.set(name, read);
+      const collect = read === undefined && readEach === undefined ? {} : {
+        collect(this: PromGauge): void {
+          if (read !== undefined) this.set(reads.get(name)?.() ?? 0);
+          for (const each of readEach?.() ?? []) this.set(each.labels, each.value);
+        },
+      };
       const gauge = existing instanceof PromGauge ? existing : new PromGauge({ name, help, labelNames: [...labels], registers: [registry], ...collect });
       return {
         set(value, values) {

@@ -1,0 +1,63 @@
+/**
+ * Promise 8: of two firehoses one leads. When it dies the other one leads within five seconds from the same checkpoint; a leader that lost its lease
+ * publishes nothing more and cannot move the checkpoint.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { eventually } from '@hydrant/testing/eventually';
+import t from 'tap';
+import { describeLease, lastSaid, playWithTwoFirehoses, readMetric, untilIdle, untilLeading, untilSaved } from '../src/two-firehoses.ts';
+
+const takeoverMs = 5_000;
+
+void t.test('the leader is killed: the other one leads within five seconds, and nothing is missing', async (t) => {
+  const { first, second, expected, whenArrived, arrived, readCheckpoint } = await playWithTwoFirehoses(t);
+  t.match(await describeLease(second), /^standby: .*the leader is /u, 'it is ready, and says that it stands by');
+  t.equal(await readMetric(second, 'hydrant_firehose_leader'), 0);
+  await whenArrived(Math.ceil(expected.length / 3));
+
+  const stalls = monitorEventLoopDelay({ resolution: 20 });
+  stalls.enable();
+  const before = await readCheckpoint();
+  await first.kill();
+  const killedAt = Date.now();
+  await untilLeading(second);
+  stalls.disable();
+  await whenArrived(expected.length);
+
+  t.equal(arrived(), 879);
+  const tookMs = (lastSaid(second, 'Leading:') ?? Number.NaN) - killedAt;
+  t.comment(`took over after ${String(tookMs)} ms`);
+  // A machine that holds up this process holds up Redis and the firehose, too.
+  t.ok(tookMs < takeoverMs + 10 * (stalls.max / 1e6), `led after ${String(tookMs)} ms`);
+  t.match(second.log(), /Going on at the stored checkpoint/u);
+  const after = await untilSaved(second, readCheckpoint);
+  t.ok(Number(after['index']) >= Number(before['index']), `the checkpoint went on from ${String(before['index'])} to ${String(after['index'])}`);
+  t.ok(Number(after['token']) > Number(before['token']), 'under a higher token');
+});
+
+void t.test('the leader is stopped past its lease: awake again it publishes nothing, leaves the checkpoint and stands by', async (t) => {
+  const { first, second, simulator, expected, whenArrived, arrived, readCheckpoint } = await playWithTwoFirehoses(t);
+  await whenArrived(Math.ceil(expected.length / 3));
+  simulator.control.pause();
+  const published = await untilIdle(first);
+  const received = await readMetric(first, 'hydrant_firehose_events_received_total');
+
+  first.signal('SIGSTOP');
+  await untilLeading(second);
+  simulator.control.resume();
+  await whenArrived(expected.length);
+  const stored = await untilSaved(second, readCheckpoint);
+  first.signal('SIGCONT');
+  await eventually(async () => (await describeLease(first)).startsWith('standby:'), { timeoutMs: 30_000, message: 'the first firehose stands by' });
+
+  t.equal(await untilIdle(first), published, 'nothing more was published');
+  t.comment(`it read ${String(await readMetric(first, 'hydrant_firehose_events_received_total') - received)} events when it woke up`);
+  t.same(await readCheckpoint(), stored, 'the checkpoint was not touched');
+  t.equal(await readMetric(first, 'hydrant_firehose_leader'), 0);
+  t.equal(arrived(), 879);
+
+  t.equal(await second.stop(), 0, 'a clean end');
+  t.match(second.log(), /Gave the lease back/u);
+  await untilLeading(first);
+  t.comment(`led ${String((lastSaid(first, 'Leading:') ?? Number.NaN) - (lastSaid(second, 'Gave the lease back') ?? Number.NaN))} ms after the other one gave the lease back`);
+});

@@ -1,0 +1,73 @@
+/**
+ * `make sabotage`: proves that the tests of the promises can fail. Each patch in e2e/sabotage breaks one promise in a copy of the tree; the test that it names must
+ * pass without it and fail with it. Arguments: names of patches; none means all. The last line is `N caught, N missed`.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { provideTestServers } from './test-servers.mjs';
+
+const folder = 'e2e/sabotage';
+const say = (text) => process.stdout.write(`${text}\n`);
+
+function run(cwd, command, ...args) {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8', maxBuffer: 256 * 1024 * 1024 });
+  return { isWell: status === 0, output: `${stdout}${stderr}` };
+}
+
+function must(cwd, command, ...args) {
+  const { isWell, output } = run(cwd, command, ...args);
+  if (!isWell) throw new Error(`Expected \`${command} ${args.join(' ')}\` to end well, it said:\n${output.slice(-3000)}`);
+}
+
+/** The committed and changed files of the tree, with its installed packages. Packages of the workspace are linked by relative paths, so they resolve inside the copy. */
+function copyTree() {
+  const copy = mkdtempSync(join(tmpdir(), 'hydrant-sabotage-'));
+  must('.', 'bash', '-c', `git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t ${copy} 2>/dev/null || true`);
+  must('.', 'cp', '-a', 'node_modules', copy);
+  for (const packageFolder of ['sinks', 'e2e', 'bench', 'shared', 'testing', 'simulator']) {
+    const nested = join(packageFolder, 'node_modules');
+    if (readdirSync(packageFolder).includes('node_modules')) symlinkSync(resolve(nested), join(copy, nested));
+  }
+  return copy;
+}
+
+function readPatch(name) {
+  const text = readFileSync(join(folder, `${name}.patch`), 'utf8');
+  const field = (key) => new RegExp(`^${key}: (.+)$`, 'mu').exec(text)?.[1];
+  const [breaks, fails] = [field('Breaks'), field('Fails')];
+  if (breaks === undefined || fails === undefined) throw new Error(`Expected ${folder}/${name}.patch to begin with the lines "Breaks: <promise>" and "Fails: <test file>"`);
+  return { name, breaks, fails, file: resolve(folder, `${name}.patch`) };
+}
+
+function passes(copy, test) {
+  must(copy, 'node_modules/.bin/tsc', '-b', 'tsconfig.build.json');
+  return run(copy, process.execPath, 'node_modules/.bin/tap', '--disable-coverage', '--jobs=1', '--timeout=600', '--reporter=tap', test).isWell;
+}
+
+const wanted = process.argv.slice(2);
+const names = readdirSync(folder).filter((file) => file.endsWith('.patch')).map((file) => file.slice(0, -'.patch'.length));
+const unknown = wanted.filter((name) => !names.includes(name));
+if (unknown.length > 0) throw new Error(`Expected names of patches in ${folder} (${names.join(', ')}), got ${unknown.join(', ')}`);
+
+if (await provideTestServers()) {
+  const copy = copyTree();
+  const unbroken = new Map();
+  let missed = 0;
+  try {
+    for (const patch of names.filter((name) => wanted.length === 0 || wanted.includes(name)).map(readPatch)) {
+      if (!unbroken.has(patch.fails)) unbroken.set(patch.fails, passes(copy, patch.fails));
+      must(copy, 'git', 'apply', '--recount', patch.file);
+      const isCaught = unbroken.get(patch.fails) && !passes(copy, patch.fails);
+      must(copy, 'git', 'apply', '--recount', '-R', patch.file);
+      if (!isCaught) missed += 1;
+      const how = isCaught ? 'caught' : unbroken.get(patch.fails) ? 'MISSED' : 'MISSED (the test fails without it, too)';
+      say(`${how}  ${patch.name}: ${patch.breaks}; ${patch.fails}`);
+    }
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+  say(`${(wanted.length === 0 ? names : wanted).length - missed} caught, ${missed} missed`);
+  process.exitCode = missed === 0 ? 0 : 1;
+} else process.exitCode = 1;

@@ -1,0 +1,13 @@
+/**
+ * Tells from the bytes alone whether an allocation event can prove a crash, so that the many that cannot are never parsed.
+ * It may say yes to an event without a crash; it never says no to one that `extractCrashes` would find something in.
+ */
+
+/** The end of both `"Restarting"` and `"Not Restarting"`. */
+const restarting = Buffer.from('Restarting"');
+/** A task that failed without either, such as one whose setup failed. Nomad writes no blanks between key and value. */
+const failed = Buffer.from('"Failed":true');
+
+export function mayHoldCrash(body: Buffer): boolean {
+  return body.includes(restarting) || body.includes(failed);
+}

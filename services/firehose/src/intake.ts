@@ -1,0 +1,188 @@
+/**
+ * Puts what is read into the spool: the stream's frames, what nomad-firehose would have said of them, and between them what a healing reads from the
+ * lists. What is made later, of a list of jobs, goes behind all that was read so far, never between two parts of one frame.
+ */
+import type { Clock } from '@hydrant/shared/foundation/clock';
+import type { Message } from '@hydrant/shared/messages/message';
+import type { Spool } from '@hydrant/shared/spool/spool';
+import type { Checkpoint } from './checkpoint/checkpoint-store.ts';
+import type { CheckpointTracker } from './checkpoint/tracker.ts';
+import type { GapReason } from './gap/decide-gap.ts';
+import { parseFilter, planAdded, planAll } from './gap/heal-plan.ts';
+import { Healer, type HealerTelemetry, type Snapshot } from './gap/healer.ts';
+import type { FetchList } from './gap/read-list.ts';
+import type { FrameMessages } from './message/message-maker.ts';
+import type { Redact } from './message/redact.ts';
+import { makeSnapshotMessage } from './message/snapshot-message.ts';
+import type { CompatMessages, MessageContext } from './nomad-firehose/compat-messages.ts';
+import type { JobChange } from './nomad-firehose/job-stubs.ts';
+import type { Frame } from './source/scan-frame.ts';
+import type { StreamQuery } from './source/open-stream.ts';
+import type { FoundGap, FrameReceiver } from './source/read-stream.ts';
+
+export interface IntakeTelemetry extends HealerTelemetry {
+  nodeCopiesLeftOut(events: number): void;
+  gapFound(gap: Pick<FoundGap, 'reason' | 'fromIndex' | 'toIndex'>): void;
+}
+
+export interface IntakeOptions extends StreamQuery {
+  readonly cluster: string;
+  readonly start: 'oldest' | 'now' | 'snapshot';
+  /** As it stands in headers. */
+  readonly regionName: string;
+}
+
+export interface IntakePorts {
+  readonly messages: FrameMessages;
+  readonly compat: CompatMessages;
+  readonly redact: Redact;
+  readonly spool: Spool;
+  readonly tracker: CheckpointTracker;
+  /** Called before frames go into the spool; `isWhole` is false while what they lack is being read from the lists. A rejection keeps them out. */
+  readonly beforeFrames: (isWhole: boolean) => Promise<void>;
+  readonly fetchList: FetchList;
+  /** Whether the event stream is open. */
+  readonly isReading: () => boolean;
+  readonly jobsChanged: (change: JobChange) => void;
+  readonly telemetry: IntakeTelemetry;
+  readonly clock: Clock;
+}
+
+/** What goes into the spool at once. */
+interface Load {
+  readonly made: Message[];
+  readonly snapshots: Snapshot[];
+  leftOut: number;
+  isLastLeftOut: boolean;
+}
+
+/** The indexes began anew, or may have: those from before say nothing. */
+const anew: ReadonlySet<GapReason> = new Set(['rebuilt', 'index-went-back']);
+
+function indexesOfJobs(frames: readonly Frame[]): number[] {
+  return frames.filter(({ events }) => events.some(({ head }) => head?.topic === 'Job')).map(({ index }) => index);
+}
+
+export class Intake implements FrameReceiver {
+  readonly healer: Healer;
+  readonly #options: IntakeOptions;
+  readonly #ports: IntakePorts;
+  #lastFrameMs: number;
+  #newest: { readonly index: number; readonly context: MessageContext } | undefined;
+  #turns: Promise<unknown> = Promise.resolve();
+
+  constructor(options: IntakeOptions, ports: IntakePorts) {
+    const { clock, fetchList, isReading, spool, telemetry } = ports;
+    this.#options = options;
+    this.#ports = ports;
+    this.#lastFrameMs = clock.monotonic();
+    const append = async (snapshots: readonly Snapshot[], signal: AbortSignal): Promise<void> => {
+      await spool.append(this.#makeSnapshots(snapshots), signal);
+    };
+    this.healer = new Healer(options, { fetchList, append, lastPosition: () => spool.last, isReading, telemetry, clock });
+  }
+
+  get secondsSinceFrame(): number {
+    return (this.#ports.clock.monotonic() - this.#lastFrameMs) / 1000;
+  }
+
+  /** To be called before the stream is opened; `filter` is what it will be asked for. */
+  begin(checkpoint: Pick<Checkpoint, 'index' | 'filter'> | undefined, filter: string): void {
+    if (checkpoint === undefined) {
+      if (this.#options.start === 'snapshot') this.healer.heal(planAll(this.#options, 0), 0);
+    } else if (checkpoint.filter !== filter) {
+      this.#ports.telemetry.gapFound({ reason: 'filter-changed', fromIndex: checkpoint.index, toIndex: undefined });
+      this.healer.heal(planAdded(parseFilter(checkpoint.filter), this.#options), checkpoint.index);
+    }
+  }
+
+  streamOpened(): void {
+    this.#ports.messages.streamOpened();
+    this.#ports.compat.streamOpened();
+  }
+
+  beginAfter(index: number): void {
+    this.healer.known(index);
+  }
+
+  gapFound({ reason, since, fromIndex, toIndex }: FoundGap): void {
+    this.#ports.telemetry.gapFound({ reason, fromIndex, toIndex });
+    this.healer.heal(planAll(this.#options, since), anew.has(reason) ? 0 : (fromIndex ?? 0));
+  }
+
+  receive(frames: readonly Frame[], signal: AbortSignal): Promise<void> {
+    this.#lastFrameMs = this.#ports.clock.monotonic();
+    return this.#inTurn(() => this.#takeOver(frames, signal));
+  }
+
+  /** Appends what `make` gives, under the index of the newest frame; nothing as long as there is none. Rejects when `signal` aborts before. */
+  append(make: (context: MessageContext) => readonly Message[], signal: AbortSignal): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#newest === undefined) return;
+      const made = make({ ...this.#newest.context, timestampMs: this.#ports.clock.now() });
+      if (made.length > 0) await this.#ports.spool.append(made, signal);
+    });
+  }
+
+  #inTurn(action: () => Promise<void>): Promise<void> {
+    const turn = this.#turns.then(action);
+    // The caller learns of a rejection; the next in turn need not.
+    this.#turns = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #takeOver(frames: readonly Frame[], signal: AbortSignal): Promise<void> {
+    const { compat, spool, telemetry, tracker } = this.#ports;
+    const load = this.#makeLoad(frames);
+    if (load.made.length > 0) await this.#appendLoad(load, signal);
+    compat.settle();
+    if (load.leftOut > 0) telemetry.nodeCopiesLeftOut(load.leftOut);
+    const last = frames.at(-1);
+    if (last === undefined) return;
+    if (load.isLastLeftOut) tracker.passed(spool.last, last.index);
+    this.#noteNewest(last.index, load.made.at(-1), frames);
+  }
+
+  #makeLoad(frames: readonly Frame[]): Load {
+    const { clock, compat, messages } = this.#ports;
+    const timestampMs = clock.now();
+    const load: Load = { made: [], snapshots: [], leftOut: 0, isLastLeftOut: false };
+    for (const frame of frames) {
+      const due = this.healer.frame(frame);
+      const ofFrame = messages.make(frame, timestampMs);
+      load.snapshots.push(...due);
+      load.made.push(...this.#makeSnapshots(due), ...ofFrame.messages, ...compat.make(ofFrame.events, ofFrame.messages));
+      load.leftOut += frame.events.length - ofFrame.events.length;
+      load.isLastLeftOut = ofFrame.messages.length === 0;
+    }
+    return load;
+  }
+
+  async #appendLoad({ made, snapshots }: Load, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#ports.beforeFrames(!this.healer.isHealing);
+      await this.#ports.spool.append(made, signal);
+      this.healer.kept(snapshots);
+    } catch (error) {
+      this.healer.putBack(snapshots);
+      throw error;
+    }
+  }
+
+  #noteNewest(index: number, last: Message | undefined, frames: readonly Frame[]): void {
+    if (last === undefined) return;
+    const before = this.#newest?.index;
+    const { contentType, appId, headers, timestampMs } = last;
+    this.#newest = { index, context: { contentType, appId, headers, timestampMs } };
+    const changed = indexesOfJobs(frames);
+    const [first] = changed;
+    if (first !== undefined) this.#ports.jobsChanged({ first, last: changed.at(-1) ?? first, before });
+  }
+
+  #makeSnapshots(snapshots: readonly Snapshot[]): Message[] {
+    const { clock, redact } = this.#ports;
+    const { cluster, regionName: region } = this.#options;
+    const timestampMs = clock.now();
+    return snapshots.map(({ list, object }) => makeSnapshotMessage({ cluster, region, redact, timestampMs }, list, object));
+  }
+}

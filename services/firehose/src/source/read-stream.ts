@@ -1,0 +1,250 @@
+/**
+ * One connection to the stream, from its first byte to its end: lines to frames, judging the beginning (gap), and what to do about a line that
+ * is no frame. What has to outlive the connection stands in `StreamPosition`.
+ */
+import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
+import { errorCode, HydrantError, toError } from '@hydrant/shared/foundation/errors';
+import { decideBehind, decideGap, type Gap } from '../gap/decide-gap.ts';
+import { scanFrame, type Frame } from './scan-frame.ts';
+import { createLineSplitter } from './split-lines.ts';
+import type { LivenessWatch } from './liveness.ts';
+import type { OpenedStream } from './open-stream.ts';
+
+export type MalformedKind = 'json' | 'frame' | 'event' | 'too-long';
+
+export interface StreamReaderTelemetry {
+  bytesReceived(bytes: number): void;
+  framesReceived(frames: number, events: number, newestIndex: number): void;
+  /** The stream begins before what was asked for, and will be read from there on. */
+  streamLags(lag: { readonly resumedAt: number; readonly firstIndex: number }): void;
+  /** `willReread`: the stream is opened again first, since the line may have been garbled on its way. */
+  lineMalformed(line: { readonly kind: MalformedKind; readonly afterIndex: number | undefined; readonly willReread: boolean; readonly err: Error }): void;
+  eventMalformed(index: number): void;
+}
+
+export interface FrameReceiver {
+  /** A new connection: what follows may repeat what was received. */
+  streamOpened(): void;
+  /** Takes the frames over; waits only while the spool is full. Rejects when `signal` aborts before that. */
+  receive(frames: readonly Frame[], signal: AbortSignal): Promise<void>;
+  /** Frames up to `index` are not handed over: the stream was asked to begin with what comes after. */
+  beginAfter(index: number): void;
+  /** Frames are missing between those received and those that follow. */
+  gapFound(gap: FoundGap): void;
+}
+
+export interface FoundGap extends Omit<Gap, 'kind'> {
+  /** Index of the newest frame received before. */
+  readonly fromIndex: number | undefined;
+  /** Index of the first frame after it, when there is one yet. */
+  readonly toIndex: number | undefined;
+}
+
+/** What is known between connections. */
+export interface StreamPosition {
+  /** Index of the newest frame received, or of the checkpoint. */
+  index: number | undefined;
+  /** The index after which a malformed line made us read again. A second one there is skipped. */
+  rereadAfter: number | undefined;
+}
+
+export interface StreamReaderOptions {
+  readonly start: 'oldest' | 'now' | 'snapshot';
+  readonly maxLineBytes: number;
+  /** How soon after the first line Nomad sends a frame that it still has. */
+  readonly firstFrameMs: number;
+}
+
+export interface StreamReaderPorts {
+  readonly receiver: FrameReceiver;
+  readonly telemetry: StreamReaderTelemetry;
+  readonly clock: Clock;
+  /** The newest index that the leader's lists tell of; undefined when none can be read. */
+  readonly leaderIndex: (signal: AbortSignal) => Promise<number | undefined>;
+  onFirstLine(): void;
+}
+
+export interface StreamReaderSummary {
+  readonly lines: number;
+  /** A frame came that had not been received before. */
+  readonly hasProgressed: boolean;
+}
+
+function malformedKind(thrown: unknown): MalformedKind {
+  return errorCode(thrown) === 'json-malformed' ? 'json' : 'frame';
+}
+
+export class StreamReader {
+  readonly #options: StreamReaderOptions;
+  readonly #ports: StreamReaderPorts;
+  readonly #position: StreamPosition;
+  /** Frames of the chunk in hand. */
+  #frames: Frame[] = [];
+  #lines = 0;
+  #firstFrameTimer: Timer | undefined;
+  /** `behind`: the stream began before what was asked for, and what that means is not known yet. */
+  #beginning: 'unknown' | 'behind' | 'lagging' | 'judged' = 'unknown';
+  /** The time within which a frame that Nomad still has would have come is over. */
+  #isLate = false;
+  #hasProgressed = false;
+  /** Index of the newest frame, received or in hand. */
+  #newest: number | undefined;
+  /** Set by a malformed line: nothing after it is looked at. */
+  #reread: Error | undefined;
+
+  constructor(options: StreamReaderOptions, ports: StreamReaderPorts, position: StreamPosition) {
+    this.#options = options;
+    this.#ports = ports;
+    this.#position = position;
+    this.#newest = position.index;
+  }
+
+  get summary(): StreamReaderSummary {
+    return { lines: this.#lines, hasProgressed: this.#hasProgressed };
+  }
+
+  /** Returns when the stream ended; throws when it broke or has to be read again. */
+  async run(stream: OpenedStream, liveness: LivenessWatch, signal: AbortSignal): Promise<void> {
+    const { receiver, telemetry } = this.#ports;
+    const splitter = createLineSplitter(this.#options.maxLineBytes, {
+      line: (bytes) => { this.#takeLine(bytes); },
+      overlong: (length) => { this.#takeOverlong(length); },
+    });
+    receiver.streamOpened();
+    try {
+      for await (const chunk of stream.bytes) {
+        liveness.touch();
+        telemetry.bytesReceived(chunk.length);
+        splitter.push(chunk);
+        if (this.#frames.length > 0) {
+          liveness.pause();
+          if (this.#beginning === 'behind') await this.#judgeBehind(signal);
+          await this.#handOver(signal);
+          liveness.resume();
+        }
+        if (this.#reread !== undefined) throw this.#reread;
+      }
+    } finally {
+      this.#firstFrameTimer?.cancel();
+    }
+  }
+
+  async #handOver(signal: AbortSignal): Promise<void> {
+    const frames = this.#frames;
+    if (frames.length === 0) return;
+    this.#frames = [];
+    await this.#ports.receiver.receive(frames, signal);
+    this.#position.index = this.#newest;
+    let events = 0;
+    for (const frame of frames) events += frame.events.length;
+    this.#ports.telemetry.framesReceived(frames.length, events, this.#newest ?? 0);
+  }
+
+  #takeLine(bytes: Buffer): void {
+    if (this.#reread !== undefined) return;
+    this.#countLine();
+    try {
+      const frame = scanFrame(bytes);
+      if (frame !== 'heartbeat') this.#takeFrame(frame);
+    } catch (thrown) {
+      this.#takeMalformed(malformedKind(thrown), toError(thrown));
+    }
+  }
+
+  #countLine(): void {
+    this.#lines += 1;
+    if (this.#lines > 1) return;
+    this.#ports.onFirstLine();
+    this.#firstFrameTimer = this.#ports.clock.after(this.#options.firstFrameMs, () => { this.#judgeLateness(); });
+  }
+
+  #takeOverlong(length: number): void {
+    if (this.#reread !== undefined) return;
+    this.#countLine();
+    const expected = `Expected a line of the stream to have at most ${String(this.#options.maxLineBytes)} bytes, got ${String(length)}`;
+    this.#takeMalformed('too-long', new HydrantError(expected, { code: 'line-too-long', retryable: false }));
+  }
+
+  #takeFrame(frame: Frame): void {
+    const { start } = this.#options;
+    if (this.#beginning !== 'judged' && !this.#judgeFirst(frame)) return;
+    const isFirst = this.#newest === undefined;
+    if (this.#newest !== frame.index) this.#hasProgressed = true;
+    this.#newest = frame.index;
+    for (const event of frame.events) if (event.head === undefined) this.#ports.telemetry.eventMalformed(frame.index);
+    // The newest frame that Nomad has comes first even when none was asked for; one that comes later is new.
+    if (isFirst && start !== 'oldest' && !this.#isLate) this.#beginAfter(frame.index);
+    else this.#frames.push(frame);
+  }
+
+  #beginAfter(index: number): void {
+    this.#position.index = index;
+    this.#ports.receiver.beginAfter(index);
+  }
+
+  #takeMalformed(kind: MalformedKind, err: Error): void {
+    const { telemetry } = this.#ports;
+    const afterIndex = this.#newest;
+    const place = afterIndex ?? 0;
+    // n.b. a proxy's error page is 200 and lines, too: what begins with no good line is no stream of which a line could be skipped.
+    const willReread = this.#lines === 1 || this.#position.rereadAfter !== place;
+    telemetry.lineMalformed({ kind, afterIndex, willReread, err });
+    if (willReread) {
+      this.#position.rereadAfter = place;
+      this.#reread = err;
+    } else {
+      this.#ports.receiver.gapFound({ reason: 'malformed-line', since: place, fromIndex: afterIndex, toIndex: undefined });
+    }
+  }
+
+  /** False when the frame is not to be taken now. */
+  #judgeFirst(frame: Frame): boolean {
+    if (this.#beginning === 'behind') {
+      this.#frames.push(frame);
+      return false;
+    }
+    const decision = decideGap({ resumedAt: this.#position.index, first: frame.index });
+    if (decision.kind === 'behind') {
+      if (this.#beginning === 'unknown') {
+        this.#beginning = 'behind';
+        this.#frames.push(frame);
+      }
+      return false;
+    }
+    this.#beginning = 'judged';
+    if (decision.kind === 'gap') this.#tellGap(decision, frame.index);
+    return true;
+  }
+
+  /** The leader knows whether the stream lags or the indexes began anew. */
+  async #judgeBehind(signal: AbortSignal): Promise<void> {
+    const frames = this.#frames;
+    const [first] = frames;
+    const resumedAt = this.#position.index;
+    if (first === undefined || resumedAt === undefined) return;
+    const decision = decideBehind(resumedAt, await this.#ports.leaderIndex(signal));
+    signal.throwIfAborted();
+    this.#frames = [];
+    if (decision.kind === 'lagging') {
+      this.#beginning = 'lagging';
+      this.#ports.telemetry.streamLags({ resumedAt, firstIndex: first.index });
+    } else {
+      this.#beginning = 'judged';
+      this.#tellGap(decision, first.index);
+    }
+    for (const frame of frames) this.#takeFrame(frame);
+  }
+
+  #tellGap({ reason, since }: Gap, toIndex: number | undefined): void {
+    this.#ports.receiver.gapFound({ reason, since, fromIndex: this.#position.index, toIndex });
+  }
+
+  #judgeLateness(): void {
+    this.#isLate = true;
+    if (this.#beginning !== 'unknown') return;
+    const decision = decideGap({ resumedAt: this.#position.index, first: 'nothing' });
+    if (decision.kind !== 'gap') return;
+    this.#beginning = 'judged';
+    this.#tellGap(decision, undefined);
+  }
+}

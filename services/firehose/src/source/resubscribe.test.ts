@@ -1,0 +1,149 @@
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { systemClock } from '@hydrant/shared/foundation/clock';
+import { eventually } from '@hydrant/testing/eventually';
+import t, { type Test } from 'tap';
+import { parseNomadAddress } from './address.ts';
+import { createNamespaceWatch } from './namespaces.ts';
+import { createNomadClient } from './nomad-http-client.ts';
+import { createStreamOpener } from './open-stream.ts';
+import { createSource, type SourceTelemetry } from './source.ts';
+
+const query = { topics: ['Job'], namespace: '*', region: '' };
+const access = { token: null, tokenFile: null, httpAuth: null, caFile: null, caFolder: null, certFile: null, keyFile: null, serverName: null, skipVerify: false };
+
+interface Nomad {
+  readonly url: string;
+  /** The indexes that streams were asked for. */
+  readonly asked: (string | null)[];
+  send(index: number): void;
+  addNamespace(name: string, createIndex: number): void;
+}
+
+/** Sends every stream the frames from its index on, of namespaces there were when it was opened; answers lists as blocking queries. */
+async function startNomad(t: Test, answersLists: boolean): Promise<Nomad> {
+  const namespaces = [{ Name: 'default', CreateIndex: 1 }];
+  const frames: number[] = [];
+  const asked: Nomad['asked'] = [];
+  const streams = new Set<ServerResponse>();
+  const waiting = new Map<ServerResponse, number>();
+  const line = (index: number): string => `{"Index":${String(index)},"Events":[{"Topic":"Job","Type":"JobRegistered","Key":"web","Namespace":"default","Index":${String(index)},"Payload":{}}]}\n`;
+  const newest = (): number => Math.max(...namespaces.map(({ CreateIndex }) => CreateIndex));
+  const list = (response: ServerResponse): void => { response.writeHead(200, { 'x-nomad-index': newest() }).end(JSON.stringify(namespaces)); };
+  const server = createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://nomad');
+    const index = Number(searchParams.get('index') ?? '0');
+    if (pathname === '/v1/event/stream') {
+      asked.push(searchParams.get('index'));
+      response.write(['{}\n', ...frames.filter((frame) => frame >= index).map(line)].join(''));
+      streams.add(response);
+    } else if (!answersLists) response.writeHead(404).end();
+    else if (index < newest()) list(response);
+    else waiting.set(response, index);
+  });
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return {
+    url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
+    asked,
+    send(index) {
+      frames.push(index);
+      for (const stream of streams) stream.write(line(index));
+    },
+    addNamespace(name, createIndex) {
+      namespaces.push({ Name: name, CreateIndex: createIndex });
+      for (const response of waiting.keys()) list(response);
+      waiting.clear();
+    },
+  };
+}
+
+interface Reader {
+  readonly indexes: number[];
+  readonly told: [string, unknown][];
+}
+
+function read(t: Test, { url }: Nomad): Reader {
+  const indexes: number[] = [];
+  const told: Reader['told'] = [];
+  const client = createNomadClient(access);
+  const namespaceWatchFailed = (failure: unknown): void => { told.push(['failed', failure]); };
+  const telemetry: SourceTelemetry = {
+    bytesReceived: () => undefined,
+    framesReceived: () => undefined,
+    eventMalformed: () => undefined,
+    streamLags: (lag) => { told.push(['lag', lag]); },
+    lineMalformed: (malformed) => { told.push(['malformed', malformed]); },
+    streamConnected: () => undefined,
+    streamDenied: (denial) => { told.push(['denied', denial]); },
+    namespacesAdded: ({ namespaces, resumeAt }) => { told.push(['added', { namespaces, resumeAt }]); },
+    streamEnded: (end) => { told.push(['ended', end]); },
+  };
+  const address = parseNomadAddress(url);
+  if (address === undefined) throw new Error('Expected an address');
+  const source = createSource(
+    { addresses: [address], start: 'oldest', retryMinMs: 60_000, firstFrameMs: 50 },
+    {
+      clock: systemClock,
+      openStream: createStreamOpener(client, query),
+      probeDenial: () => Promise.reject(new Error('Expected no denial')),
+      namespaces: createNamespaceWatch({ region: '' }, { client, telemetry: { namespaceWatchFailed }, clock: systemClock }),
+      receiver: {
+        streamOpened: () => undefined,
+        receive: async (frames) => { indexes.push(...frames.map(({ index }) => index)); },
+        beginAfter: () => undefined,
+        gapFound: (gap) => { told.push(['gap', gap]); },
+      },
+      leaderIndex: () => Promise.resolve(undefined),
+      telemetry,
+    },
+  );
+  source.start(undefined);
+  t.teardown(() => source.stop());
+  return { indexes, told };
+}
+
+t.test('a new namespace opens the stream again at once, at a frame from before it was made', async (t) => {
+  const nomad = await startNomad(t, true);
+  const { indexes, told } = read(t, nomad);
+  for (const index of [10, 12, 15]) {
+    nomad.send(index);
+    await eventually(() => indexes.includes(index));
+  }
+
+  nomad.addNamespace('search', 13);
+  await eventually(() => indexes.length === 5);
+  nomad.addNamespace('later', 30);
+  await eventually(() => nomad.asked.length === 3);
+
+  t.strictSame(nomad.asked, ['0', '12', '15']);
+  t.strictSame(indexes.slice(0, 5), [10, 12, 15, 12, 15]);
+  t.strictSame(told, [['added', { namespaces: ['search'], resumeAt: 12 }], ['added', { namespaces: ['later'], resumeAt: 15 }]], 'no gap, no disconnect');
+});
+
+t.test('a namespace made before anything that is remembered shows as a gap', async (t) => {
+  const nomad = await startNomad(t, true);
+  const { indexes, told } = read(t, nomad);
+  nomad.send(20);
+  await eventually(() => indexes.length === 1);
+
+  nomad.addNamespace('search', 13);
+  await eventually(() => indexes.length === 2);
+
+  t.strictSame(nomad.asked, ['0', '13']);
+  t.match(told, [['added', { resumeAt: 13 }], ['gap', { reason: 'evicted', fromIndex: 13, toIndex: 20 }]]);
+});
+
+t.test('a Nomad without a list of namespaces is read all the same', async (t) => {
+  const nomad = await startNomad(t, false);
+  const { indexes, told } = read(t, nomad);
+  nomad.send(20);
+
+  await eventually(() => indexes.length === 1 && told.length === 1);
+
+  t.match(told, [['failed', { isRepeat: false, err: { code: 'nomad-not-found', message: /404/u } }]]);
+  t.strictSame(nomad.asked, ['0']);
+});

@@ -1,0 +1,51 @@
+import { systemClock } from '@hydrant/shared/foundation/clock';
+import type { Message } from '@hydrant/shared/messages/message';
+import { createFolderSpool } from '@hydrant/shared/spool/folder-spool';
+import { testLog } from '@hydrant/testing/test-log';
+import t from 'tap';
+import { chooseBeginning, readBacklog, type BacklogContent } from './backlog.ts';
+
+const forever = new AbortController().signal;
+
+function makeMessage(index: number, origin: 'stream' | 'snapshot' = 'stream'): Message {
+  return { id: `${String(index)}/${origin}`, routingKey: 'event', type: 'nomad', contentType: 'application/json', appId: 'test', timestampMs: 0, headers: { index, origin }, body: Buffer.from('{}') };
+}
+
+t.test('a backlog tells up to which index the stream is in it', async (t) => {
+  const cases: readonly (readonly [string, readonly Message[], BacklogContent])[] = [
+    ['nothing', [], { records: 0, index: undefined, wentBack: false }],
+    ['one frame, which may lack events', [makeMessage(5), makeMessage(5)], { records: 2, index: undefined, wentBack: false }],
+    ['several frames', [makeMessage(5), makeMessage(7), makeMessage(7), makeMessage(9)], { records: 4, index: 7, wentBack: false }],
+    ['listed objects', [makeMessage(5), makeMessage(7), makeMessage(99, 'snapshot')], { records: 3, index: 5, wentBack: false }],
+    ['read a second time', [makeMessage(7), makeMessage(9), makeMessage(6), makeMessage(7)], { records: 4, index: 6, wentBack: true }],
+  ];
+  for (const [name, messages, expected] of cases) {
+    const dir = t.testdir();
+    const spool = createFolderSpool({ dir, maxBytes: 1_000_000, log: testLog(), clock: systemClock });
+    await spool.open();
+    const cursor = spool.cursor('publisher');
+    await spool.append([makeMessage(1), makeMessage(2)]);
+    cursor.commit(2);
+    await spool.append(messages);
+
+    t.strictSame(await readBacklog(cursor, forever), expected, name);
+    const next = messages.length === 0 ? [] : await cursor.read({ maxRecords: 100, maxBytes: 1_000_000 }, forever);
+    t.strictSame(next.map(({ message }) => message.id), messages.map(({ id }) => id), 'the cursor stands before it again');
+    await spool.close();
+  }
+});
+
+t.test('reading goes on after the log, or at the checkpoint where the log cannot tell', (t) => {
+  const checkpoint = { index: 100, filter: 'now', source: 'http://nomad' };
+  const whole = { filter: 'then', isWhole: true };
+  const backlog = { records: 9, index: 150, wentBack: false };
+
+  t.strictSame(chooseBeginning(checkpoint, backlog, whole), { index: 150, filter: 'then', source: 'http://nomad' });
+  t.strictSame(chooseBeginning(undefined, backlog, whole), { index: 150, filter: 'then', source: '' }, 'an emptied Redis');
+  t.strictSame(chooseBeginning(checkpoint, { ...backlog, index: undefined }, whole), checkpoint, 'no whole frame in it');
+  t.strictSame(chooseBeginning(checkpoint, backlog, undefined), checkpoint, 'no note');
+  t.strictSame(chooseBeginning(checkpoint, backlog, { ...whole, isWhole: false }), checkpoint, 'killed while a gap was healed');
+  t.strictSame(chooseBeginning({ ...checkpoint, index: 400 }, backlog, whole)?.index, 400, 'another process has confirmed more');
+  t.strictSame(chooseBeginning({ ...checkpoint, index: 400 }, { ...backlog, wentBack: true }, whole)?.index, 150, 'the stream was read a second time');
+  t.end();
+});

@@ -1,0 +1,31 @@
+/** Keeps the note in a file beside the spool's own. */
+import { readFile } from 'node:fs/promises';
+import { replaceFile } from '@hydrant/shared/spool/folder/atomic-file';
+import type { SpoolNote, SpoolNoteStore } from './spool-note.ts';
+
+function parseNote(text: string): SpoolNote | undefined {
+  const note: unknown = JSON.parse(text);
+  if (typeof note !== 'object' || note === null) return undefined;
+  const { filter, isWhole } = note as Readonly<Record<string, unknown>>;
+  return typeof filter === 'string' && typeof isWhole === 'boolean' ? { filter, isWhole } : undefined;
+}
+
+export function createFileSpoolNote({ path }: { readonly path: string }): SpoolNoteStore {
+  let saved: string | undefined;
+  return {
+    async load() {
+      try {
+        return parseNote(await readFile(path, 'utf8'));
+      } catch {
+        // n.b. without a note reading goes on at the checkpoint: repeats, nothing worse.
+        return undefined;
+      }
+    },
+    async save({ filter, isWhole }) {
+      const text = `${JSON.stringify({ filter, isWhole })}\n`;
+      if (text === saved) return;
+      await replaceFile(path, text);
+      saved = text;
+    },
+  };
+}

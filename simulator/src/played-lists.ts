@@ -1,0 +1,85 @@
+/**
+ * Lists made of what was played: of each object its newest state in the frames so far, cut down to the members that Nomad's list endpoint shows.
+ * What an event does not tell (`JobType` of an allocation, the summary of a job) is missing. A purged job goes; nothing else ever does.
+ */
+import { forEachMember } from '@hydrant/shared/foundation/json-scanner';
+import type { Frame, FrameEvent } from './frame.ts';
+import type { ListName } from './lists.ts';
+
+interface Source {
+  readonly list: ListName;
+  readonly payloadKey: string;
+  /** The members of the list's stub; undefined where the list shows whole objects. */
+  readonly members: ReadonlySet<string> | undefined;
+}
+
+const allocationMembers = 'ClientDescription ClientStatus CreateIndex CreateTime DeploymentStatus DesiredDescription DesiredStatus DesiredTransition EvalID FollowupEvalID ID JobID '
+  + 'ModifyIndex ModifyTime Name Namespace NextAllocation NodeID NodeName PreemptedAllocations PreemptedByAllocation RescheduleTracker TaskGroup TaskStates';
+const jobMembers = 'CreateIndex Datacenters ID JobModifyIndex ModifyIndex Multiregion Name Namespace NodePool ParentID Priority Status StatusDescription Stop SubmitTime Type';
+const nodeMembers = 'CreateIndex Datacenter Drain Drivers HostVolumes ID LastDrain ModifyIndex Name NodeClass NodePool SchedulingEligibility Status StatusDescription';
+
+const sources: Readonly<Record<string, Source>> = {
+  Allocation: { list: 'allocations', payloadKey: 'Allocation', members: new Set(allocationMembers.split(' ')) },
+  Evaluation: { list: 'evaluations', payloadKey: 'Evaluation', members: undefined },
+  Deployment: { list: 'deployments', payloadKey: 'Deployment', members: undefined },
+  Job: { list: 'jobs', payloadKey: 'Job', members: new Set(jobMembers.split(' ')) },
+  Node: { list: 'nodes', payloadKey: 'Node', members: new Set(nodeMembers.split(' ')) },
+};
+
+export class PlayedLists {
+  readonly #objects = new Map<ListName, Map<string, Buffer>>();
+  readonly #indexes = new Map<ListName, number>();
+
+  show({ index, line, events }: Frame): void {
+    for (const event of events) this.#showEvent(index, line, event);
+  }
+
+  /** A JSON array in no order. */
+  body(list: ListName): Buffer {
+    const objects = [...(this.#objects.get(list)?.values() ?? [])];
+    return Buffer.concat([Buffer.from('['), ...objects.flatMap((object, n) => (n === 0 ? [object] : [Buffer.from(','), object])), Buffer.from(']')]);
+  }
+
+  /** X-Nomad-Index: of the newest change to the list. */
+  index(list: ListName): number {
+    return this.#indexes.get(list) ?? 0;
+  }
+
+  clear(): void {
+    this.#objects.clear();
+    this.#indexes.clear();
+  }
+
+  #showEvent(index: number, line: Buffer, { topic, key, namespace, start }: FrameEvent): void {
+    const source = sources[topic];
+    if (source === undefined) return;
+    const object = readObject(line, start, source);
+    if (object === undefined) return;
+    const objects = this.#objects.get(source.list) ?? new Map<string, Buffer>();
+    this.#objects.set(source.list, objects);
+    this.#indexes.set(source.list, index);
+    if (object.isDeleted) objects.delete(`${namespace}/${key}`);
+    else objects.set(`${namespace}/${key}`, object.bytes);
+  }
+}
+
+function readObject(line: Buffer, start: number, { payloadKey, members }: Source): { readonly bytes: Buffer; readonly isDeleted: boolean } | undefined {
+  let bytes: Buffer | undefined;
+  let isDeleted = false;
+  forEachMember(line, start, (name, payload) => {
+    if (name !== 'Payload') return;
+    forEachMember(line, payload, (key, from, to) => {
+      if (key === 'Deleted') isDeleted = line.toString('latin1', from, to) === 'true';
+      if (key === payloadKey) bytes = members === undefined ? Buffer.from(line.subarray(from, to)) : cutDown(line, from, members);
+    });
+  });
+  return bytes === undefined ? undefined : { bytes, isDeleted };
+}
+
+function cutDown(line: Buffer, start: number, members: ReadonlySet<string>): Buffer {
+  const parts: Buffer[] = [];
+  forEachMember(line, start, (name, from, to) => {
+    if (members.has(name)) parts.push(Buffer.from(`${parts.length === 0 ? '{' : ','}${JSON.stringify(name)}:`), line.subarray(from, to));
+  });
+  return Buffer.concat([...parts, Buffer.from(parts.length === 0 ? '{}' : '}')]);
+}

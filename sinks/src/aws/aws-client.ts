@@ -1,0 +1,48 @@
+/** What the sinks of AWS services have in common: how their clients are made and what a failed call means. */
+import { describeError, toError } from '@hydrant/shared/foundation/errors';
+import { permanent, retryable } from '@hydrant/shared/delivery/sink';
+
+/** Loads a client's package; rejects (permanent) when it is not installed. */
+export async function loadClient<T>(name: string, sinkType: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (error) {
+    throw permanent(`Expected the package ${name} to be installed for SINK_TYPE=${sinkType}; install it beside Hydrant`, error);
+  }
+}
+
+export interface ClientOptions {
+  readonly maxAttempts: number;
+  readonly region?: string;
+  readonly endpoint?: string;
+}
+
+/** One try each: retries, their pauses and their metrics belong to the delivery. */
+export function clientOptions({ region, endpoint }: { readonly region: string | null; readonly endpoint: string | null }): ClientOptions {
+  return { maxAttempts: 1, ...(region === null ? {} : { region }), ...(endpoint === null ? {} : { endpoint }) };
+}
+
+const commonHints: Readonly<Record<string, string>> = {
+  AccessDenied: 'the key lacks the right to send there',
+  AccessDeniedException: 'the key lacks the right to send there',
+  CredentialsProviderError: 'give credentials in one of the ways that AWS clients know',
+  UnrecognizedClientException: 'the access key is not known there',
+  InvalidClientTokenId: 'the access key is not known there',
+  SignatureDoesNotMatch: 'the secret key is not the right one',
+};
+
+export interface CallContext {
+  /** What was called, such as `the queue events`. */
+  readonly where: string;
+  /** Names of errors that the same batch will cause again; every other call waits: it is mended at AWS or in the settings. */
+  readonly refusals: ReadonlySet<string>;
+  readonly hints: Readonly<Record<string, string>>;
+}
+
+/** What a call that failed as a whole means. */
+export function explainCall(error: unknown, { where, refusals, hints }: CallContext): Error {
+  const { name } = toError(error);
+  const hint = hints[name] ?? commonHints[name];
+  const said = `Expected ${where} to take messages, got ${name}: ${describeError(error)}${hint === undefined ? '' : ` (${hint})`}`;
+  return refusals.has(name) ? permanent(said) : retryable(said);
+}

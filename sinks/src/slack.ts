@@ -1,0 +1,124 @@
+/** Says in Slack what happened, through an incoming webhook: a sentence, facts, the next step and a link, each within Slack's sizes. */
+import type { Batch, Sink, SinkContext, SinkDefinition } from '@hydrant/shared/delivery/sink';
+import type { Message } from '@hydrant/shared/messages/message';
+import { url } from '@hydrant/shared/runtime/config/formats';
+import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { chatDelivery, chatSettings } from './chat/chat-settings.ts';
+import type { NoticeKind } from './chat/description.ts';
+import { makeNotice, type Notice } from './chat/notice.ts';
+import { shorten } from './chat/shorten.ts';
+import { accessProblems, accessSettings, readAccess } from './http-request/http-access.ts';
+import { explainAnswer, HttpClient, judgeAnswer, type HttpVerdict } from './http-request/http-client.ts';
+import { makeTarget, type RequestTarget } from './http-request/request-target.ts';
+import { sendEach } from './http-request/send-each.ts';
+
+const settings = {
+  SINK_SLACK_WEBHOOK_URL: {
+    doc: 'Incoming webhook of the channel.',
+    format: url(['http:', 'https:']),
+    default: null,
+    required: true,
+    sensitive: true,
+    example: 'https://hooks.slack.example/services/T0/B0/x',
+    aliases: ['SLACK_WEBHOOK_URL', 'SLACK_WEB_HOOK_URL'],
+  },
+  ...accessSettings('SINK_SLACK', 'Slack'),
+  ...chatSettings,
+} as const satisfies Schema;
+
+type SlackValues = Values<typeof settings>;
+
+/** Slack's limits are 3000 characters for the text of a block and 40,000 for that of a message, which it shortens itself. */
+const mostBlockText = 3000;
+const mostFallback = 1000;
+const mostCommand = 1000;
+const mostFact = 600;
+const mostLabel = 40;
+
+const signs: Readonly<Record<NoticeKind, string>> = { opened: ':rotating_light:', ongoing: ':warning:', resolved: ':white_check_mark:', event: ':information_source:' };
+const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
+
+/** What is not ours must neither mention anybody nor make a link. */
+function plain(text: string, max: number): string {
+  return shorten(text, max, (character) => entities[character] ?? character);
+}
+
+export function makeSlackMessage(notice: Notice): Readonly<Record<string, unknown>> {
+  const facts = notice.facts.map(({ label, text }) => `*${plain(label, mostLabel)}:* ${plain(text, mostFact)}`);
+  const links = notice.link === undefined ? [] : [`<${plain(notice.link, mostFact).replaceAll('|', '%7C')}|Show it in Nomad>`];
+  const foot = [...links, ...(notice.time === undefined ? [] : [notice.time])];
+  const sections = [
+    `${signs[notice.kind]} *${plain(notice.sentence, mostFallback)}*`,
+    ...(facts.length === 0 ? [] : [facts.join('\n')]),
+    // A backquote would end the block of code.
+    ...(notice.nextStep === undefined ? [] : [`*Next:*\n\`\`\`${plain(notice.nextStep.replaceAll('`', "'"), mostCommand)}\`\`\``]),
+  ];
+  return {
+    text: plain(notice.sentence, mostFallback),
+    blocks: [
+      ...sections.map((text) => ({ type: 'section', text: { type: 'mrkdwn', text: text.slice(0, mostBlockText) } })),
+      ...(foot.length === 0 ? [] : [{ type: 'context', elements: [{ type: 'mrkdwn', text: foot.join(' · ') }] }]),
+    ],
+  };
+}
+
+const hints: Readonly<Record<number, string>> = {
+  403: 'the webhook or its workspace forbids it: make a new SINK_SLACK_WEBHOOK_URL',
+  404: 'the webhook does not exist (any more): make a new SINK_SLACK_WEBHOOK_URL',
+  410: 'the channel is archived: make a SINK_SLACK_WEBHOOK_URL for another one',
+};
+
+/** What is wrong with the message is refused; what is wrong with the webhook or its channel is mended there and waits. */
+export function judgeStatus(status: number): HttpVerdict {
+  if (status >= 200 && status < 300) return 'taken';
+  return status === 400 || status === 413 ? 'refused' : 'retry';
+}
+
+class SlackSink implements Sink {
+  readonly #uiUrl: string | null;
+  readonly #target: RequestTarget;
+  readonly #client: HttpClient;
+
+  constructor(values: SlackValues, context: SinkContext) {
+    const { SINK_SLACK_WEBHOOK_URL: address, NOMAD_UI_URL: uiUrl } = values;
+    this.#uiUrl = uiUrl;
+    const { origin, pathname } = new URL(address);
+    // The path of a webhook is its password.
+    this.#target = { ...makeTarget({ address }), shown: origin, hideSecrets: (said) => said.replaceAll(pathname, '***') };
+    this.#client = new HttpClient(this.#target, readAccess(values, 'SINK_SLACK'), context);
+  }
+
+  connect(): Promise<void> {
+    return this.#client.open();
+  }
+
+  write(batch: Batch, signal: AbortSignal): Promise<void> {
+    return sendEach(batch, (message) => this.#say(message, signal));
+  }
+
+  /** Whether somebody answers: a webhook can do nothing but post. */
+  async healthcheck(signal: AbortSignal): Promise<void> {
+    const answer = await this.#client.send({ method: 'HEAD', url: new URL('/', this.#target.url).href, signal });
+    const failure = explainAnswer(answer.status >= 500 ? 'retry' : 'taken', answer, { target: this.#target, what: 'a message' });
+    if (failure !== undefined) throw failure;
+  }
+
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+
+  async #say(message: Message, signal: AbortSignal): Promise<void> {
+    const body = Buffer.from(JSON.stringify(makeSlackMessage(makeNotice(message, this.#uiUrl))));
+    const answer = await this.#client.send({ method: 'POST', headers: { 'content-type': 'application/json; charset=utf-8' }, body, signal });
+    const failure = explainAnswer(judgeAnswer(answer, judgeStatus), answer, { target: this.#target, what: 'a message', hint: hints[answer.status] });
+    if (failure !== undefined) throw failure;
+  }
+}
+
+export const slackSink: SinkDefinition<typeof settings> = {
+  type: 'slack',
+  settings,
+  ...chatDelivery,
+  check: (values) => accessProblems(values, 'SINK_SLACK'),
+  create: (values, context) => new SlackSink(values, context),
+};
