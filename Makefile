@@ -64,11 +64,11 @@ docs: build ## Write the documents and the compose settings that are generated f
 	@node scripts/generate-docs.mjs
 
 .PHONY: test
-test: build ## Unit and contract tests and the guarantees, on private servers
+test: build ## Unit and contract tests and the guarantees in their short form, on private servers
 	@node scripts/test.mjs
 
 .PHONY: e2e
-e2e: build ## The guarantees and the browser alone, on private servers
+e2e: build ## The guarantees in their long form and the browser, on private servers
 	@node scripts/e2e.mjs
 
 .PHONY: kill-nine

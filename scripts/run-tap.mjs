@@ -30,7 +30,7 @@ function createFailureReport() {
 /** Reads lines of TAP; `totals` are there once the closing comment has been read. */
 function createReader() {
   let report = createFailureReport();
-  const reader = { totals: undefined, skipped: [] };
+  const reader = { totals: undefined, skipped: [], failedFiles: [] };
   let awaitsDiagnostics = false;
 
   function endFile(line) {
@@ -38,7 +38,8 @@ function createReader() {
     if (name === undefined) return;
     say(`${not === undefined ? 'ok    ' : 'NOT OK'}  ${name}  ${(Number(time ?? 0) / 1000).toFixed(1)} s`);
     awaitsDiagnostics = not !== undefined;
-    if (!awaitsDiagnostics) report = createFailureReport();
+    if (awaitsDiagnostics) reader.failedFiles.push(name);
+    else report = createFailureReport();
   }
 
   reader.take = (line) => {
@@ -58,11 +59,8 @@ function createReader() {
   return reader;
 }
 
-/**
- * `args` are tap's own. Resolves with the totals, what was skipped, and tap's exit status.
- * A tap that ends badly without a failed test (killed, out of memory) counts as one failure.
- */
-export async function runTap(args, env = {}) {
+/** `args` are tap's own. A tap that ends badly without a failed test (killed, out of memory) counts as one failure. */
+async function runOnce(args, env) {
   const tap = spawn(process.execPath, ['node_modules/.bin/tap', '--reporter=tap', ...args], { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
   const reader = createReader();
   const exited = once(tap, 'close');
@@ -74,12 +72,35 @@ export async function runTap(args, env = {}) {
     say(`tap ended with ${signal ?? `exit status ${status}`} though no test failed`);
     totals.failed = 1;
   }
-  return { ...totals, skipped: reader.skipped, status };
+  return { ...totals, skipped: reader.skipped, failedFiles: reader.failedFiles, status };
+}
+
+/** More failed files than these are no accident. */
+const maxRepeatedFiles = 3;
+
+/**
+ * Runs `files` (paths or patterns; none: those of tap's settings) with tap's `options`. Files that fail are run once more, one by one: what passes then is told as flaky by `closeReport`.
+ * Resolves with the totals, what was skipped, the flaky files, and tap's exit status.
+ */
+export async function runTap({ options = [], files = [], env = {} }) {
+  const first = await runOnce([...options, ...files], env);
+  const failed = first.failedFiles;
+  if (failed.length === 0 || failed.length > maxRepeatedFiles) return { ...first, flaky: [] };
+  say(`Once more, to tell flaky from broken: ${failed.join(', ')}`);
+  const second = await runOnce([...options.filter((option) => !option.startsWith('--jobs')), '--jobs=1', ...failed], env);
+  return {
+    passed: first.passed + second.passed,
+    failed: second.failed,
+    skipped: first.skipped,
+    flaky: failed.filter((file) => !second.failedFiles.includes(file)),
+    status: second.status,
+  };
 }
 
 /** The closing lines of a command that ran tap once or several times; gives its exit status. */
 export function closeReport(runs) {
   for (const line of runs.flatMap((run) => run.skipped)) say(`skipped  ${line}`);
+  for (const file of runs.flatMap((run) => run.flaky)) say(`flaky  ${file} failed, and passed when it was run again: find out why`);
   const sum = (key) => runs.reduce((total, run) => total + run[key], 0);
   say(`${sum('passed')} passed, ${sum('failed')} failed`);
   return runs.find((run) => run.status !== 0)?.status ?? 0;

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { eventually } from '@hydrant/testing/eventually';
+import { isLongForm } from '../src/form.ts';
 import { setStage, shapeNames, type Stage } from '../src/stage.ts';
 
 const mebibyte = 1024 * 1024;
@@ -30,7 +31,7 @@ async function whenIs({ shape: { source } }: Stage, series: string, value: numbe
   await eventually(async () => await source.metric(series) === value, { timeoutMs: 120_000, message: `${series} ${String(value)}` });
 }
 
-void t.test('three services: a broker that stands still fills the spool and no more, and everything arrives when it goes on', async (t) => {
+if (isLongForm) void t.test('three services: a broker that stands still fills the spool and no more, and everything arrives when it goes on', async (t) => {
   const stage = await setStage(t, 'three services', { load });
   const { source } = stage.shape;
 
@@ -53,7 +54,7 @@ void t.test('three services: a broker that stands still fills the spool and no m
   t.ok(await source.peakMemory() < 300 * mebibyte);
 });
 
-void t.test('three services: with a spool folder a dead broker, a dead firehose and a Nomad that forgot lose nothing', async (t) => {
+if (isLongForm) void t.test('three services: with a spool folder a dead broker, a dead firehose and a Nomad that forgot lose nothing', async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'hydrant-spool-'));
   t.teardown(() => rm(dir, { recursive: true, force: true }));
   const stage = await setStage(t, 'three services', { load, firehose: { FIREHOSE_SPOOL_DIR: dir } });
@@ -77,7 +78,7 @@ void t.test('three services: with a spool folder a dead broker, a dead firehose 
 });
 
 for (const shapeName of shapeNames) {
-  void t.test(`${shapeName}: a destination that is down fills its queue and stops no reading`, async (t) => {
+  if (isLongForm || shapeName === 'standalone') void t.test(`${shapeName}: a destination that is down fills its queue and stops no reading`, async (t) => {
     const stage = await setStage(t, shapeName);
 
     await stage.play();
@@ -94,13 +95,14 @@ for (const shapeName of shapeNames) {
   });
 }
 
-void t.test('standalone: a destination that is down fills the log and then the spool, and everything arrives when it is back', async (t) => {
+if (isLongForm) void t.test('standalone: a destination that is down fills the log and then the spool, and everything arrives when it is back', async (t) => {
   const stage = await setStage(t, 'standalone', { load, firehose: { FIREHOSE_SPOOL_MAX_BYTES: '8MiB' } });
   const { source } = stage.shape;
 
   await stage.play();
   await stage.whenArrived(500);
   stage.collector.setDown(true);
+  await eventually(() => /"subscription":"[^"]*http[^"]*".*The log is full/u.test(source.log()), { timeoutMs: 120_000, message: 'a full log, and word of the sink that holds it up' });
   await whenAtLeast(stage, 'hydrant_firehose_spool_full_total', 1);
   const total = stage.endLoad();
   const peak = await source.peakMemory();
@@ -108,5 +110,4 @@ void t.test('standalone: a destination that is down fills the log and then the s
   await stage.whenArrived(total);
 
   t.ok(peak < 500 * mebibyte, `${String(Math.round(peak / mebibyte))} MiB at most`);
-  t.match(source.log(), /"subscription":"[^"]*http[^"]*".*The log is full/u, 'the log says which sink holds it up');
 });

@@ -2,8 +2,9 @@
  * Promise 7: SIGTERM ends the intake, drains, settles, saves and exits 0 within SHUTDOWN_TIMEOUT; a second signal exits at once. What was delivered and
  * what comes after the next start is everything.
  */
-import t from 'tap';
 import { eventually } from '@hydrant/testing/eventually';
+import t from 'tap';
+import { isLongForm } from '../src/form.ts';
 import type { ServiceProcess } from '../src/service-process.ts';
 import { setStage, shapeNames, type Stage } from '../src/stage.ts';
 
@@ -36,7 +37,7 @@ async function whenStopping(process: ServiceProcess): Promise<void> {
 }
 
 for (const shapeName of shapeNames) {
-  void t.test(`${shapeName}: SIGTERM under load ends every process with 0, and nothing is lost`, async (t) => {
+  if (isLongForm || shapeName === 'three services') void t.test(`${shapeName}: SIGTERM under load ends every process with 0, and nothing is lost`, async (t) => {
     const stage = await setStage(t, shapeName, { load });
 
     await stage.play();
@@ -55,7 +56,7 @@ for (const shapeName of shapeNames) {
     t.match(stage.shape.source.log(), drained);
   });
 
-  void t.test(`${shapeName}: what is under way when SIGTERM comes is waited for`, async (t) => {
+  if (isLongForm || shapeName === 'standalone') void t.test(`${shapeName}: what is under way when SIGTERM comes is waited for`, async (t) => {
     const stage = await setStage(t, shapeName, { load });
     const { source } = stage.shape;
 
@@ -74,7 +75,7 @@ for (const shapeName of shapeNames) {
     await stage.whenArrived(total);
   });
 
-  void t.test(`${shapeName}: a second signal ends the process at once, and nothing is lost`, async (t) => {
+  if (isLongForm) void t.test(`${shapeName}: a second signal ends the process at once, and nothing is lost`, async (t) => {
     const stage = await setStage(t, shapeName, { load });
     const { source } = stage.shape;
 
