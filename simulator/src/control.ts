@@ -124,10 +124,15 @@ export class SimulatorControl {
     this.#ports.feed.resume();
   }
 
-  /** Open streams do not see it, even those of `namespace=*`. */
-  addNamespace(name: string): void {
+  /** Open streams do not see it, even those of `namespace=*`. It was made now, or at the index `madeAt` and becomes known now. */
+  addNamespace(name: string, madeAt?: number): void {
     const { buffer, lists } = this.#ports;
-    lists.addNamespace(name, Math.max(buffer.newestIndex ?? 0, lists.index('namespaces')) + 1);
+    lists.addNamespace(name, Math.max(buffer.newestIndex ?? 0, lists.index('namespaces')) + 1, madeAt);
+  }
+
+  /** New streams and lists do not show it nor what lives in it, until it is added. */
+  removeNamespace(name: string): void {
+    this.#ports.lists.removeNamespace(name);
   }
 
   async #setFault(mode: FaultMode, options: FaultOptions = {}): Promise<void> {

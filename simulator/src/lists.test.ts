@@ -110,6 +110,20 @@ t.test('a blocking query for namespaces answers when one is added', async (t) =>
   t.strictSame((await list(response)).map((namespace) => namespace.Name), ['default', 'payments', 'team-a']);
 });
 
+t.test('a namespace that was removed is not there until it is added, also when it was made long before', async (t) => {
+  const simulator = await start(t);
+  simulator.control.removeNamespace('default');
+  t.strictSame((await list(await fetch(`${simulator.url}/v1/namespaces`))).map(({ Name }) => Name), ['payments']);
+  t.strictSame(await list(await fetch(`${simulator.url}/v1/jobs?namespace=default`)), []);
+
+  simulator.control.addNamespace('default', 60);
+  const response = await fetch(`${simulator.url}/v1/namespaces?index=100&wait=5m`);
+
+  t.equal(response.headers.get('x-nomad-index'), '356');
+  t.match(await list(response), [{ Name: 'default', CreateIndex: 60 }, { Name: 'payments' }]);
+  t.not((await list(await fetch(`${simulator.url}/v1/jobs?namespace=default`))).length, 0);
+});
+
 t.test('a blocking query answers with the same index when its time is over', async (t) => {
   const { url } = await start(t);
 

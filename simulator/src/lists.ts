@@ -44,7 +44,8 @@ export class Lists {
   readonly #rewrite: () => Rewrite;
   /** Instead of the dumps. */
   readonly #played: PlayedLists | undefined;
-  readonly #added: { readonly name: string; readonly index: number }[] = [];
+  readonly #added: { readonly name: string; readonly index: number; readonly madeAt: number }[] = [];
+  readonly #removed = new Set<string>();
   readonly #listeners = new Set<() => void>();
   readonly #cache = new Map<ListName, { readonly rewrite: Rewrite; readonly objects: readonly ListObject[] }>();
 
@@ -70,6 +71,7 @@ export class Lists {
   page(list: ListName, request: PageRequest): Page {
     const visible = this.#objects(list).filter(
       (object) =>
+        !this.#removed.has(list === 'namespaces' ? object.token : object.namespace) &&
         request.shows(list === 'namespaces' ? object.token : object.namespace) &&
         (list === 'nodes' || list === 'namespaces' || request.namespace === '*' || object.namespace === request.namespace),
     );
@@ -82,13 +84,19 @@ export class Lists {
   }
 
   namespaceNames(): readonly string[] {
-    return this.#objects('namespaces').map((namespace) => namespace.token);
+    return this.#objects('namespaces').map((namespace) => namespace.token).filter((name) => !this.#removed.has(name));
   }
 
-  /** No event tells of it: only the list changes, at `index`. */
-  addNamespace(name: string, index: number): void {
+  /** One of the recording: it and what lives in it is not there until it is added. */
+  removeNamespace(name: string): void {
+    this.#removed.add(name);
+  }
+
+  /** No event tells of it: only the list changes, at `index`, which may be later than the namespace was made. */
+  addNamespace(name: string, index: number, madeAt = index): void {
     if (this.namespaceNames().includes(name)) return;
-    this.#added.push({ name, index });
+    this.#removed.delete(name);
+    this.#added.push({ name, index, madeAt });
     this.#cache.delete('namespaces');
     for (const listener of [...this.#listeners]) listener();
   }
@@ -114,8 +122,10 @@ export class Lists {
   #body(list: ListName): Buffer {
     const recorded = this.#recording.lists.get(list);
     if (list !== 'namespaces') return recorded ?? Buffer.from('[]');
-    const listed = recorded?.toString('utf8').slice(1, -1) ?? this.#streamedNamespaces().map((name) => namespaceJson(name, 1)).join();
-    return Buffer.from(`[${[listed, ...this.#added.map(({ name, index }) => namespaceJson(name, index))].join()}]`);
+    const listed = recorded ?? Buffer.from(JSON.stringify(this.#streamedNamespaces().map((name) => makeNamespace(name, 1))));
+    if (this.#added.length === 0) return listed;
+    const before = (JSON.parse(listed.toString('utf8')) as ListedHead[]).filter(({ Name }) => this.#added.every(({ name }) => name !== Name));
+    return Buffer.from(JSON.stringify([...before, ...this.#added.map(({ name, madeAt }) => makeNamespace(name, madeAt))]));
   }
 
   #streamedNamespaces(): readonly string[] {
@@ -124,8 +134,8 @@ export class Lists {
   }
 }
 
-function namespaceJson(name: string, index: number): string {
-  return JSON.stringify({ CreateIndex: index, Description: '', Meta: null, ModifyIndex: index, Name: name, Quota: '' });
+function makeNamespace(name: string, madeAt: number): object {
+  return { CreateIndex: madeAt, Description: '', Meta: null, ModifyIndex: madeAt, Name: name, Quota: '' };
 }
 
 function readObjects(list: ListName, body: Buffer): readonly ListObject[] {

@@ -67,12 +67,16 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote
   const queueWait = createQueueWait(options.waitForQueues, { bus, telemetry, clock });
   const stopping = new AbortController();
   let publisher: SpoolPublisher | undefined;
+  let storedFilter = filter;
 
   function currentCheckpoint(): Checkpoint | undefined {
     if (lease?.isHeld === false) return undefined;
-    const confirmed = backlog.isConfirmed && intake.healer.mayMoveCheckpoint(tracker.position) ? tracker.index(spool.last) : undefined;
-    const index = confirmed === undefined || jobStubs === undefined ? confirmed : jobStubs.limit(confirmed);
-    return index === undefined ? undefined : { index, filter, source: source.address.label };
+    // n.b. what waits may not move it forward; back it may always go, and with it stays what it was made with.
+    const mayMove = backlog.isConfirmed && intake.healer.mayMoveCheckpoint(tracker.position);
+    if (mayMove) storedFilter = filter;
+    const confirmed = mayMove ? tracker.index(spool.last) : undefined;
+    const index = confirmed === undefined || jobStubs === undefined ? confirmed ?? tracker.lowered : jobStubs.limit(confirmed);
+    return index === undefined ? undefined : { index, filter: storedFilter, source: source.address.label };
   }
   const saver = new CheckpointSaver({ store: checkpointStore, telemetry, clock, current: currentCheckpoint });
 
@@ -81,9 +85,7 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote
     if (!stopping.signal.aborted) waiting.start();
   }
 
-  spool.onFull((slowest) => {
-    if (slowest !== null) telemetry.spoolFilled(spool.maxBytes);
-  });
+  spool.onFull((slowest) => { if (slowest !== null) telemetry.spoolFilled(spool.maxBytes); });
 
   return {
     name: 'firehose',
@@ -93,6 +95,7 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote
       await spool.open();
       const checkpoint = await loadCheckpoint({ store: checkpointStore, telemetry, clock }, signal);
       if (signal.aborted) return;
+      storedFilter = checkpoint?.filter ?? filter;
       const cursor = spool.cursor('publisher');
       const beginning = await backlog.takeOver(cursor, checkpoint, signal);
       if (signal.aborted) return;

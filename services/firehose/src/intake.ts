@@ -38,7 +38,7 @@ export interface IntakePorts {
   readonly redact: Redact;
   readonly spool: Spool;
   readonly tracker: CheckpointTracker;
-  /** Called before frames go into the spool; `isWhole` is false while what they lack is being read from the lists. A rejection keeps them out. */
+  /** Called before frames go into the spool; `isWhole` is false while what they lack is being read, from the lists or a second time. A rejection keeps them out. */
   readonly beforeFrames: (isWhole: boolean) => Promise<void>;
   readonly fetchList: FetchList;
   /** Whether the event stream is open. */
@@ -70,6 +70,8 @@ export class Intake implements FrameReceiver {
   #lastFrameMs: number;
   #newest: { readonly index: number; readonly context: MessageContext } | undefined;
   #turns: Promise<unknown> = Promise.resolve();
+  /** The stream is read a second time from an earlier index on, and nothing of that is in the spool yet. */
+  #isGoingBack = false;
 
   constructor(options: IntakeOptions, ports: IntakePorts) {
     const { clock, fetchList, isReading, spool, telemetry } = ports;
@@ -105,6 +107,15 @@ export class Intake implements FrameReceiver {
     this.healer.known(index);
   }
 
+  rereadFrom(index: number): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#isGoingBack = true;
+      this.#ports.tracker.hold(index);
+      // n.b. a disk that is full says so when the frames come, which wait for this as well.
+      await this.#ports.beforeFrames(false).catch(() => undefined);
+    });
+  }
+
   gapFound({ reason, since, fromIndex, toIndex }: FoundGap): void {
     this.#ports.telemetry.gapFound({ reason, fromIndex, toIndex });
     this.healer.heal(planAll(this.#options, since), anew.has(reason) ? 0 : (fromIndex ?? 0));
@@ -134,6 +145,7 @@ export class Intake implements FrameReceiver {
   async #takeOver(frames: readonly Frame[], signal: AbortSignal): Promise<void> {
     const { compat, spool, telemetry, tracker } = this.#ports;
     const load = this.#makeLoad(frames);
+    if (this.#isGoingBack) tracker.rereadAfter(spool.last);
     if (load.made.length > 0) await this.#appendLoad(load, signal);
     compat.settle();
     if (load.leftOut > 0) telemetry.nodeCopiesLeftOut(load.leftOut);
@@ -160,8 +172,9 @@ export class Intake implements FrameReceiver {
 
   async #appendLoad({ made, snapshots }: Load, signal: AbortSignal): Promise<void> {
     try {
-      await this.#ports.beforeFrames(!this.healer.isHealing);
+      await this.#ports.beforeFrames(!this.healer.isHealing && !this.#isGoingBack);
       await this.#ports.spool.append(made, signal);
+      this.#isGoingBack = false;
       this.healer.kept(snapshots);
     } catch (error) {
       this.healer.putBack(snapshots);

@@ -34,6 +34,7 @@ function read(t: Test, url: string, options: Partial<SourceOptions> = {}, hasRoo
       receiver: {
         streamOpened: () => undefined,
         beginAfter: () => undefined,
+        rereadFrom: () => Promise.resolve(),
         gapFound: () => undefined,
         async receive(frames) {
           await hasRoom();

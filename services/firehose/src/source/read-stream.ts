@@ -29,6 +29,8 @@ export interface FrameReceiver {
   receive(frames: readonly Frame[], signal: AbortSignal): Promise<void>;
   /** Frames up to `index` are not handed over: the stream was asked to begin with what comes after. */
   beginAfter(index: number): void;
+  /** The stream will be opened again at `index`, for what it did not show from there on: what follows repeats the rest. Resolves when that is noted. */
+  rereadFrom(index: number): Promise<void>;
   /** Frames are missing between those received and those that follow. */
   gapFound(gap: FoundGap): void;
 }

@@ -16,6 +16,7 @@ interface Nomad {
   readonly url: string;
   /** The indexes that streams were asked for. */
   readonly asked: (string | null)[];
+  answersLists: boolean;
   send(index: number): void;
   addNamespace(name: string, createIndex: number): void;
 }
@@ -37,7 +38,7 @@ async function startNomad(t: Test, answersLists: boolean): Promise<Nomad> {
       asked.push(searchParams.get('index'));
       response.write(['{}\n', ...frames.filter((frame) => frame >= index).map(line)].join(''));
       streams.add(response);
-    } else if (!answersLists) response.writeHead(404).end();
+    } else if (!nomad.answersLists) response.writeHead(404).end();
     else if (index < newest()) list(response);
     else waiting.set(response, index);
   });
@@ -46,9 +47,10 @@ async function startNomad(t: Test, answersLists: boolean): Promise<Nomad> {
     server.closeAllConnections();
     server.close();
   });
-  return {
+  const nomad: Nomad = {
     url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
     asked,
+    answersLists,
     send(index) {
       frames.push(index);
       for (const stream of streams) stream.write(line(index));
@@ -59,6 +61,7 @@ async function startNomad(t: Test, answersLists: boolean): Promise<Nomad> {
       waiting.clear();
     },
   };
+  return nomad;
 }
 
 interface Reader {
@@ -66,7 +69,7 @@ interface Reader {
   readonly told: [string, unknown][];
 }
 
-function read(t: Test, { url }: Nomad): Reader {
+function read(t: Test, { url }: Nomad, checkpoint?: number): Reader {
   const indexes: number[] = [];
   const told: Reader['told'] = [];
   const client = createNomadClient(access);
@@ -95,13 +98,14 @@ function read(t: Test, { url }: Nomad): Reader {
         streamOpened: () => undefined,
         receive: async (frames) => { indexes.push(...frames.map(({ index }) => index)); },
         beginAfter: () => undefined,
+        rereadFrom: async (index) => { told.push(['reread', index]); },
         gapFound: (gap) => { told.push(['gap', gap]); },
       },
       leaderIndex: () => Promise.resolve(undefined),
       telemetry,
     },
   );
-  source.start(undefined);
+  source.start(checkpoint);
   t.teardown(() => source.stop());
   return { indexes, told };
 }
@@ -121,7 +125,7 @@ t.test('a new namespace opens the stream again at once, at a frame from before i
 
   t.strictSame(nomad.asked, ['0', '12', '15']);
   t.strictSame(indexes.slice(0, 5), [10, 12, 15, 12, 15]);
-  t.strictSame(told, [['added', { namespaces: ['search'], resumeAt: 12 }], ['added', { namespaces: ['later'], resumeAt: 15 }]], 'no gap, no disconnect');
+  t.strictSame(told, [['reread', 12], ['added', { namespaces: ['search'], resumeAt: 12 }], ['added', { namespaces: ['later'], resumeAt: 15 }]], 'no gap, no disconnect');
 });
 
 t.test('a namespace made before anything that is remembered shows as a gap', async (t) => {
@@ -134,7 +138,7 @@ t.test('a namespace made before anything that is remembered shows as a gap', asy
   await eventually(() => indexes.length === 2);
 
   t.strictSame(nomad.asked, ['0', '13']);
-  t.match(told, [['added', { resumeAt: 13 }], ['gap', { reason: 'evicted', fromIndex: 13, toIndex: 20 }]]);
+  t.match(told, [['reread', 13], ['added', { resumeAt: 13 }], ['gap', { reason: 'evicted', fromIndex: 13, toIndex: 20 }]]);
 });
 
 t.test('a Nomad without a list of namespaces is read all the same', async (t) => {
@@ -146,4 +150,18 @@ t.test('a Nomad without a list of namespaces is read all the same', async (t) =>
 
   t.match(told, [['failed', { isRepeat: false, err: { code: 'nomad-not-found', message: /404/u } }]]);
   t.strictSame(nomad.asked, ['0']);
+});
+
+t.test('with a list that comes late the stream is read again from where it was opened', async (t) => {
+  const nomad = await startNomad(t, false);
+  nomad.send(10);
+  const { indexes, told } = read(t, nomad, 10);
+  nomad.send(12);
+  await eventually(() => indexes.length === 2 && told.length === 1);
+
+  nomad.answersLists = true;
+  await eventually(() => indexes.length === 4, { timeoutMs: 30_000 });
+
+  t.strictSame(nomad.asked, ['10', '10']);
+  t.match(told, [['failed', {}], ['reread', 10], ['added', { namespaces: ['default'], resumeAt: 10 }]]);
 });

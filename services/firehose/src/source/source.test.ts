@@ -69,6 +69,7 @@ function read(t: Test, urls: string, { access = {}, checkpoint, leaderIndex, opt
         streamOpened: () => undefined,
         receive: async (frames) => { lines.push(...frames.map(({ line }) => line.toString())); },
         beginAfter: () => undefined,
+        rereadFrom: () => Promise.resolve(),
         gapFound: (gap) => { gaps.push(gap); },
       },
       leaderIndex: () => Promise.resolve(leaderIndex),

@@ -77,6 +77,8 @@ interface Connection {
   readonly err: Error | undefined;
   /** Namespaces that the stream lacked, for which it was closed. */
   readonly added: readonly Namespace[];
+  /** Where it was asked to begin. */
+  readonly resumedAt: number | undefined;
 }
 
 class NomadSource implements Source {
@@ -130,7 +132,7 @@ class NomadSource implements Source {
       if (signal.aborted) break;
       if (connection.hasProgressed || clock.monotonic() - startedMs > goodConnectionMs) this.#backoff.reset();
       if (connection.added.length > 0) {
-        this.#goBackFor(connection.added);
+        await this.#goBackFor(connection);
         continue;
       }
       turn += 1;
@@ -144,12 +146,19 @@ class NomadSource implements Source {
     this.#health = { status: 'fail', detail: 'stopped' };
   }
 
-  /** What happened in a namespace between its making and now was not in the stream: it is read from there on, the rest a second time. A beginning that was not received shows as a gap. */
-  #goBackFor(added: readonly Namespace[]): void {
-    const madeAt = Math.min(...added.map(({ createIndex }) => createIndex));
+  /**
+   * What happened in a namespace between its making and now was not in the stream: it is read from there on, the rest a second time. When it was made is not
+   * known of one that may have been there before the stream was opened. A beginning that was not received shows as a gap.
+   */
+  async #goBackFor({ added, resumedAt }: Connection): Promise<void> {
+    const { receiver, telemetry } = this.#ports;
+    const madeAt = Math.min(...added.map(({ createIndex }) => (createIndex > 0 ? createIndex : resumedAt ?? 0)));
     const { index } = this.#position;
-    if (index !== undefined && madeAt > 0 && madeAt < index) this.#position.index = this.#recent.atOrBefore(madeAt) ?? madeAt;
-    this.#ports.telemetry.namespacesAdded({ address: this.#address.label, namespaces: added.map(({ name }) => name), resumeAt: this.#position.index });
+    if (index !== undefined && madeAt > 0 && madeAt < index) {
+      this.#position.index = this.#recent.atOrBefore(madeAt) ?? madeAt;
+      await receiver.rereadFrom(this.#position.index);
+    }
+    telemetry.namespacesAdded({ address: this.#address.label, namespaces: added.map(({ name }) => name), resumeAt: this.#position.index });
   }
 
   async #explainDenial(signal: AbortSignal): Promise<void> {
@@ -168,6 +177,7 @@ class NomadSource implements Source {
     return {
       streamOpened: () => { receiver.streamOpened(); },
       beginAfter: (index) => { receiver.beginAfter(index); },
+      rereadFrom: (index) => receiver.rereadFrom(index),
       gapFound: (gap) => { receiver.gapFound(gap); },
       receive: async (frames, signal) => {
         const timer = clock.after(this.#options.unreadMs, onUnread);
@@ -208,6 +218,7 @@ class NomadSource implements Source {
     });
     const leaderIndex = (within: AbortSignal): Promise<number | undefined> => this.#ports.leaderIndex(address, within);
     const session = new StreamReader(this.#options, { receiver, telemetry, clock, leaderIndex, onFirstLine }, this.#position);
+    const resumedAt = this.#position.index;
     let wasOpen = false;
     let err: Error | undefined;
     let answering: Timer | undefined;
@@ -235,7 +246,7 @@ class NomadSource implements Source {
       liveness.end();
       outdated.abort();
     }
-    return { wasOpen, ...session.summary, err, added };
+    return { wasOpen, ...session.summary, err, added, resumedAt };
   }
 
   /** A stream begins with a line at once, unless it is refused: that one Nomad has been seen to leave open for half a minute. */

@@ -17,6 +17,7 @@ t.test('a backlog tells up to which index the stream is in it', async (t) => {
     ['one frame, which may lack events', [makeMessage(5), makeMessage(5)], { records: 2, index: undefined, wentBack: false }],
     ['several frames', [makeMessage(5), makeMessage(7), makeMessage(7), makeMessage(9)], { records: 4, index: 7, wentBack: false }],
     ['listed objects', [makeMessage(5), makeMessage(7), makeMessage(99, 'snapshot')], { records: 3, index: 5, wentBack: false }],
+    ['about to be read a second time', [makeMessage(7), makeMessage(9), makeMessage(6)], { records: 3, index: undefined, wentBack: true }],
     ['read a second time', [makeMessage(7), makeMessage(9), makeMessage(6), makeMessage(7)], { records: 4, index: 6, wentBack: true }],
   ];
   for (const [name, messages, expected] of cases) {

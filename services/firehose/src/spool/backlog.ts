@@ -50,9 +50,10 @@ export async function readBacklog(cursor: Cursor, signal: AbortSignal): Promise<
       last = position;
       const found = streamIndex(message);
       if (found === undefined || found === newest) continue;
-      wentBack ||= newest !== undefined && found < newest;
-      // n.b. the newest frame may lack events: a crash keeps whole records, not whole frames.
-      index = newest;
+      const isBack = newest !== undefined && found < newest;
+      wentBack ||= isBack;
+      // n.b. the newest frame may lack events: a crash keeps whole records, not whole frames. And what was read before going back proves nothing.
+      index = isBack ? undefined : newest;
       newest = found;
     }
   }
@@ -74,7 +75,7 @@ export function createBacklog(filter: string, { tracker, note, needsCheckpoint, 
   let end = -1;
   return {
     async takeOver(cursor, checkpoint, signal) {
-      tracker.begin(cursor.committed);
+      tracker.begin(cursor.committed, checkpoint?.index);
       if (cursor.lag === 0) return checkpoint;
       end = cursor.committed + cursor.lag;
       const content = await readBacklog(cursor, signal);

@@ -1,11 +1,11 @@
 /**
  * What is known of a spool that outlives the process, beside its records: what its frames were read with, and whether they are all there. While a
- * gap is being healed they are not: frames from after the gap are in it, and what was missed is not yet.
+ * gap is being healed they are not: frames from after the gap are in it, and what was missed is not yet. Nor are they while the stream is opened again further back.
  */
 export interface SpoolNote {
   /** Topics, namespace and region of the frames. */
   readonly filter: string;
-  /** False: reading goes on at the checkpoint, which has waited for the healing. */
+  /** False: reading goes on at the checkpoint, which has waited, or went back as well. */
   readonly isWhole: boolean;
 }
 

@@ -74,6 +74,7 @@ function makeReceiver(request: TailRequest, { out, withColours, note, clock }: T
   return {
     streamOpened: () => { repeats.streamOpened(); },
     beginAfter: () => undefined,
+    rereadFrom: () => Promise.resolve(),
     gapFound: ({ reason }) => { note(`something may be missing here (${reason})`); },
     async receive(frames) {
       const lines = frames.filter((frame) => !repeats.isRepeat(frame)).flatMap(({ line, events }) => events
