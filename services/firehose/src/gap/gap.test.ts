@@ -26,8 +26,8 @@ interface Place {
   checkpoint: Checkpoint | undefined;
 }
 
-async function setPlace(t: Test): Promise<Place> {
-  const simulator = await startSimulator({ speed: 60, paused: true, lists: 'played' });
+async function setPlace(t: Test, lists: 'played' | 'recorded' = 'played'): Promise<Place> {
+  const simulator = await startSimulator({ speed: 60, paused: true, lists });
   t.teardown(() => simulator.close());
   return { simulator, published: [], logged: [], checkpoint: undefined };
 }
@@ -106,9 +106,43 @@ async function checkComplete(t: Test, published: readonly Message[], since = 0):
   t.ok([...states.keys()].some((identity) => identity.startsWith('Node/')));
 }
 
+function gapsOf({ logged }: Place): unknown[] {
+  return logged.flatMap(({ reason }) => (reason === undefined ? [] : [reason]));
+}
+
 function snapshots(place: Place): Message[] {
   return place.published.filter(({ headers }) => headers['origin'] === 'snapshot');
 }
+
+t.test('the frame of the checkpoint comes first: nothing is missing, and nothing is healed', async (t) => {
+  const place = await setPlace(t);
+  await runFirehose(t, place);
+  await playTo(place.simulator, 100);
+  await eventually(() => (place.checkpoint?.index ?? 0) > 80);
+  place.simulator.control.cut();
+  await playTo(place.simulator, Infinity);
+  await eventually(() => place.checkpoint?.index === 355, { timeoutMs: 15_000 });
+
+  t.strictSame(gapsOf(place), []);
+  t.strictSame(snapshots(place), []);
+  await checkComplete(t, place.published);
+});
+
+t.test('a server that was restarted and has replayed its log: nothing is missing', async (t) => {
+  const before = await setPlace(t);
+  const stop = await runFirehose(t, before);
+  await playTo(before.simulator, 150);
+  await eventually(() => (before.checkpoint?.index ?? 0) > 100);
+  await stop();
+  const after: Place = { ...await setPlace(t), published: before.published, checkpoint: before.checkpoint };
+  await playTo(after.simulator, 150);
+  await runFirehose(t, after);
+  await playTo(after.simulator, Infinity);
+  await eventually(() => after.checkpoint?.index === 355, { timeoutMs: 15_000 });
+
+  t.strictSame(gapsOf(after), []);
+  await checkComplete(t, after.published);
+});
 
 t.test('evicted: what changed after the checkpoint comes from the lists, between the frames', async (t) => {
   const place = await setPlace(t);
@@ -148,6 +182,45 @@ t.test('not in the buffer: everything comes from the lists, and the stream after
   await checkComplete(t, place.published);
 });
 
+t.test('not in the buffer again and again: what has not changed is not published again', async (t) => {
+  const place = await setPlace(t);
+  await playTo(place.simulator, 150);
+  place.checkpoint = { index: place.simulator.state.newestIndex ?? 0, filter, source: place.simulator.url };
+  place.simulator.control.restart({ indexes: 'kept' });
+  await runFirehose(t, place);
+  const healings = (): number => place.logged.filter(({ msg }) => String(msg).startsWith('Healed from the lists')).length;
+  await eventually(() => healings() === 1, { timeoutMs: 15_000 });
+  const made = snapshots(place).length;
+  for (const count of [2, 3]) {
+    place.simulator.control.cut();
+    await eventually(() => healings() === count, { timeoutMs: 30_000 });
+  }
+
+  t.strictSame(gapsOf(place), ['not-in-buffer', 'not-in-buffer', 'not-in-buffer']);
+  t.ok(made > 5);
+  t.equal(snapshots(place).length, made);
+  await playTo(place.simulator, Infinity);
+  await eventually(() => place.checkpoint?.index === 355);
+  await checkComplete(t, place.published);
+});
+
+t.test('a server that lags: what it sends up to the checkpoint is skipped', async (t) => {
+  // 210 is that of a frame; 233 of none, as if it had been lost.
+  for (const [index, gaps] of [[210, []], [233, ['evicted']]] as const) {
+    const place = await setPlace(t, 'recorded');
+    await playTo(place.simulator, 100);
+    place.checkpoint = { index, filter, source: place.simulator.url };
+    await runFirehose(t, place);
+    await eventually(() => hasLogged(place, 'This server is behind the checkpoint'), { timeoutMs: 15_000 });
+    await playTo(place.simulator, Infinity);
+    await eventually(() => place.checkpoint?.index === 355 && hasLogged(place, 'Healed from the lists') === gaps.length > 0, { timeoutMs: 15_000 });
+
+    t.strictSame(gapsOf(place), gaps);
+    t.strictSame(place.published.filter((message) => indexOf(message) < index), []);
+    await checkComplete(t, place.published, index);
+  }
+});
+
 t.test('a rebuilt cluster: everything anew, and the checkpoint with it', async (t) => {
   const place = await setPlace(t);
   place.checkpoint = { index: 100_000, filter, source: place.simulator.url };
@@ -166,6 +239,34 @@ t.test('other topics than the checkpoint\'s: what was added comes from the lists
   await runFirehose(t, place);
   await eventually(() => hasLogged(place, 'Healed from the lists') && place.checkpoint?.filter === filter, { timeoutMs: 15_000 });
   t.strictSame([...new Set(snapshots(place).map(({ type }) => type))].toSorted(), ['nomad.Deployment.Snapshot', 'nomad.Job.Snapshot']);
+});
+
+t.test('another namespace than the checkpoint\'s: everything comes from the lists', async (t) => {
+  const place = await setPlace(t);
+  await playTo(place.simulator, 200);
+  place.checkpoint = { index: place.simulator.state.newestIndex ?? 0, filter: filter.replace('*', 'payments'), source: '' };
+  await runFirehose(t, place);
+  await eventually(() => hasLogged(place, 'Healed from the lists') && place.checkpoint?.filter === filter, { timeoutMs: 15_000 });
+  t.strictSame(gapsOf(place), ['filter-changed']);
+  await playTo(place.simulator, Infinity);
+  await eventually(() => place.checkpoint?.index === 355);
+  await checkComplete(t, place.published);
+});
+
+t.test('FIREHOSE_START=oldest and =now: all that Nomad has, or what comes from then on', async (t) => {
+  for (const start of ['oldest', 'now'] as const) {
+    const place = await setPlace(t);
+    await playTo(place.simulator, 200);
+    const { newestIndex = 0 } = place.simulator.state;
+    await runFirehose(t, place, { FIREHOSE_START: start });
+    await eventually(() => hasLogged(place, 'Reading the event stream'));
+    await playTo(place.simulator, Infinity);
+    await eventually(() => place.checkpoint?.index === 355, { timeoutMs: 15_000 });
+
+    t.strictSame([gapsOf(place), snapshots(place)], [[], []], start);
+    t.equal(place.published.some((message) => indexOf(message) <= newestIndex), start === 'oldest', start);
+    await checkComplete(t, place.published, start === 'oldest' ? 0 : newestIndex);
+  }
 });
 
 t.test('FIREHOSE_START=snapshot: what there is, then what comes', async (t) => {

@@ -74,6 +74,10 @@ export class Healer {
   #events = 0;
   /** Given by `frame`, and neither kept nor put back. */
   #given = 0;
+  /** By topic, what was read of its list to the end: as long as Nomad says the same index of it, nothing in it has changed. */
+  readonly #read = new Map<string, { readonly since: number; readonly index: number }>();
+  /** Where the frames began after the newest gap. */
+  #streamIndex = 0;
 
   constructor(options: HealerOptions, ports: HealerPorts) {
     this.#options = { ...defaults, ...options };
@@ -99,6 +103,8 @@ export class Healer {
   heal(plan: HealPlan, streamIndex: number): void {
     if (plan.size === 0 || this.#stopping.signal.aborted) return;
     this.#plan = mergePlans(this.#plan, plan);
+    if (streamIndex < this.#streamIndex) this.#read.clear();
+    this.#streamIndex = streamIndex;
     // n.b. when the indexes began anew, what older frames have shown says nothing any more.
     if (this.#merge === undefined || streamIndex < this.#merge.streamIndex) this.#merge = new SnapshotMerge(streamIndex);
     this.#restart.abort();
@@ -192,7 +198,10 @@ export class Healer {
 
   async #readList(list: NomadList, since: number, signal: AbortSignal): Promise<void> {
     const { namespace, region, perPage } = this.#options;
+    let index: number | undefined;
     for await (const page of readList(list, { namespace, region, perPage }, this.#ports.fetchList, signal)) {
+      if (index === undefined && this.#isKnown(list, since, page.index)) return;
+      index ??= page.index;
       const missed = page.objects.filter((object) => object.modifyIndex > since);
       const snapshots = missed.map((object): Snapshot => ({
         list, object, identity: identityOf(list.topic, object.namespace, object.key), modifyIndex: object.modifyIndex,
@@ -203,6 +212,13 @@ export class Healer {
       }
       if ((this.#merge?.pending ?? 0) > mostPending) await this.#settle(signal);
     }
+    this.#read.set(list.topic, { since, index: index ?? 0 });
+  }
+
+  /** A Nomad that is quiet and has nothing in its buffer shows the same gap at each connection. */
+  #isKnown({ topic }: NomadList, since: number, index: number): boolean {
+    const before = this.#read.get(topic);
+    return before !== undefined && index > 0 && before.index === index && before.since <= since;
   }
 
   /** Lets the stream catch up with what was listed ahead of it, and lets out what it does not show. */
