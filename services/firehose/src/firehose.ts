@@ -105,7 +105,7 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote
       jobStubs?.start(checkpoint?.index);
       saver.start();
       intake.begin(beginning, filter);
-      source.start(beginning?.index);
+      source.start(beginning?.index, beginning?.source);
       indexWatch.start();
     },
     async stop(deadline) {

@@ -39,7 +39,7 @@ export interface FirehoseTelemetry
   atRest(): void;
 }
 
-const failureReasons = [...nomadFailureCodes, 'spool-full', 'spool-unavailable', 'other'] as const;
+const failureReasons = [...nomadFailureCodes, 'nomad-foreign', 'spool-full', 'spool-unavailable', 'other'] as const;
 
 function makeConnectedGauge(metrics: Metrics): Gauge {
   return metrics.gauge({ name: 'hydrant_firehose_connected', help: '1 while the event stream is open' });
@@ -181,9 +181,9 @@ function checkpointTelemetry(log: Logger, metrics: Metrics): CheckpointTelemetry
   const index = metrics.gauge({ name: 'hydrant_firehose_checkpoint_index', help: 'Index of the stored checkpoint' });
   const saves = metrics.counter({ name: 'hydrant_firehose_checkpoint_saves_total', help: 'Attempts to store the checkpoint, by outcome', labels: ['outcome'] });
   return {
-    checkpointLoaded({ place, index: loaded }) {
+    checkpointLoaded({ place, index: loaded, source }) {
       if (loaded !== undefined) index.set(loaded);
-      log.info({ place, index: loaded }, loaded === undefined ? 'There is no checkpoint, this is the first start' : 'Going on at the stored checkpoint');
+      log.info({ place, index: loaded, source }, loaded === undefined ? 'There is no checkpoint, this is the first start' : 'Going on at the stored checkpoint');
     },
     checkpointUnreadable: ({ place, err }) => { log.warn({ place, err }, 'The checkpoint cannot be read, waiting for it before reading the event stream'); },
     checkpointSaved(saved) {

@@ -20,7 +20,7 @@ export async function loadCheckpoint({ store, telemetry, clock }: LoadPorts, sig
   for (let attempt = 1; !signal.aborted; attempt += 1) {
     try {
       const checkpoint = await store.load(signal);
-      telemetry.checkpointLoaded({ place, index: checkpoint?.index });
+      telemetry.checkpointLoaded({ place, index: checkpoint?.index, source: checkpoint?.source });
       return checkpoint;
     } catch (thrown) {
       if (!isRetryable(thrown)) throw thrown;

@@ -8,7 +8,7 @@ import { errorCode, toError } from '@hydrant/shared/foundation/errors';
 import type { Checkpoint, CheckpointStore } from './checkpoint-store.ts';
 
 export interface CheckpointTelemetry {
-  checkpointLoaded(loaded: { readonly place: string; readonly index: number | undefined }): void;
+  checkpointLoaded(loaded: { readonly place: string; readonly index: number | undefined; readonly source: string | undefined }): void;
   /** It is tried again until it can be read; said once. */
   checkpointUnreadable(failure: { readonly place: string; readonly err: Error }): void;
   checkpointSaved(index: number): void;

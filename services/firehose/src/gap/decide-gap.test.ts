@@ -15,9 +15,15 @@ t.test('the first frame decides whether frames are missing', (t) => {
 });
 
 t.test('the leader decides what an earlier frame means', (t) => {
-  t.strictSame(decideBehind(5, 5), { kind: 'lagging' });
-  t.strictSame(decideBehind(5, 500), { kind: 'lagging' });
-  t.strictSame(decideBehind(5, 4), { kind: 'gap', reason: 'rebuilt', since: 0 });
-  t.strictSame(decideBehind(5, undefined), { kind: 'gap', reason: 'index-went-back', since: 0 });
+  const cases: readonly (readonly [string, Parameters<typeof decideBehind>, ReturnType<typeof decideBehind>])[] = [
+    ['it is where we are', [5, 5, false], { kind: 'lagging' }],
+    ['it is further', [5, 500, false], { kind: 'lagging' }],
+    ['it is further, at an address that is new', [5, 500, true], { kind: 'lagging' }],
+    ['it is behind', [5, 4, false], { kind: 'gap', reason: 'rebuilt', since: 0 }],
+    ['it is behind, at an address that is new', [5, 4, true], { kind: 'foreign' }],
+    ['it does not say', [5, undefined, false], { kind: 'gap', reason: 'index-went-back', since: 0 }],
+    ['it does not say, at an address that is new', [5, undefined, true], { kind: 'gap', reason: 'index-went-back', since: 0 }],
+  ];
+  for (const [name, behind, decision] of cases) t.strictSame(decideBehind(...behind), decision, name);
   t.end();
 });

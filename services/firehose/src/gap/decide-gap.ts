@@ -9,7 +9,7 @@ export type GapReason =
   | 'evicted'
   /** The server has no frame to show: new, or restored from a snapshot. */
   | 'not-in-buffer'
-  /** The leader itself is behind the checkpoint: another cluster under the same name, or one that was built anew. */
+  /** The leader itself is behind the checkpoint: the cluster was built anew. */
   | 'rebuilt'
   /** The stream is behind the checkpoint, and the leader would not say whether it is as well. */
   | 'index-went-back'
@@ -49,10 +49,11 @@ export function decideGap({ resumedAt, first }: StreamBeginning): GapDecision {
 
 /**
  * A stream that begins before the checkpoint: the server lags or replays its log, and what it sends up to the checkpoint is known;
- * or the indexes began anew. `leaderIndex` is the newest that the leader's lists tell; undefined when none could be read.
+ * or the indexes began anew. `leaderIndex` is the newest that the leader's lists tell; undefined when none could be read. `isElsewhere`: the checkpoint
+ * was read from an address that is none of ours, so this is another Nomad rather than the same one built anew.
  */
-export function decideBehind(resumedAt: number, leaderIndex: number | undefined): { readonly kind: 'lagging' } | Gap {
+export function decideBehind(resumedAt: number, leaderIndex: number | undefined, isElsewhere: boolean): { readonly kind: 'lagging' } | { readonly kind: 'foreign' } | Gap {
   if (leaderIndex === undefined) return { kind: 'gap', reason: 'index-went-back', since: 0 };
-  if (leaderIndex < resumedAt) return { kind: 'gap', reason: 'rebuilt', since: 0 };
-  return { kind: 'lagging' };
+  if (leaderIndex >= resumedAt) return { kind: 'lagging' };
+  return isElsewhere ? { kind: 'foreign' } : { kind: 'gap', reason: 'rebuilt', since: 0 };
 }

@@ -232,6 +232,31 @@ t.test('a rebuilt cluster: everything anew, and the checkpoint with it', async (
   await checkComplete(t, place.published);
 });
 
+t.test('another Nomad under the name of this one: it is named, nothing is published, and the checkpoint stays', async (t) => {
+  const place = await setPlace(t);
+  const checkpoint = { index: 100_000, filter, source: 'http://nomad.other:4646' };
+  place.checkpoint = checkpoint;
+  await playTo(place.simulator, 150);
+  await runFirehose(t, place);
+  const failures = (): unknown[] => place.logged.flatMap(({ err }) => (err === undefined ? [] : [err]));
+  await eventually(() => failures().length > 1);
+
+  const [failure] = failures();
+  t.match(failure, { code: 'nomad-foreign', message: /^Expected the Nomad at http:\/\/127\.0\.0\.1:\d+ .* http:\/\/nomad\.other:4646 up to index 100000.* end at 1\d\d: .*FIREHOSE_CLUSTER of its own.*remove the checkpoint/u });
+  t.strictSame([place.published, place.checkpoint, gapsOf(place)], [[], checkpoint, []]);
+});
+
+t.test('a new address of the same Nomad is read as before', async (t) => {
+  const place = await setPlace(t);
+  await playTo(place.simulator, 150);
+  place.checkpoint = { index: 120, filter, source: 'http://nomad.former:4646' };
+  await runFirehose(t, place);
+  await playTo(place.simulator, Infinity);
+  await eventually(() => place.checkpoint?.index === 355, { timeoutMs: 15_000 });
+  t.strictSame(gapsOf(place), []);
+  t.equal(place.checkpoint.source, place.simulator.url);
+});
+
 t.test('other topics than the checkpoint\'s: what was added comes from the lists, and nothing else', async (t) => {
   const place = await setPlace(t);
   await playTo(place.simulator, Infinity);

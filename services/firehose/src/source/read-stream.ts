@@ -46,6 +46,8 @@ export interface FoundGap extends Omit<Gap, 'kind'> {
 export interface StreamPosition {
   /** Index of the newest frame received, or of the checkpoint. */
   index: number | undefined;
+  /** Where `index` was read, when that is none of our addresses and nothing has been received since. */
+  elsewhere: string | undefined;
   /** The index after which a malformed line made us read again. A second one there is skipped. */
   rereadAfter: number | undefined;
 }
@@ -58,6 +60,8 @@ export interface StreamReaderOptions {
 }
 
 export interface StreamReaderPorts {
+  /** For people. */
+  readonly address: string;
   readonly receiver: FrameReceiver;
   readonly telemetry: StreamReaderTelemetry;
   readonly clock: Clock;
@@ -74,6 +78,12 @@ export interface StreamReaderSummary {
 
 function malformedKind(thrown: unknown): MalformedKind {
   return errorCode(thrown) === 'json-malformed' ? 'json' : 'frame';
+}
+
+function foreign(address: string, { index, elsewhere = '', leaderIndex = 0 }: { readonly index: number; readonly elsewhere: string | undefined; readonly leaderIndex: number | undefined }): HydrantError {
+  const text = `Expected the Nomad at ${address} to be that of the checkpoint, which was read from ${elsewhere} up to index ${String(index)}, but its own lists end at ${String(leaderIndex)}: it is another Nomad. `
+    + 'Nothing was published or overwritten. Give it a FIREHOSE_CLUSTER of its own; or, if it is the same one built anew, remove the checkpoint, whose place the log names at the start';
+  return new HydrantError(text, { code: 'nomad-foreign', retryable: true });
 }
 
 export class StreamReader {
@@ -137,6 +147,7 @@ export class StreamReader {
     this.#frames = [];
     await this.#ports.receiver.receive(frames, signal);
     this.#position.index = this.#newest;
+    this.#position.elsewhere = undefined;
     let events = 0;
     for (const frame of frames) events += frame.events.length;
     this.#ports.telemetry.framesReceived(frames.length, events, this.#newest ?? 0);
@@ -224,9 +235,12 @@ export class StreamReader {
     const [first] = frames;
     const resumedAt = this.#position.index;
     if (first === undefined || resumedAt === undefined) return;
-    const decision = decideBehind(resumedAt, await this.#ports.leaderIndex(signal));
+    const leaderIndex = await this.#ports.leaderIndex(signal);
     signal.throwIfAborted();
+    const { elsewhere } = this.#position;
+    const decision = decideBehind(resumedAt, leaderIndex, elsewhere !== undefined);
     this.#frames = [];
+    if (decision.kind === 'foreign') throw foreign(this.#ports.address, { index: resumedAt, elsewhere, leaderIndex });
     if (decision.kind === 'lagging') {
       this.#beginning = 'lagging';
       this.#ports.telemetry.streamLags({ resumedAt, firstIndex: first.index });

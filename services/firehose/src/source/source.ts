@@ -57,8 +57,8 @@ export interface Source {
   readonly address: NomadAddress;
   /** Whether the stream is open and has said something. */
   readonly isReading: boolean;
-  /** Begins to read, after the frame of that index when there is a checkpoint. */
-  start(index: number | undefined): void;
+  /** Begins to read, after the frame of that index when there is a checkpoint, which was read from that address. */
+  start(index: number | undefined, readFrom?: string): void;
   /** Resolves when nothing will be handed over any more. Safe without `start` and twice. */
   stop(): Promise<void>;
 }
@@ -87,7 +87,7 @@ class NomadSource implements Source {
   readonly #ports: SourcePorts;
   readonly #backoff: Backoff;
   readonly #stopping = new AbortController();
-  readonly #position: StreamPosition = { index: undefined, rereadAfter: undefined };
+  readonly #position: StreamPosition = { index: undefined, elsewhere: undefined, rereadAfter: undefined };
   readonly #recent = createRecentIndexes();
   #running: Promise<void> | undefined;
   #health: Health = { status: 'fail', detail: 'not connected yet' };
@@ -112,8 +112,9 @@ class NomadSource implements Source {
     return this.#health.status === 'pass';
   }
 
-  start(index: number | undefined): void {
+  start(index: number | undefined, readFrom = ''): void {
     this.#position.index = index;
+    this.#position.elsewhere = readFrom === '' || this.#options.addresses.some(({ label }) => label === readFrom) ? undefined : readFrom;
     this.#running ??= this.#run(this.#stopping.signal);
   }
 
@@ -217,7 +218,7 @@ class NomadSource implements Source {
       void stream?.close();
     });
     const leaderIndex = (within: AbortSignal): Promise<number | undefined> => this.#ports.leaderIndex(address, within);
-    const session = new StreamReader(this.#options, { receiver, telemetry, clock, leaderIndex, onFirstLine }, this.#position);
+    const session = new StreamReader(this.#options, { address: address.label, receiver, telemetry, clock, leaderIndex, onFirstLine }, this.#position);
     const resumedAt = this.#position.index;
     let wasOpen = false;
     let err: Error | undefined;
