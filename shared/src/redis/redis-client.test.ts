@@ -43,12 +43,19 @@ void t.test('an error that Redis answers is told apart from its absence', async 
   const server = await startPrivateRedis(t);
   const redis = createRedisClient({ url: server.url, keyPrefix: '', log: testLog() });
   t.teardown(() => redis.stop(neverAborted));
-  const fail = redis.script({ name: 'failAlways', lua: "return redis.error_reply('OOM no room')", numberOfKeys: 0 });
+  const fail = redis.script({ name: 'failAlways', lua: 'return redis.error_reply(ARGV[1])', numberOfKeys: 0 });
 
   await redis.start(neverAborted);
   await untilUp(redis);
 
-  await t.rejects(fail(), { code: 'redis-refused', retryable: true });
+  const cases = [
+    ['OOM command not allowed', /it refused; it is full: raise its maxmemory/u],
+    ["ERR Error running script: -READONLY You can't write against a read only replica", /it is a replica: point REDIS_URL to the master/u],
+    ['MISCONF Redis is configured to save RDB snapshots', /its own disk/u],
+    ["NOPERM this user has no permissions to run the 'hset' command", /give the user in REDIS_URL the right/u],
+    ['ERR something else', /failAlways, it refused$/u],
+  ] as const;
+  for (const [reply, message] of cases) await t.rejects(fail(reply), { code: 'redis-refused', retryable: true, message }, reply);
 });
 
 void t.test('start returns while Redis is away, and the connection is made when it comes', async (t) => {

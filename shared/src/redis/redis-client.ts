@@ -154,8 +154,27 @@ function describeFailure(error: unknown): string {
   return (isBare ? errorCode(error) : undefined) ?? describeError(error);
 }
 
+/** What to do about an error that Redis answers, by the word that names it. */
+const remedies: Readonly<Record<string, string>> = {
+  OOM: 'it is full: raise its maxmemory, or give Hydrant a Redis of its own',
+  READONLY: 'it is a replica: point REDIS_URL to the master, or set REDIS_SENTINELS',
+  MISCONF: 'it cannot write to its own disk: make space there, its log says more',
+  NOPERM: 'give the user in REDIS_URL the right to it and to the keys that begin with REDIS_KEY_PREFIX',
+  NOAUTH: 'set user and password in REDIS_URL',
+  WRONGPASS: 'set the right user and password in REDIS_URL',
+};
+
+/** n.b. what a command within a script was refused for stands in the middle of the answer up to Redis 6. */
+function findRemedy(text: string): string | undefined {
+  const [word = ''] = /\b(?:OOM|READONLY|MISCONF|NOPERM|NOAUTH|WRONGPASS)\b/u.exec(text) ?? [];
+  return remedies[word];
+}
+
 function explain(error: unknown, script: string, address: string): HydrantError {
-  const isReply = error instanceof Error && error.name === 'ReplyError';
-  const what = isReply ? `Expected Redis at ${address} to run the script ${script}, it refused` : `Expected Redis at ${address} to answer the script ${script}, it did not`;
-  return new HydrantError(what, { code: isReply ? 'redis-refused' : 'redis-unavailable', retryable: true, cause: error });
+  if (error instanceof Error && error.name === 'ReplyError') {
+    const remedy = findRemedy(error.message);
+    const text = `Expected Redis at ${address} to run the script ${script}, it refused${remedy === undefined ? '' : `; ${remedy}`}`;
+    return new HydrantError(text, { code: 'redis-refused', retryable: true, cause: error });
+  }
+  return new HydrantError(`Expected Redis at ${address} to answer the script ${script}, it did not`, { code: 'redis-unavailable', retryable: true, cause: error });
 }

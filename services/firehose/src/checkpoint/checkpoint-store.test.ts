@@ -1,8 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { systemClock } from '@hydrant/shared/foundation/clock';
-import { HydrantError } from '@hydrant/shared/foundation/errors';
+import { describeError, HydrantError } from '@hydrant/shared/foundation/errors';
 import { createRedisClient, type RedisClient } from '@hydrant/shared/redis/redis-client';
 import { eventually } from '@hydrant/testing/eventually';
+import { probe } from '@hydrant/testing/probe';
 import { startPrivateRedis, type PrivateRedis } from '@hydrant/testing/private-redis';
 import { testLog } from '@hydrant/testing/test-log';
 import t, { type Test } from 'tap';
@@ -130,6 +131,35 @@ t.test('saving outlives a Redis that goes away, and loading waits for it', async
 
   t.match(await openStore(redis).load(forever), { index: 13 }, 'stopping saves the newest');
   t.notOk(telemetry.seen.includes('saved 11'));
+});
+
+t.test('a Redis that takes no writes is named with the way out, and is given the newest checkpoint when it does', async (t) => {
+  const faults = [
+    ['CONFIG SET maxmemory 1', 'CONFIG SET maxmemory 0', /run the script saveCheckpoint, it refused; it is full: raise its maxmemory.*OOM/u],
+    ['REPLICAOF 127.0.0.1 1', 'REPLICAOF NO ONE', /run the script saveCheckpoint, it refused; it is a replica: point REDIS_URL to the master.*READONLY/u],
+  ] as const;
+  for (const [breaking, healing, message] of faults) {
+    const server = await startPrivateRedis(t);
+    const tell = (command: string): Promise<boolean> => probe(server.port, Buffer.from(`${command}\r\n`), (bytes) => bytes.toString().startsWith('+OK'));
+    const redis = await connect(t, server);
+    const store = openStore(redis);
+    await store.load(forever);
+    await store.save(checkpoint);
+    t.ok(await tell(breaking), breaking);
+    const failures: string[] = [];
+    const telemetry: Telemetry = { ...watch(), checkpointSaveFailed: ({ err }) => { failures.push(describeError(err)); } };
+    const saver = new CheckpointSaver({ store, telemetry, clock: systemClock, current: () => ({ ...checkpoint, index: 43 }) });
+    saver.start();
+    t.teardown(() => saver.stop(forever));
+
+    await eventually(() => failures.length > 0);
+    t.match(failures[0], message);
+    t.match(await openStore(redis).load(forever), checkpoint, 'nothing was overwritten');
+    t.ok(await tell(healing), healing);
+    await eventually(() => telemetry.seen.includes('saved 43'), { timeoutMs: 30_000 });
+
+    t.match(await openStore(redis).load(forever), { index: 43 });
+  }
 });
 
 t.test('a saver goes on when there was nothing to save at first', async (t) => {

@@ -201,6 +201,17 @@ t.test('a folder of another cluster is refused and left as it is', async (t) => 
   t.strictSame(await Promise.all(names.map((name) => readFile(join(place.dir, name)))), before);
 });
 
+t.test('a folder that another version wrote is refused and left as it is', async (t) => {
+  const place = await setPlace(t);
+  await writeFile(join(place.dir, 'spool.json'), '{"format":2}\n');
+  const { firehose } = makeFirehose(place, take(place));
+
+  await t.rejects(firehose.start(forever), { code: 'spool-format', retryable: false, message: /spool\.json to say format 1, got \{"format":2\}.*let that version empty it, or point to a folder of its own/u });
+
+  t.strictSame(await readdir(place.dir), ['spool.json']);
+  t.equal(await readFile(join(place.dir, 'spool.json'), 'utf8'), '{"format":2}\n');
+});
+
 t.test('a second process on the folder is refused by name', async (t) => {
   const place = await setPlace(t);
   await run(t, place, away);
@@ -235,4 +246,13 @@ t.test('a folder that cannot be written is named, with what to do', async (t) =>
   const { firehose } = makeFirehose({ ...place, dir: join(place.dir, 'file', 'spool') }, away);
 
   await t.rejects(firehose.start(forever), { code: 'spool-unavailable', message: /open the log in .*file\/spool; make sure that this process may make and write files there/u });
+});
+
+t.test('a disk that may only be read is named, with what to do', { skip: !canMount && 'a small disk takes the right to mount one' }, async (t) => {
+  const place = await setPlace(t);
+  t.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', 'ro,size=512k', 'tmpfs', place.dir]).status, 0);
+  t.teardown(() => { spawnSync('umount', ['--lazy', place.dir]); });
+  const { firehose } = makeFirehose(place, away);
+
+  await t.rejects(firehose.start(forever), { code: 'spool-unavailable', message: /make sure that this process may make and write files there/u, cause: { code: 'EROFS' } });
 });
