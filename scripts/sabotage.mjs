@@ -41,9 +41,22 @@ function readPatch(name) {
   return { name, breaks, fails, file: resolve(folder, `${name}.patch`) };
 }
 
-function passes(copy, test) {
+/** The first assertion of a report that failed, behind the tests around it, which fail with it and close after it. */
+function findFailure(report) {
+  const names = [];
+  let within = Infinity;
+  for (const [, indent, name] of report.matchAll(/^( +)not ok \d+ - (.*?)(?: # time=\S+)?(?: \{)?$/gmu)) {
+    if (indent.length >= within) continue;
+    within = indent.length;
+    names.unshift(name);
+  }
+  return names.length === 0 ? report.trim().split('\n').at(-1) : names.join(' > ');
+}
+
+function runTest(copy, test) {
   must(copy, 'node_modules/.bin/tsc', '-b', 'tsconfig.build.json');
-  return run(copy, process.execPath, 'node_modules/.bin/tap', '--disable-coverage', '--jobs=1', '--timeout=600', '--reporter=tap', test).isWell;
+  const { isWell, output } = run(copy, process.execPath, 'node_modules/.bin/tap', '--disable-coverage', '--jobs=1', '--timeout=600', '--reporter=tap', test);
+  return { isWell, failed: findFailure(output) };
 }
 
 const wanted = process.argv.slice(2);
@@ -57,13 +70,15 @@ if (await provideTestServers()) {
   let missed = 0;
   try {
     for (const patch of names.filter((name) => wanted.length === 0 || wanted.includes(name)).map(readPatch)) {
-      if (!unbroken.has(patch.fails)) unbroken.set(patch.fails, passes(copy, patch.fails));
+      if (!unbroken.has(patch.fails)) unbroken.set(patch.fails, runTest(copy, patch.fails));
+      const before = unbroken.get(patch.fails);
       must(copy, 'git', 'apply', '--recount', patch.file);
-      const isCaught = unbroken.get(patch.fails) && !passes(copy, patch.fails);
+      const after = before.isWell ? runTest(copy, patch.fails) : before;
       must(copy, 'git', 'apply', '--recount', '-R', patch.file);
+      const isCaught = before.isWell && !after.isWell;
       if (!isCaught) missed += 1;
-      const how = isCaught ? 'caught' : unbroken.get(patch.fails) ? 'MISSED' : 'MISSED (the test fails without it, too)';
-      say(`${how}  ${patch.name}: ${patch.breaks}; ${patch.fails}`);
+      const how = isCaught ? 'caught' : before.isWell ? 'MISSED' : 'MISSED (the test fails without it, too)';
+      say(`${how}  ${patch.name}: ${patch.breaks}; ${patch.fails}${after.isWell ? '' : `: ${after.failed}`}`);
     }
   } finally {
     rmSync(copy, { recursive: true, force: true });
