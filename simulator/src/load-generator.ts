@@ -22,6 +22,8 @@ export interface LoadOptions {
   readonly eventsPerFrame?: number;
   /** How many of a hundred events may tell of crashes, as those of the recording do; 100 by default. */
   readonly crashPercent?: number;
+  /** How many allocations the events tell of, in turn; without it, each event has one of its own. */
+  readonly allocations?: number;
 }
 
 export interface LoadPorts {
@@ -54,7 +56,7 @@ export class LoadGenerator implements Feed {
 
   constructor(ports: LoadPorts, options: LoadOptions, paused: boolean) {
     this.#ports = ports;
-    this.#options = { eventsPerSecond: options.eventsPerSecond, total: options.total ?? Infinity, eventsPerFrame: options.eventsPerFrame ?? 1, crashPercent: options.crashPercent ?? 100 };
+    this.#options = { eventsPerSecond: options.eventsPerSecond, total: options.total ?? Infinity, eventsPerFrame: options.eventsPerFrame ?? 1, crashPercent: options.crashPercent ?? 100, allocations: options.allocations ?? Infinity };
     this.#paused = paused;
     this.#index = ports.recording.newestIndex;
     this.rewrite = ports.rewrite;
@@ -151,7 +153,7 @@ export class LoadGenerator implements Feed {
     this.#index += 1;
     const digits = String(this.#index).length;
     if (digits !== this.#templateDigits) this.#makeTemplates(digits);
-    const frame = makeLoadFrame(this.#templates, { index: this.#index, firstEvent: this.#events, events, crashPercent: this.#options.crashPercent, runId: this.#runId });
+    const frame = makeLoadFrame(this.#templates, { index: this.#index, firstEvent: this.#events, events, crashPercent: this.#options.crashPercent, allocations: this.#options.allocations, runId: this.#runId });
     this.#events += events;
     this.#frames += 1;
     return frame;

@@ -68,7 +68,9 @@ export interface LoadFrameRequest {
   /** Number of the first event since the start; each event's id is made of its number. */
   readonly firstEvent: number;
   readonly events: number;
-  /** Of a hundred events in a row, the first so many are as recorded, the others calm. */
+  /** Ids come again after so many events; default: never. */
+  readonly allocations?: number;
+  /** Of a hundred allocations in a row, the first so many are as recorded, the others calm. */
   readonly crashPercent: number;
   readonly runId: Buffer;
 }
@@ -78,7 +80,8 @@ export function makeLoadFrame(templates: LoadTemplates, request: LoadFrameReques
   const closing = Buffer.from(`],"Index":${String(request.index)}}`);
   const chosen: LoadTemplate[] = [];
   let size = OPENING.length + closing.length + request.events - 1;
-  for (let number = request.firstEvent; number < request.firstEvent + request.events; number += 1) {
+  for (let event = request.firstEvent; event < request.firstEvent + request.events; event += 1) {
+    const number = allocationOf(event, request);
     const list = number % 100 < request.crashPercent ? templates.asRecorded : templates.calm;
     const template = list[number % list.length];
     if (template === undefined) break;
@@ -91,7 +94,7 @@ export function makeLoadFrame(templates: LoadTemplates, request: LoadFrameReques
   for (const [position, template] of chosen.entries()) {
     if (position > 0) line[at++] = COMMA;
     template.bytes.copy(line, at);
-    patch(line, at, template, request, request.firstEvent + position);
+    patch(line, at, template, request, allocationOf(request.firstEvent + position, request));
     const end = at + template.bytes.length;
     const keyAt = at + (template.idOffsets[0] ?? 0);
     const key = line.toString('latin1', keyAt, keyAt + ID_LENGTH);
@@ -100,6 +103,11 @@ export function makeLoadFrame(templates: LoadTemplates, request: LoadFrameReques
   }
   closing.copy(line, at);
   return { index: request.index, line, events };
+}
+
+/** The number of the allocation that an event tells of. */
+function allocationOf(event: number, { allocations = Infinity }: LoadFrameRequest): number {
+  return event % allocations;
 }
 
 function patch(line: Buffer, at: number, template: LoadTemplate, request: LoadFrameRequest, number: number): void {

@@ -145,3 +145,20 @@ t.test('load shifted to now carries times of now', async (t) => {
   const time = Number(/"ModifyTime":(\d+)/.exec(line)?.[1]) / 1e6;
   t.ok(Math.abs(systemClock.now() - time) < 120_000);
 });
+
+t.test('with a number of allocations their ids come again with newer indexes, and an observer sees it all', async (t) => {
+  const made: number[] = [];
+  const opened: { readonly index: number; readonly oldestIndex: number | undefined }[] = [];
+  const observer = { frameMade({ index }: { readonly index: number }) { made.push(index); }, streamOpened(stream: (typeof opened)[number]) { opened.push(stream); } };
+  const simulator = await start(t, { load: { eventsPerSecond: 5000, total: 25, allocations: 10 }, observer });
+  await simulator.finished;
+
+  const events = (await openRaw(simulator.port, `${STREAM}&index=360`).frames(21)).map(parse);
+
+  const keys = events.map(({ Events: [event] }) => event?.Key);
+  t.equal(new Set(keys).size, 10);
+  t.strictSame(keys.slice(10, 20), keys.slice(0, 10));
+  t.ok(events.every(({ Index, Events: [event] }) => event?.Payload.Allocation.ModifyIndex === Index));
+  t.strictSame(made, Array.from({ length: 25 }, (_, position) => 356 + position));
+  t.strictSame(opened, [{ index: 360, oldestIndex: 356 }]);
+});

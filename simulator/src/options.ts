@@ -3,9 +3,18 @@
  */
 import { systemClock, type Clock } from '@hydrant/shared/foundation/clock';
 import { HydrantError } from '@hydrant/shared/foundation/errors';
+import type { Frame } from './frame.ts';
 import type { LoadOptions } from './load-generator.ts';
 import type { Speed } from './player.ts';
 import type { Writes } from './stream-subscription.ts';
+
+/** Is told what only the simulator can know. Called at once, so it has to be quick. */
+export interface SimulatorObserver {
+  /** A frame has come into the buffer. */
+  frameMade(frame: Frame): void;
+  /** A reader has asked for the frames from `index`; `oldestIndex` is what the buffer begins with, undefined when it is empty. */
+  streamOpened(opened: { readonly index: number; readonly oldestIndex: number | undefined }): void;
+}
 
 export interface SimulatorOptions {
   /** Name of a folder in fixtures/, or a path. `crashing-cluster` by default. */
@@ -36,10 +45,11 @@ export interface SimulatorOptions {
   /** Turns access control on: everything but this token is refused. */
   readonly token?: string;
   readonly clock?: Clock;
+  readonly observer?: SimulatorObserver;
 }
 
-export type ResolvedOptions = Required<Omit<SimulatorOptions, 'controlPort' | 'load' | 'token'>> &
-  Pick<SimulatorOptions, 'controlPort' | 'load' | 'token'>;
+export type ResolvedOptions = Required<Omit<SimulatorOptions, 'controlPort' | 'load' | 'token' | 'observer'>> &
+  Pick<SimulatorOptions, 'controlPort' | 'load' | 'token' | 'observer'>;
 
 export const defaults = {
   recording: 'crashing-cluster',

@@ -35,16 +35,19 @@ export interface Simulator {
 /** Resolves when it listens; rejects when the recording is missing, an option is wrong or the port is taken. */
 export async function startSimulator(input: SimulatorOptions = {}): Promise<Simulator> {
   const options = resolveOptions(input);
-  const { clock, token } = options;
+  const { clock, token, observer } = options;
   const recording = await loadRecording(options.recording);
   const played = options.lists === 'played' ? new PlayedLists() : undefined;
-  const buffer = new EventBuffer(options.bufferSize, (frame) => { played?.show(frame); });
+  const buffer = new EventBuffer(options.bufferSize, (frame) => {
+    played?.show(frame);
+    observer?.frameMade(frame);
+  });
   const faults = new Faults();
   const permissions = new Permissions();
   const { promise: finished, resolve: onFinished } = makeSignal();
 
   const lists: Lists = new Lists(recording, () => feed.rewrite, played);
-  const streams = new StreamEndpoint({ buffer, faults, permissions, clock, namespaces: () => lists.namespaceNames() }, options, token);
+  const streams = new StreamEndpoint({ buffer, faults, permissions, clock, namespaces: () => lists.namespaceNames(), onOpened: (opened) => { observer?.streamOpened(opened); } }, options, token);
   const feed = createFeed(options, { recording, buffer, streams, onFinished });
   const server = new NomadServer({ faults, streams, lists: new ListEndpoint({ lists, faults, permissions, clock }, token) });
   const control = new SimulatorControl({ buffer, faults, permissions, feed, lists, server, streams });

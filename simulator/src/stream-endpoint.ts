@@ -19,6 +19,7 @@ export interface StreamEndpointPorts {
   readonly clock: Clock;
   /** Every namespace there is now. */
   readonly namespaces: () => readonly string[];
+  readonly onOpened?: (opened: { readonly index: number; readonly oldestIndex: number | undefined }) => void;
 }
 
 const HEAD = [
@@ -123,6 +124,7 @@ export class StreamEndpoint {
     this.#cutNextOpened = false;
     this.#streams.add(stream);
     this.#opened += 1;
+    this.#ports.onOpened?.({ index: Number(index), oldestIndex: buffer.oldestIndex });
     stream.open();
   }
 
