@@ -75,6 +75,14 @@ e2e: build ## The guarantees in their long form and the browser, on private serv
 kill-nine: build ## Kill the firehose ROUNDS times under load and count what is missing (SEED=n repeats, SPOOL=true: spool in a folder)
 	@node e2e/kill-nine.mjs --rounds=$(or $(ROUNDS),50) $(if $(SEED),--seed=$(SEED)) $(if $(filter true,$(SPOOL)),--spool)
 
+.PHONY: chaos
+chaos: build ## Faults of every kind under load for FOR=10m, then every event is accounted for (SEED=n repeats; SHAPE=standalone, SPOOL=memory, RATE=n)
+	@node e2e/dist/chaos/main.js --for=$(FOR) --seed=$(SEED) --shape=$(SHAPE) --spool=$(SPOOL) --rate=$(RATE)
+
+.PHONY: soak
+soak: build ## 2,000 events/s for FOR=15m: whether memory, open handles and latency stay flat (SHAPE=standalone, RATE=n)
+	@node e2e/dist/soak/main.js --for=$(FOR) --shape=$(SHAPE) --rate=$(RATE)
+
 .PHONY: sabotage
 sabotage: build ## Break each promise by a patch in a copy of the tree and see its test fail (ONLY=gap-check-off: that patch alone)
 	@node scripts/sabotage.mjs $(ONLY)
@@ -106,4 +114,4 @@ image: ## Build the image of every service, labelled with version and commit
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf .tap {shared,sinks,testing,simulator,bench,services/*}/dist
+	rm -rf .tap {shared,sinks,testing,simulator,e2e,bench,services/*}/dist

@@ -19,6 +19,7 @@ import { startSimulator } from '@hydrant/simulator/simulator';
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { testLog } from '@hydrant/testing/test-log';
+import { createRandom } from './dist/chaos/random.js';
 
 const eventsPerSecond = 200;
 /** More than are made: what Nomad drops is another promise. */
@@ -32,17 +33,6 @@ const forever = new AbortController().signal;
 
 const say = (text) => process.stdout.write(`${text}\n`);
 const hashOf = (bytes) => createHash('sha256').update(bytes).digest('base64');
-
-/** Numbers from 0 to 1 that a seed repeats (mulberry32). */
-function createRandom(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 /** Reads the same stream on a connection of its own: what it saw is what there was. The load has one event in a frame. */
 async function witness(url, seen) {

@@ -90,7 +90,7 @@ function makeMood(): Mood {
       // Spread over the requests: 7 and 10 have no divisor in common.
       if (isDown || (requests * 7) % 10 < failingOfTen) return 503;
       if (path === '/alerts') return 204;
-      return lines.some((line) => isRefused?.(line) === true || refused.has(hashOf(line))) ? 400 : 204;
+      return lines.some((line) => isRefused?.(line) === true || (refused.size > 0 && refused.has(hashOf(line)))) ? 400 : 204;
     },
   };
 }
@@ -103,7 +103,12 @@ async function listen(server: Server): Promise<number> {
   return address.port;
 }
 
-export async function startCollector(): Promise<Collector> {
+export interface CollectorOptions {
+  /** Takes each event that arrives; then `events` and `states` stay empty. For more events than memory should keep. */
+  readonly take?: (event: Buffer) => void;
+}
+
+export async function startCollector(options: CollectorOptions = {}): Promise<Collector> {
   const events = new Map<string, number>();
   const alerts: Alert[] = [];
   const states = new Map<string, number>();
@@ -113,6 +118,10 @@ export async function startCollector(): Promise<Collector> {
     for (const line of lines) {
       if (path === '/alerts') {
         alerts.push(JSON.parse(line.toString('utf8')) as Alert);
+        continue;
+      }
+      if (options.take !== undefined) {
+        options.take(line);
         continue;
       }
       const hash = hashOf(line);

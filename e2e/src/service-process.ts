@@ -1,10 +1,11 @@
 /**
  * One real process of Hydrant: starts it from dist, waits for `/readyz`, kills it with -9, stops it with SIGTERM, starts it again with the same settings.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '@hydrant/testing/eventually';
 
@@ -33,6 +34,10 @@ export interface ServiceProcess {
   /** The most memory it ever used, in bytes (Linux). */
   peakMemory(): Promise<number>;
   readonly pid: number | undefined;
+  /** False before the start, after `kill` and `stop`, and when it ended by itself. */
+  readonly isRunning: boolean;
+  /** Calls `listener` with all that it writes from now on. */
+  onOutput(listener: (text: string) => void): void;
 }
 
 /** None outlives the test, however it ends. */
@@ -74,6 +79,13 @@ function mainOf(service: ServiceName): string {
   return fileURLToPath(new URL(`services/${service}/dist/main.js`, repository));
 }
 
+function spawnService(service: ServiceName, args: readonly string[], env: Readonly<Record<string, string>>): ChildProcessByStdio<null, Readable, Readable> {
+  const started = spawn(process.execPath, [mainOf(service), ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  running.add(started);
+  started.once('exit', () => running.delete(started));
+  return started;
+}
+
 /** Runs a command of a service from beginning to end. */
 export async function runCommand(service: ServiceName, settings: Readonly<Record<string, string>>, args: readonly string[]): Promise<CommandResult> {
   const child = spawn(process.execPath, [mainOf(service), ...args], { env: { PATH: process.env['PATH'] ?? '', ...settings }, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -94,6 +106,7 @@ export async function createServiceProcess(service: ServiceName, settings: Reado
   let child: ChildProcess | undefined;
   let log = '';
   let output = '';
+  const listeners: ((text: string) => void)[] = [];
 
   async function gone(): Promise<number | null> {
     const ending = child;
@@ -121,13 +134,18 @@ export async function createServiceProcess(service: ServiceName, settings: Reado
       return child?.pid;
     },
     async start({ wait = true } = {}) {
-      const started = spawn(process.execPath, [mainOf(service), ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+      const started = spawnService(service, args, env);
       child = started;
-      running.add(started);
-      started.once('exit', () => running.delete(started));
       started.stderr.setEncoding('utf8').on('data', (text: string) => { log = (log + text).slice(-logBytesKept); });
       started.stdout.setEncoding('utf8').on('data', (text: string) => { output = (output + text).slice(-logBytesKept); });
+      for (const stream of [started.stderr, started.stdout]) for (const listener of listeners) stream.on('data', listener);
       if (wait) await ready();
+    },
+    get isRunning() {
+      return child !== undefined && child.exitCode === null && child.signalCode === null;
+    },
+    onOutput(listener) {
+      listeners.push(listener);
     },
     ready,
     async kill() {

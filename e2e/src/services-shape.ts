@@ -4,16 +4,17 @@
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { createServiceProcess, runCommand, type ServiceProcess } from './service-process.ts';
-import type { Server, Shape, ShapeOptions } from './shape.ts';
+import type { Server, ServerName, Shape, ShapeOptions } from './shape.ts';
 
 async function createSinkWorker(name: string, settings: Readonly<Record<string, string>>): Promise<ServiceProcess> {
   return createServiceProcess('sink-worker', { SINK_NAME: name, SINK_BATCH_AGE: '100ms', SINK_RETRY_MAX: '1s', ...settings });
 }
 
-function makeServer(name: string, server: Omit<Server, 'name' | 'restart'>): Server {
+function makeServer(name: ServerName, server: Omit<Server, 'name' | 'restart'>): Server {
   return {
     name,
     kill: () => server.kill(),
+    stop: () => server.stop(),
     start: () => server.start(),
     freeze: () => { server.freeze(); },
     thaw: () => { server.thaw(); },
@@ -27,16 +28,18 @@ function makeServer(name: string, server: Omit<Server, 'name' | 'restart'>): Ser
 export async function startServices(options: ShapeOptions): Promise<Shape> {
   const broker = await startPrivateRabbitMq({ exclusive: true });
   const redis = await startPrivateRedis();
-  const bus = { AMQP_CONNECTION: broker.url };
+  const route = options.route ?? ((_, port) => Promise.resolve(port));
+  const bus = { AMQP_CONNECTION: broker.urlAt(await route('RabbitMQ', broker.port)) };
+  const state = { REDIS_URL: redis.urlAt(await route('Redis', redis.port)) };
   const http = { ...bus, SINK_TYPE: 'http', SINK_HTTP_FORMAT: 'ndjson' };
-  const ofFirehose = { ...bus, REDIS_URL: redis.url, NOMAD_ADDR: options.nomadUrl, ...options.firehose };
+  const ofFirehose = { ...bus, ...state, NOMAD_ADDR: options.nomadUrl, ...options.firehose };
   const firehose = await createServiceProcess('firehose', ofFirehose);
   const secondFirehose = await createServiceProcess('firehose', ofFirehose);
   const events = { ...http, SINK_NAME: 'http', SINK_HTTP_ADDRESS: `${options.collectorUrl}/events`, ...options.sink };
   const worker = await createSinkWorker('http', events);
   const alerts = await createSinkWorker('alerts', { ...http, SINK_HTTP_ADDRESS: `${options.collectorUrl}/alerts`, AMQP_BINDINGS: 'crash-loop' });
   const archive = options.s3 === undefined ? [] : [await createSinkWorker('archive', { ...bus, ...options.s3, SINK_TYPE: 's3' })];
-  const detectors = await Promise.all(Array.from({ length: options.detectors ?? 1 }, () => createServiceProcess('crashloop-detector', { ...bus, REDIS_URL: redis.url, ...options.detector })));
+  const detectors = await Promise.all(Array.from({ length: options.detectors ?? 1 }, () => createServiceProcess('crashloop-detector', { ...bus, ...state, ...options.detector })));
   const consumers = [worker, alerts, ...archive, ...detectors];
   const processes = [firehose, ...consumers];
 
@@ -48,6 +51,7 @@ export async function startServices(options: ShapeOptions): Promise<Shape> {
     processes,
     secondSource: secondFirehose,
     redisUrl: redis.url,
+    brokerUrl: broker.url,
     servers: [
       makeServer('RabbitMQ', broker),
       makeServer('Redis', redis),

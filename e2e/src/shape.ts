@@ -12,13 +12,19 @@ export interface ShapeOptions {
   readonly sink?: Readonly<Record<string, string>>;
   /** How many detectors share the queue; default 1. Standalone has one in any case. */
   readonly detectors?: number;
+  /** Resolves with the port at which the services are to find a server, instead of its own. */
+  readonly route?: (server: ServerName, port: number) => Promise<number>;
 }
+
+export type ServerName = 'RabbitMQ' | 'Redis';
 
 /** A server that Hydrant depends on and that can be killed with -9 and started again on the same data. */
 export interface Server {
-  readonly name: string;
+  readonly name: ServerName;
   restart(): Promise<void>;
   kill(): Promise<void>;
+  /** Ends it in order. */
+  stop(): Promise<void>;
   start(): Promise<void>;
   /** Its connections stay open and nothing answers, until `thaw`. */
   freeze(): void;
@@ -38,6 +44,8 @@ export interface Shape {
   readonly secondSource?: ServiceProcess;
   /** Where the state is kept; standalone has none. */
   readonly redisUrl?: string;
+  /** Where the queues are, past any `route`; standalone has none. */
+  readonly brokerUrl?: string;
   readonly servers: readonly Server[];
   /** Resolves when everything is ready; the consumers first, so that their queues exist. */
   start(): Promise<void>;

@@ -21,6 +21,8 @@ export interface PrivateRedis {
   readonly port: number;
   /** With `tls`. */
   readonly tlsUrl: string;
+  /** Another address of the same Redis, for instance through a fault proxy. */
+  urlAt(port: number): string;
   /** `kill -9`. */
   kill(): Promise<void>;
   stop(): Promise<void>;
@@ -49,8 +51,10 @@ export async function startPrivateRedis(first?: TestLike | PrivateRedisOptions, 
     isReady: () => probe(port, Buffer.from('PING\r\n'), (bytes) => !bytes.includes('LOADING')), readyTimeoutMs: 10_000, pollMs: 5,
   });
   await server.start();
+  const urlAt = (at: number): string => `redis://127.0.0.1:${at}/0`;
   const redis: PrivateRedis = {
-    url: `redis://127.0.0.1:${port}/0`,
+    url: urlAt(port),
+    urlAt,
     port,
     tlsUrl: `rediss://127.0.0.1:${tlsPort}/0`,
     kill: () => server.kill(),
