@@ -82,7 +82,7 @@ export class RabbitMqNode {
     });
     this.#server = new PrivateProcess({
       ...shared, name: 'RabbitMQ', command: join(place.programs, 'rabbitmq-server'), args: [], logFile: join(place.folder, 'server.log'),
-      isReady: (readOutput) => isUp(place.port, readOutput), readyTimeoutMs: 60_000, pollMs: 50,
+      isReady: (readOutput) => isUp(place.port, readOutput), readyTimeoutMs: 240_000, pollMs: 50,
     });
   }
 

@@ -27,7 +27,7 @@ type End = () => Promise<void> | void;
 type Begin = (fault: PlannedFault, stage: ChaosStage, supervisor: Supervisor) => Promise<End> | End;
 
 /** After the longest start of a server on a busy machine, something is wrong. */
-const longestEndMs = 120_000;
+const longestEndMs = 300_000;
 const refillMs = 50;
 
 /** Resolves when the last fault has ended. */

@@ -104,7 +104,9 @@ async function main(): Promise<number> {
 }
 
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => { process.exit(1); });
-process.exitCode = await main().catch((error: unknown) => {
+// n.b. at once: after a failure, what is still being started would keep the process alive.
+const code = await main().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   return 1;
 });
+process.exit(code);
