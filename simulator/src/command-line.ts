@@ -37,6 +37,7 @@ const flags: readonly Flag[] = [
   { name: 'load-total', type: 'string', value: 'N', help: 'end the load after this many events' },
   { name: 'load-events-per-frame', type: 'string', value: 'N', help: 'events in each frame of the load (default 1)' },
   { name: 'load-crash-percent', type: 'string', value: 'N', help: 'how many of 100 events of the load tell of crashes (default 100)' },
+  { name: 'load-event-bytes', type: 'string', value: 'N', help: 'size of each event of the load (default as recorded); members are dropped or a text is filled up' },
   { name: 'writes', type: 'string', value: 'WORD', help: '`apart` as Nomad writes, or `joined` for load (default apart; with --load max joined)' },
 ];
 
@@ -71,11 +72,13 @@ function readLoad(reader: Reader): LoadOptions | undefined {
   const total = reader.integer('load-total');
   const eventsPerFrame = reader.integer('load-events-per-frame');
   const crashPercent = reader.integer('load-crash-percent');
+  const eventBytes = reader.integer('load-event-bytes');
   if (rate === undefined) return undefined;
   return {
     ...(rate === 'max' ? {} : { eventsPerSecond: rate }),
     ...(total === undefined ? {} : { total }),
     ...(crashPercent === undefined ? {} : { crashPercent: Math.min(100, crashPercent) }),
+    ...(eventBytes === undefined ? {} : { eventBytes }),
     ...(eventsPerFrame === undefined ? {} : { eventsPerFrame: Math.max(1, eventsPerFrame) }),
   };
 }

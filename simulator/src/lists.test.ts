@@ -133,6 +133,25 @@ t.test('a blocking query answers with the same index when its time is over', asy
   t.equal((await list(response)).length, 2);
 });
 
+t.test('played lists show what was played meanwhile, also when they were asked before, and nothing after a rebuild', async (t) => {
+  const simulator = await start(t, { lists: 'played', load: { total: 600 }, paused: true });
+  const path = '/v1/allocations?namespace=*';
+  const count = async (): Promise<number> => (await list(await fetch(simulator.url + path))).length;
+  t.equal(await count(), 0);
+  const reader = openRaw(simulator.port, '/v1/event/stream?namespace=*&topic=Allocation');
+  t.teardown(() => { reader.socket.destroy(); });
+
+  simulator.control.resume();
+  await simulator.finished;
+
+  t.equal(await count(), 600);
+  const first = await fetch(`${simulator.url}${path}&per_page=400`);
+  const next = await fetch(`${simulator.url}${path}&per_page=400&next_token=${first.headers.get('x-nomad-nexttoken') ?? ''}`);
+  t.equal(new Set([...(await list(first)), ...(await list(next))].map(({ ID }) => ID)).size, 600);
+  simulator.control.restart({ indexes: 'anew' });
+  t.equal(await count(), 0);
+});
+
 t.test('with access control only the right token is accepted', async (t) => {
   const { url } = await start(t, { token: 'right' });
   const paths = ['/v1/allocations', '/v1/nodes', '/v1/namespaces', '/v1/agent/self'];

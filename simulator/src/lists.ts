@@ -48,6 +48,7 @@ export class Lists {
   readonly #removed = new Set<string>();
   readonly #listeners = new Set<() => void>();
   readonly #cache = new Map<ListName, { readonly rewrite: Rewrite; readonly objects: readonly ListObject[] }>();
+  readonly #playedCache = new Map<ListName, { readonly changes: number; readonly objects: readonly ListObject[] }>();
 
   /** `rewrite` tells how the recording looks at the moment: what is listed looks like what is streamed. */
   constructor(recording: Recording, rewrite: () => Rewrite, played?: PlayedLists) {
@@ -110,12 +111,21 @@ export class Lists {
   }
 
   #objects(list: ListName): readonly ListObject[] {
-    if (this.#played !== undefined && list !== 'namespaces') return readObjects(list, this.#played.body(list));
+    if (this.#played !== undefined && list !== 'namespaces') return this.#playedObjects(list, this.#played);
     const rewrite = this.#rewrite();
     const cached = this.#cache.get(list);
     if (cached?.rewrite === rewrite) return cached.objects;
     const objects = readObjects(list, rewriteBytes(this.#body(list), rewrite));
     this.#cache.set(list, { rewrite, objects });
+    return objects;
+  }
+
+  /** n.b. a list of many pages would else be read anew for each of them. */
+  #playedObjects(list: ListName, played: PlayedLists): readonly ListObject[] {
+    const cached = this.#playedCache.get(list);
+    if (cached?.changes === played.changes) return cached.objects;
+    const objects = readObjects(list, played.body(list));
+    this.#playedCache.set(list, { changes: played.changes, objects });
     return objects;
   }
 

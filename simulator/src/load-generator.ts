@@ -24,6 +24,8 @@ export interface LoadOptions {
   readonly crashPercent?: number;
   /** How many allocations the events tell of, in turn; without it, each event has one of its own. */
   readonly allocations?: number;
+  /** Size of each event; without it, as recorded. */
+  readonly eventBytes?: number;
 }
 
 export interface LoadPorts {
@@ -42,7 +44,7 @@ const BATCH_BYTES = 512 * 1024;
 export class LoadGenerator implements Feed {
   readonly rewrite: Rewrite;
   readonly #ports: LoadPorts;
-  readonly #options: Required<Omit<LoadOptions, 'eventsPerSecond'>> & { readonly eventsPerSecond: number | undefined };
+  readonly #options: Required<Omit<LoadOptions, 'eventsPerSecond' | 'eventBytes'>> & { readonly eventsPerSecond: number | undefined; readonly eventBytes: number | undefined };
   readonly #runId = Buffer.from(randomBytes(4).toString('hex'));
   #templates: LoadTemplates = { asRecorded: [], calm: [] };
   #templateDigits = 0;
@@ -56,7 +58,10 @@ export class LoadGenerator implements Feed {
 
   constructor(ports: LoadPorts, options: LoadOptions, paused: boolean) {
     this.#ports = ports;
-    this.#options = { eventsPerSecond: options.eventsPerSecond, total: options.total ?? Infinity, eventsPerFrame: options.eventsPerFrame ?? 1, crashPercent: options.crashPercent ?? 100, allocations: options.allocations ?? Infinity };
+    this.#options = {
+      eventsPerSecond: options.eventsPerSecond, eventBytes: options.eventBytes, allocations: options.allocations ?? Infinity,
+      total: options.total ?? Infinity, eventsPerFrame: options.eventsPerFrame ?? 1, crashPercent: options.crashPercent ?? 100,
+    };
     this.#paused = paused;
     this.#index = ports.recording.newestIndex;
     this.rewrite = ports.rewrite;
@@ -161,7 +166,7 @@ export class LoadGenerator implements Feed {
 
   #makeTemplates(digits: number): void {
     const { recording } = this.#ports;
-    this.#templates = makeLoadTemplates(recording.frames, this.rewrite, digits);
+    this.#templates = makeLoadTemplates(recording.frames, this.rewrite, digits, this.#options.eventBytes);
     this.#templateDigits = digits;
     if (this.#templates.asRecorded.length > 0) return;
     throw new HydrantError(`Expected allocation events in the recording \`${recording.name}\` to make load from, got none`, {

@@ -4,6 +4,7 @@
  */
 import type { Frame, FrameEvent } from './frame.ts';
 import { readFrame } from './frame.ts';
+import { resizeEvent } from './resize-event.ts';
 import { rewriteBytes, type Rewrite } from './rewrite.ts';
 
 export interface LoadTemplate {
@@ -29,16 +30,17 @@ const ZERO = 0x30;
 const OPENING = Buffer.from('{"Events":[');
 const COMMA = 0x2c;
 
-/** Templates for indexes of `indexDigits` digits. */
-export function makeLoadTemplates(frames: readonly Frame[], rewrite: Rewrite, indexDigits: number): LoadTemplates {
+/** Templates for indexes of `indexDigits` digits; of `eventBytes` or, without it, as large as recorded. */
+export function makeLoadTemplates(frames: readonly Frame[], rewrite: Rewrite, indexDigits: number, eventBytes?: number): LoadTemplates {
+  const resize = (text: string): string => (eventBytes === undefined ? text : resizeEvent(text, eventBytes));
   const asRecorded: LoadTemplate[] = [];
   const calm: LoadTemplate[] = [];
   for (const recorded of frames) {
     const frame = readFrame(rewriteBytes(recorded.line, rewrite));
     for (const event of frame?.events ?? []) {
       if (frame === undefined || event.topic !== 'Allocation' || event.key.length !== ID_LENGTH) continue;
-      asRecorded.push(makeTemplate(frame, event, indexDigits, (text) => text));
-      calm.push(makeTemplate(frame, event, indexDigits, withoutCrashes));
+      asRecorded.push(makeTemplate(frame, event, indexDigits, resize));
+      calm.push(makeTemplate(frame, event, indexDigits, (text) => withoutCrashes(resize(text))));
     }
   }
   return { asRecorded, calm };

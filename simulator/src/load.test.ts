@@ -73,6 +73,21 @@ t.test('made frames are whole, and their events’ places are right', async (t) 
   }
 });
 
+t.test('a size that was asked for is that of every event, with its id and index in place', async (t) => {
+  const { frames } = await loadRecording('crashing-cluster');
+  const templates = makeLoadTemplates(frames, IDENTITY, 4, 20_000);
+
+  const frame = makeLoadFrame(templates, { index: 4321, firstEvent: 0, events: 403, crashPercent: 1, runId: Buffer.from('abcdef01') });
+
+  for (const { start, end, key } of frame.events) {
+    // An index of more or fewer digits than the recorded one stands in a few places.
+    t.ok(Math.abs(end - start - 20_000) < 100);
+    const event = JSON.parse(frame.line.toString('utf8', start, end)) as LoadedEvent;
+    t.equal(event.Payload.Allocation.ID, key);
+    t.equal(event.Payload.Allocation.ModifyIndex, 4321);
+  }
+});
+
 for (const writes of ['apart', 'joined'] as const) {
   t.test(`as fast as it is read, with writes ${writes}, nothing is lost on any reader`, async (t) => {
     const simulator = await start(t, { bufferSize: 20, writes, load: { total: 3003, eventsPerFrame: 4 }, paused: true });

@@ -29,6 +29,7 @@ const sources: Readonly<Record<string, Source>> = {
 export class PlayedLists {
   readonly #objects = new Map<ListName, Map<string, Buffer>>();
   readonly #indexes = new Map<ListName, number>();
+  #changes = 0;
 
   show({ index, line, events }: Frame): void {
     for (const event of events) this.#showEvent(index, line, event);
@@ -40,12 +41,18 @@ export class PlayedLists {
     return Buffer.concat([Buffer.from('['), ...objects.flatMap((object, n) => (n === 0 ? [object] : [Buffer.from(','), object])), Buffer.from(']')]);
   }
 
+  /** Another number after each change of any list. */
+  get changes(): number {
+    return this.#changes;
+  }
+
   /** X-Nomad-Index: of the newest change to the list. */
   index(list: ListName): number {
     return this.#indexes.get(list) ?? 0;
   }
 
   clear(): void {
+    this.#changes += 1;
     this.#objects.clear();
     this.#indexes.clear();
   }
@@ -55,6 +62,7 @@ export class PlayedLists {
     if (source === undefined) return;
     const object = readObject(line, start, source);
     if (object === undefined) return;
+    this.#changes += 1;
     const objects = this.#objects.get(source.list) ?? new Map<string, Buffer>();
     this.#objects.set(source.list, objects);
     this.#indexes.set(source.list, index);
