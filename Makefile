@@ -92,8 +92,12 @@ demo: build ## Play the bundled recording through standalone and print events an
 	@node scripts/demo.mjs
 
 .PHONY: bench
-bench: build ## Measure events per second and memory against floors of the same run (ONLY=sink-worker: that path alone)
-	@node bench/dist/main.js $(ONLY)
+bench: build ## Measure everything against floors of the same run, into bench/results.md (ONLY=sink-worker: that row alone; SECONDS=20, ROUNDS=1: to try out; AGAINST=command AS=name: another forwarder)
+	@node bench/dist/main.js $(ONLY) $(if $(SECONDS),--seconds=$(SECONDS)) $(if $(ROUNDS),--rounds=$(ROUNDS)) $(if $(PAGE),--page) $(if $(AGAINST),--against '$(AGAINST)' --as '$(or $(AS),other forwarder)')
+
+.PHONY: bench-axes
+bench-axes: build ## Measure how cost grows with rate, size, sink-workers and jobs, into bench/results.md (ONLY=size: that axis alone)
+	@node bench/dist/main.js --axes $(ONLY) $(if $(SECONDS),--seconds=$(SECONDS)) $(if $(PAGE),--page)
 
 .PHONY: up
 up: ## Run the suite in containers (COMPOSE_PROFILES=demo,observability brings a simulated Nomad and dashboards)

@@ -5,7 +5,10 @@ import { readMetric, secondsUntil } from './measure.ts';
 import { freePort, startService } from './service.ts';
 
 export interface BenchQueue {
+  /** Deletes it. */
   remove(): Promise<void>;
+  /** Lets it stand, for a broker that is going to be killed. */
+  leave(): Promise<void>;
 }
 
 /** A quorum queue that takes what `binding` says, by default every event, because the firehose's messages must land somewhere. */
@@ -20,6 +23,7 @@ export async function bindQueue(url: string, queue: string, binding = 'event.#')
       await channel.deleteQueue(queue);
       await connection.close();
     },
+    leave: () => connection.close(),
   };
 }
 

@@ -1,20 +1,13 @@
 /** What 100,000 lineages in the ledger, with a crash each, take: of Redis, and of the detector that put them there from a full queue. */
-import { Redis } from 'ioredis';
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { readMetric, secondsUntil, type Figure, type FigureSource } from './measure.ts';
 import { publishRestarts } from './nomad-firehose-messages.ts';
+import { usedMemory } from './redis-memory.ts';
 import { freePort, startService } from './service.ts';
 
 const lineages = 100_000;
 const megabyte = 1_000_000;
-
-async function usedMemory(url: string): Promise<number> {
-  const redis = new Redis(url);
-  const info = await redis.info('memory');
-  redis.disconnect();
-  return Number(/^used_memory:(\d+)/mu.exec(info)?.[1] ?? NaN);
-}
 
 async function measure(): Promise<readonly Figure[]> {
   const [broker, redis] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis()]);

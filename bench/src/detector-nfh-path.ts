@@ -10,9 +10,9 @@ const messages = 150_000;
 /** Each becomes a crash loop, so one message of 150 makes an alert. */
 const allocations = 1000;
 
-async function measureFloor(): Promise<Measurement> {
+export async function measureBareEvalsha(crashes: number, of: number): Promise<Measurement> {
   const redis = await startPrivateRedis();
-  const client = startChild('bench/dist/floors/bare-evalsha.js', [redis.url, String(messages), String(allocations)]);
+  const client = startChild('bench/dist/floors/bare-evalsha.js', [redis.url, String(crashes), String(of)]);
   const eventsPerSecond = Number(await client.line(() => true));
   await client.stop();
   await redis.close();
@@ -35,5 +35,5 @@ async function measure(): Promise<Measurement> {
 }
 
 export function createDetectorNfhPath(): Path {
-  return { name: 'detector-nfh', target: 0.6, floorName: 'bare EVALSHA', measure, measureFloor };
+  return { name: 'detector-nfh', target: 0.6, atLeastPerSecond: 38_000, floorName: 'bare EVALSHA', measure, measureFloor: () => measureBareEvalsha(messages, allocations) };
 }

@@ -3,7 +3,7 @@
  * and answers GET with the count. Counting is by `"Topic":` at the top of each event, without parsing, so that it is never the slowest part.
  */
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 
 const marker = Buffer.from('"Topic":"');
 const delayMs = Number(process.argv[2] ?? 0);
@@ -15,6 +15,11 @@ function count(body: Buffer): number {
   return found;
 }
 
+/** 200, because there are forwarders that take nothing else for success. */
+function accept(response: ServerResponse): void {
+  response.writeHead(200, { 'content-length': '0' }).end();
+}
+
 const server = createServer((request, response) => {
   if (request.method === 'GET') {
     response.end(String(events));
@@ -24,8 +29,8 @@ const server = createServer((request, response) => {
   request.on('data', (part: Buffer) => parts.push(part));
   request.on('end', () => {
     events += count(Buffer.concat(parts));
-    if (delayMs === 0) response.writeHead(204).end();
-    else setTimeout(() => { response.writeHead(204).end(); }, delayMs);
+    if (delayMs === 0) accept(response);
+    else setTimeout(() => { accept(response); }, delayMs);
   });
 });
 server.listen(0, '127.0.0.1');

@@ -1,0 +1,54 @@
+/** What an event that waits in a quorum queue costs the broker: disk and memory. */
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startPrivateRabbitMq, type PrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
+import { startPrivateRedis } from '@hydrant/testing/private-redis';
+import { bindQueue, fillQueues } from './broker.ts';
+import type { Figure, FigureSource } from './measure.ts';
+
+const events = 150_000;
+const megabyte = 1_000_000;
+
+interface BrokerStatus {
+  readonly data_directory: string;
+  readonly memory: { readonly total: { readonly rss: number } };
+}
+
+async function readStatus(broker: PrivateRabbitMq): Promise<BrokerStatus> {
+  return JSON.parse(await broker.ctl('status', '--formatter', 'json')) as BrokerStatus;
+}
+
+/** Bytes that the files of a folder take. */
+async function sizeOf(folder: string): Promise<number> {
+  const blockBytes = 512;
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const blocks = await Promise.all(entries.filter((entry) => entry.isFile()).map(async (entry) => {
+    // n.b. a file may be gone again, and one that is made ready for writing is larger than what is in it.
+    const found = await stat(join(entry.parentPath, entry.name)).catch(() => undefined);
+    return found?.blocks ?? 0;
+  }));
+  return blocks.reduce((sum, each) => sum + each, 0) * blockBytes;
+}
+
+async function measure(): Promise<readonly Figure[]> {
+  const [broker, redis] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis()]);
+  const queue = await bindQueue(broker.url, 'bench');
+  const before = await readStatus(broker);
+  const diskBefore = await sizeOf(before.data_directory);
+  await fillQueues(broker.url, redis.url, events);
+  const [after, disk] = [await readStatus(broker), await sizeOf(before.data_directory)];
+  const [, messages, bodyBytes] = (await broker.ctl('list_queues', '--no-table-headers', 'name', 'messages', 'message_bytes')).trim().split('\t');
+  await queue.remove();
+  await Promise.all([broker.close(), redis.close()]);
+  return [
+    { name: 'in the queue', value: Number(messages), unit: 'events', atLeast: events },
+    { name: 'body, mean', value: Number(bodyBytes) / Number(messages), unit: 'bytes per event' },
+    { name: 'disk', value: (disk - diskBefore) / events, unit: 'bytes per event and replica' },
+    { name: 'memory of the broker, empty', value: before.memory.total.rss / megabyte, unit: 'MB' },
+    { name: 'memory of the broker, full', value: after.memory.total.rss / megabyte, unit: 'MB' },
+  ];
+}
+
+export function createQueueCost(): FigureSource {
+  return { name: 'queue-cost', what: `${events.toLocaleString('en-US')} events in one quorum queue with one replica, nobody consumes; disk by its blocks, memory resident`, measure };
+}
