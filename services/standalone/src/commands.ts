@@ -5,9 +5,11 @@ import { chooseExample, readSendTestRequest, sendTest } from '@hydrant/shared/de
 import { describeError, HydrantError } from '@hydrant/shared/foundation/errors';
 import { createLineWriter } from '@hydrant/shared/runtime/line-writer';
 import type { CommandContext } from '@hydrant/shared/runtime/run-service';
+import { readRemovalRequest } from '@hydrant/sink-worker/remove-queue';
 import { runDeadLetters, withDeadLetterRequest } from '@hydrant/sink-worker/dead-letters/dead-letters-command';
 import { readParts, type ConfiguredSink, type StandaloneConfig } from './config.ts';
-import { deadLetterFolder } from './standalone.ts';
+import { removeLogQueue } from './remove-queue.ts';
+import { deadLetterFolder, logFolder, readQueues } from './standalone.ts';
 
 /** Beside a running process, which takes in what is replayed within a second or two, or without one. */
 export function deadLetters(config: StandaloneConfig, context: CommandContext): Promise<void> {
@@ -21,6 +23,12 @@ export function deadLetters(config: StandaloneConfig, context: CommandContext): 
     if (chosen.length === 0 && !request.isJson) await output.out.write([`No dead letters in ${deadLetterDir}`]);
     await runDeadLetters(request, chosen.map((queue) => ({ queue, store: createFileDeadLetters({ deadLetterDir, subscription: queue, clock: context.clock }) })), output);
   });
+}
+
+/** Beside a running process, which removes it within a second or two, or without one. */
+export async function removeQueue(config: StandaloneConfig, context: CommandContext): Promise<void> {
+  const places = { logDir: logFolder(config), deadLetterDir: deadLetterFolder(config), readers: readQueues(readParts(context.env, config).sinks) };
+  await removeLogQueue(readRemovalRequest(context.args), places, { out: createLineWriter(process.stdout), clock: context.clock, signal: context.signal });
 }
 
 /** To each sink that is named, or to all. Throws `send-test-failed` when one of them did not take it, after all were tried. */

@@ -9,6 +9,8 @@ import { examineSink } from '@hydrant/shared/delivery/examine-sink';
 import type { Examination, Finding } from '@hydrant/shared/runtime/doctor';
 import type { ServiceContext } from '@hydrant/shared/runtime/run-service';
 import { readParts, type StandaloneConfig } from './config.ts';
+import { describeUnread, findUnread, type LogPlaces } from './remove-queue.ts';
+import { logFolder, readQueues } from './standalone.ts';
 
 /** The folder, or the nearest one above it that exists, in which it would be made. */
 async function examineFolder(folder: string): Promise<Finding> {
@@ -24,8 +26,19 @@ async function examineFolder(folder: string): Promise<Finding> {
   }
 }
 
+/** A queue that nobody reads fills the log. */
+async function examineQueues(places: Pick<LogPlaces, 'logDir' | 'readers'>): Promise<readonly Finding[]> {
+  const unread = await findUnread(places);
+  return unread.map((state) => ({
+    subject: `queue ${state.name}`, isWell: false, detail: `${describeUnread(state)}, and no sink reads it; put its sink back, or give it up with \`hydrant remove-queue --queue ${state.name} --force\``,
+  }));
+}
+
 export function examineStandalone(config: StandaloneConfig, { env, log, clock }: ServiceContext): readonly Examination[] {
   const folder: Examination = { subject: `folder ${config.DATA_DIR}`, advice: 'look at DATA_DIR', examine: async () => [await examineFolder(config.DATA_DIR)] };
-  const sinks = readParts(env, config).sinks.map(({ definition, values, worker: { delivery } }) => examineSink(`sink ${delivery.name}`, definition.create(values, { log, name: delivery.name })));
-  return [...examineNomad(readFirehoseOptions(config), clock), folder, ...sinks];
+  const { sinks: configured } = readParts(env, config);
+  const places = { logDir: logFolder(config), readers: readQueues(configured) };
+  const queues: Examination = { subject: `log ${places.logDir}`, advice: 'look at DATA_DIR', examine: () => examineQueues(places) };
+  const sinks = configured.map(({ definition, values, worker: { delivery } }) => examineSink(`sink ${delivery.name}`, definition.create(values, { log, name: delivery.name })));
+  return [...examineNomad(readFirehoseOptions(config), clock), folder, queues, ...sinks];
 }

@@ -5,7 +5,7 @@ import { doctorCommand } from '@hydrant/shared/runtime/doctor';
 import { createLineWriter } from '@hydrant/shared/runtime/line-writer';
 import { runService, type Command } from '@hydrant/shared/runtime/run-service';
 import { version } from '@hydrant/shared/runtime/version';
-import { deadLetters, sendTests } from './commands.ts';
+import { deadLetters, removeQueue, sendTests } from './commands.ts';
 import { readParts, standaloneInput, standaloneSchema } from './config.ts';
 import { examineStandalone } from './examine-standalone.ts';
 import { fileVariable } from './nomad-events-sink-config.ts';
@@ -36,6 +36,7 @@ await runService({
     doctorCommand(examineStandalone),
     tailCommand,
     { name: 'dead-letters', doc: 'list, replay or drop what could not be delivered; `dead-letters --help` tells how.', requiresSettings: false, run: deadLetters },
+    { name: 'remove-queue', doc: 'Removes the queue of a sink that is no longer in the settings (--queue NAME), with --force also one that is not empty.', run: removeQueue },
     { name: 'send-test', doc: 'Sends one example to each sink, or to those that are named, and says what came back; with --resolved the end of the example alert.', run: sendTests },
   ],
 });

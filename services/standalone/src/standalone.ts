@@ -24,6 +24,16 @@ export function deadLetterFolder({ DATA_DIR: folder }: Pick<StandaloneConfig, 'D
   return join(folder, 'dead-letters');
 }
 
+export function logFolder({ DATA_DIR: folder }: Pick<StandaloneConfig, 'DATA_DIR'>): string {
+  return join(folder, 'log');
+}
+
+/** The queues of the log that somebody reads. */
+export function readQueues(sinks: StandaloneParts['sinks']): readonly string[] {
+  return [detectorQueue, ...sinks.map(({ worker }) => worker.queue)];
+}
+
+const detectorQueue = 'hydrant.crashloop-detector';
 /** Between the stream and the log on disk; what the log's writer has not taken yet. */
 const memorySpoolBytes = 4 * 1024 * 1024;
 const detectorPrefetch = 500;
@@ -33,8 +43,9 @@ export function createStandalone(config: StandaloneConfig, { sinks, formerIndex,
   const folder = config.DATA_DIR;
   if (unknownKeys.length > 0) log.warn({ keys: unknownKeys }, "nomad-events-sink's settings hold keys that mean nothing");
   const bus = createInProcessBus({
-    spool: createFolderSpool({ dir: join(folder, 'log'), maxBytes: config.FIREHOSE_SPOOL_MAX_BYTES, log, clock }),
+    spool: createFolderSpool({ dir: logFolder(config), maxBytes: config.FIREHOSE_SPOOL_MAX_BYTES, log, clock }),
     deadLetterDir: deadLetterFolder(config),
+    readers: readQueues(sinks),
     log,
     clock,
   });
@@ -45,7 +56,7 @@ export function createStandalone(config: StandaloneConfig, { sinks, formerIndex,
   const ledger = createFileLedger({ path: join(folder, 'ledger.ndjson'), log, clock });
   const detector = createCrashloopDetector({
     options: {
-      queue: 'hydrant.crashloop-detector',
+      queue: detectorQueue,
       bindings: ['event.Allocation.#'],
       prefetch: detectorPrefetch,
       maxHeldBytes: detectorBytes,

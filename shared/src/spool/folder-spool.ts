@@ -9,7 +9,7 @@ import { errorCode, toError } from '../foundation/errors.ts';
 import type { Message } from '../messages/message.ts';
 import type { Logger } from '../runtime/telemetry/logger.ts';
 import { replaceFile } from './folder/atomic-file.ts';
-import { CursorFile } from './folder/cursor-file.ts';
+import { CursorFile, loadPositions } from './folder/cursor-file.ts';
 import { FolderCursor } from './folder/folder-cursor.ts';
 import { lockFolder } from './folder/folder-lock.ts';
 import type { FolderLock } from './folder/folder-lock.ts';
@@ -113,7 +113,7 @@ class FolderSpool implements Spool {
       const segments = await listSegments(this.#dir);
       await this.#checkFormat(segments.length > 0);
       await this.#recover(segments.at(-1));
-      const positions = await this.#cursorFile.load();
+      const positions = await loadPositions(this.#dir);
 
       this.#segments.splice(0, this.#segments.length, ...segments);
       await this.#writer.open();
@@ -152,6 +152,10 @@ class FolderSpool implements Spool {
     this.#hasNewCursor = true;
     this.#cursorFile.saveSoon();
     return this.#addCursor(name, options.from === 'end' ? this.last : this.#first - 1);
+  }
+
+  cursors(): readonly Cursor[] {
+    return [...this.#cursors.values()];
   }
 
   async removeCursor(name: string): Promise<void> {

@@ -105,6 +105,10 @@ class MemorySpool implements Spool {
     return cursor;
   }
 
+  cursors(): readonly Cursor[] {
+    return [...this.#cursors.values()];
+  }
+
   removeCursor(name: string): Promise<void> {
     if (this.#cursors.delete(name)) this.release();
     return Promise.resolve();

@@ -240,6 +240,7 @@ async function checkBound(t: Test, adapter: SpoolAdapter): Promise<void> {
     await spool.removeCursor('goes');
     await spool.removeCursor('never-was');
     t.equal(await next, 6);
+    t.same(spool.cursors().map(({ name, lag }) => [name, lag]), [['stays', 3]]);
   });
 
   await t.test('close ends what waits and is safe twice', async (t) => {

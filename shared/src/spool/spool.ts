@@ -39,6 +39,8 @@ export interface Spool {
   append(messages: readonly Message[], signal?: AbortSignal, options?: { readonly evenWhenFull?: boolean }): Promise<number>;
   /** The cursor of that name, made at the end of the log (`from: 'end'`) or its oldest record (`'start'`, default) where it does not exist. */
   cursor(name: string, options?: { readonly from?: 'start' | 'end' }): Cursor;
+  /** Every cursor there is, also those that nobody has asked for since the log was opened. */
+  cursors(): readonly Cursor[];
   /** Forgets a cursor, so that it holds no segment back. */
   removeCursor(name: string): Promise<void>;
   /** Position of the newest record, 0 when there was none. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { errorCode } from '../../foundation/errors.ts';
 
 const suffix = '.ndjson';
+const removalSuffix = '.remove';
 
 export function deadLetterPath(deadLetterDir: string, subscription: string): string {
   return join(deadLetterDir, `${encodeURIComponent(subscription)}${suffix}`);
@@ -14,11 +15,25 @@ export function replayPath(deadLetterDir: string, subscription: string): string 
   return join(deadLetterDir, `${encodeURIComponent(subscription)}.replay`);
 }
 
+/** Says that the subscription is to be forgotten, with its dead letters. */
+export function removalPath(deadLetterDir: string, subscription: string): string {
+  return join(deadLetterDir, `${encodeURIComponent(subscription)}${removalSuffix}`);
+}
+
 /** The subscriptions that ever had a dead letter. */
-export async function listDeadLetterSubscriptions(deadLetterDir: string): Promise<readonly string[]> {
+export function listDeadLetterSubscriptions(deadLetterDir: string): Promise<readonly string[]> {
+  return listWith(suffix, deadLetterDir);
+}
+
+/** The subscriptions that are to be forgotten. */
+export function listRemovals(deadLetterDir: string): Promise<readonly string[]> {
+  return listWith(removalSuffix, deadLetterDir);
+}
+
+async function listWith(ending: string, deadLetterDir: string): Promise<readonly string[]> {
   try {
     const names = await readdir(deadLetterDir);
-    return names.filter((name) => name.endsWith(suffix)).map((name) => decodeURIComponent(name.slice(0, -suffix.length))).sort();
+    return names.filter((name) => name.endsWith(ending)).map((name) => decodeURIComponent(name.slice(0, -ending.length))).sort();
   } catch (thrown) {
     if (errorCode(thrown) === 'ENOENT') return [];
     throw thrown;

@@ -12,6 +12,7 @@ import type { Bus, Handler, PublishOptions, PublishResult, Subscription, Subscri
 import { DeadLetterFile } from './dead-letter-file.ts';
 import { deadLetterPath } from './dead-letter-paths.ts';
 import { InProcessSubscription } from './in-process-subscription.ts';
+import { takeInRemovals } from './queue-removals.ts';
 import { takeInReplays } from './replay-intake.ts';
 
 export interface InProcessBusOptions {
@@ -19,6 +20,8 @@ export interface InProcessBusOptions {
   readonly spool: Spool;
   /** Holds `<subscription>.ndjson`, made when the first dead letter comes. */
   readonly deadLetterDir: string;
+  /** Names of all that will subscribe: the log holds what others left unread, and is full some day. Default: any name may come. */
+  readonly readers?: readonly string[];
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -60,7 +63,7 @@ class InProcessBus implements Bus {
   readonly #appends = new Set<Promise<void>>();
   #pending: Pending[] = [];
   #isStarted = false;
-  #replaying: Promise<void> = Promise.resolve();
+  #intakes: Promise<unknown> = Promise.resolve();
   #fullFor: string | null = null;
   #fullLoggedAtMs = -Infinity;
   #isFullLogged = false;
@@ -74,8 +77,12 @@ class InProcessBus implements Bus {
   async start(): Promise<void> {
     await this.#options.spool.open();
     this.#isStarted = true;
-    const { deadLetterDir, log, clock } = this.#options;
-    this.#replaying = takeInReplays({ deadLetterDir, subscriptions: () => this.#subscriptions.keys(), publish: (message) => this.publish(message), log, clock }, this.#stopping.signal);
+    this.#tellOfUnread();
+    const { deadLetterDir, spool, log, clock } = this.#options;
+    this.#intakes = Promise.all([
+      takeInReplays({ deadLetterDir, subscriptions: () => this.#subscriptions.keys(), publish: (message) => this.publish(message), log, clock }, this.#stopping.signal),
+      takeInRemovals({ deadLetterDir, spool, isRead: (name) => this.#isRead(name), log, clock }, this.#stopping.signal),
+    ]);
   }
 
   async stop(deadline: AbortSignal): Promise<void> {
@@ -85,7 +92,7 @@ class InProcessBus implements Bus {
     this.#stopping.abort();
     this.#flush();
     await Promise.all(this.#appends);
-    await this.#replaying;
+    await this.#intakes;
     await this.#options.spool.close();
   }
 
@@ -139,6 +146,17 @@ class InProcessBus implements Bus {
     return false;
   }
 
+  #isRead(name: string): boolean {
+    return this.#subscriptions.has(name) || (this.#options.readers?.includes(name) ?? true);
+  }
+
+  #tellOfUnread(): void {
+    const { spool, log } = this.#options;
+    for (const { name, lag, lagBytes } of spool.cursors().filter((cursor) => !this.#isRead(cursor.name))) {
+      log.warn({ queue: name, messages: lag, bytes: lagBytes, maxBytes: spool.maxBytes }, 'No sink reads this queue, and the log keeps all that is published for it until it is full: put its sink back, or remove it with `remove-queue`');
+    }
+  }
+
   /** Appends what was published since the last turn, in few calls of the log. */
   #flush(): void {
     const pending = this.#pending;
@@ -179,7 +197,7 @@ class InProcessBus implements Bus {
 
   #check(): Health {
     if (!this.#isStarted) return { status: 'fail', detail: 'The log is not open' };
-    if (this.#fullFor !== null) return { status: 'fail', detail: `The log is full and waits for subscription "${this.#fullFor}"` };
+    if (this.#fullFor !== null) return { status: 'fail', detail: `The log is full and waits for subscription "${this.#fullFor}"${this.#isRead(this.#fullFor) ? '' : ', which no sink reads: put its sink back, or remove it with `remove-queue`'}` };
     if (this.#appendProblem !== undefined) return { status: 'fail', detail: this.#appendProblem };
     for (const [name, { problem }] of this.#subscriptions) {
       if (problem !== undefined) return { status: 'fail', detail: `Subscription "${name}" cannot read the log: ${problem}` };

@@ -14,6 +14,7 @@ export interface CursorFilePorts {
   positions(): Iterable<readonly [name: string, committed: number]>;
 }
 
+const fileName = 'cursors.json';
 const saveEveryMs = 250;
 
 function parsePositions(path: string, text: string): Map<string, number> {
@@ -29,6 +30,17 @@ function parsePositions(path: string, text: string): Map<string, number> {
   throw spoolCorrupt(path, 0, 'text that is no object of positions by cursor name');
 }
 
+/** Empty where there is no such file yet. Throws `spool-corrupt`. */
+export async function loadPositions(dir: string): Promise<Map<string, number>> {
+  const path = join(dir, fileName);
+  try {
+    return parsePositions(path, await readFile(path, 'utf8'));
+  } catch (thrown) {
+    if (errorCode(thrown) === 'ENOENT') return new Map();
+    throw thrown;
+  }
+}
+
 export class CursorFile {
   readonly #path: string;
   readonly #ports: CursorFilePorts;
@@ -38,17 +50,8 @@ export class CursorFile {
   #isFailing = false;
 
   constructor(dir: string, ports: CursorFilePorts) {
-    this.#path = join(dir, 'cursors.json');
+    this.#path = join(dir, fileName);
     this.#ports = ports;
-  }
-
-  async load(): Promise<Map<string, number>> {
-    try {
-      return parsePositions(this.#path, await readFile(this.#path, 'utf8'));
-    } catch (thrown) {
-      if (errorCode(thrown) === 'ENOENT') return new Map();
-      throw thrown;
-    }
   }
 
   /** Saves within 250 ms, and again later when that fails. */

@@ -3,7 +3,7 @@ import { toError } from '../../foundation/errors.ts';
 import type { Logger } from '../../runtime/telemetry/logger.ts';
 import type { RecentRecords } from './recent-records.ts';
 import { SegmentReader } from './segment-reader.ts';
-import type { Segment } from './segments.ts';
+import { bytesAfter, type Segment } from './segments.ts';
 import type { Cursor, SpoolRecord } from '../spool.ts';
 import type { Wakeups } from '../wakeups.ts';
 
@@ -65,14 +65,8 @@ export class FolderCursor implements Cursor {
     return Math.max(0, this.#last - this.#committed);
   }
 
-  /** Within a segment the records are taken to be of equal size. */
   get lagBytes(): number {
-    let bytes = 0;
-    for (const { first, last, size } of this.#ports.segments) {
-      const records = last - first + 1;
-      if (records > 0) bytes += size * Math.min(1, Math.max(0, last - this.#committed) / records);
-    }
-    return Math.round(bytes);
+    return bytesAfter(this.#ports.segments, this.#committed);
   }
 
   /** Ends the file access; the log is closed before, so that a waiting `read` has been woken. */

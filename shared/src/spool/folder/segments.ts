@@ -43,6 +43,16 @@ export async function listSegments(dir: string): Promise<Segment[]> {
   return segments;
 }
 
+/** Bytes of the records after `position`. Within a segment they are taken to be of equal size. */
+export function bytesAfter(segments: readonly Segment[], position: number): number {
+  let bytes = 0;
+  for (const { first, last, size } of segments) {
+    const records = last - first + 1;
+    if (records > 0) bytes += size * Math.min(1, Math.max(0, last - position) / records);
+  }
+  return Math.round(bytes);
+}
+
 /**
  * Counts the records of the last segment and cuts off what a crash left unfinished at its end. Returns the bytes cut off.
  * A damaged record with an intact one after it is not a torn tail: that throws `spool-corrupt` and changes nothing.
