@@ -63,6 +63,7 @@ function countingTelemetry(): DetectorTelemetry & { readonly counts: Map<string,
     eventSettled: () => undefined,
     decided: ({ action }) => { count(`decided ${action}`); },
     crashesMuted: () => { count('muted'); },
+    crashesToldTwice: () => { count('told twice'); },
     alertPublished: (status) => { count(status); },
     alertUnrouted: () => { count('unrouted'); },
     resolvedRefused: () => { count('resolved refused'); },
@@ -158,6 +159,22 @@ t.test('many at once, each twice and in any order nearby, they are announced onc
     t.same(announced(bus), fiveLoops, `moved by up to ${width}`);
     t.same(new Set(settlements.map(({ action }) => action)), new Set(['ack']));
   }
+});
+
+t.test('a queue that gets nomad-firehose\'s messages beside the events is noticed once', async (t) => {
+  const { bus, telemetry } = await startDetector(t);
+  const messages = (await allocationMessages()).filter(({ body }) => body.includes('"Restart within policy"'));
+  const formers = messages.flatMap(({ body }) => {
+    const { Payload: { Allocation: { ID, Name, JobID, TaskStates } } } = JSON.parse(body.toString()) as { Payload: { Allocation: { ID: string; Name: string; JobID: string; TaskStates: Record<string, { Events: { Type: string }[] }> } } };
+    return Object.entries(TaskStates).flatMap(([task, { Events: events }]) => events.filter(({ Type: type }) => type === 'Restarting').map((event) => ({ Name, AllocationID: ID, JobID, TaskName: task, TaskEvent: event })));
+  });
+
+  for (const former of formers.slice(0, 1)) await bus.deliver({ id: '', routingKey: 'allocations', type: '', contentType: 'application/json', appId: '', timestampMs: 0, headers: {}, body: Buffer.from(JSON.stringify(former)) });
+  for (const message of messages) await bus.deliver(message);
+  t.equal(telemetry.counts.get('told twice'), undefined, 'one after the other');
+  for (const former of formers) await bus.deliver({ id: '', routingKey: 'allocations', type: '', contentType: 'application/json', appId: '', timestampMs: 0, headers: {}, body: Buffer.from(JSON.stringify(former)) });
+
+  t.equal(telemetry.counts.get('told twice'), 1);
 });
 
 t.test('a snapshot of the cluster proves what its lists show', async (t) => {

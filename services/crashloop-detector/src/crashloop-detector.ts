@@ -12,6 +12,7 @@ import type { AlertPublisher } from './alerts/alert-publisher.ts';
 import { Announcer } from './alerts/announcer.ts';
 import { Resolver } from './alerts/resolver.ts';
 import type { GroupBy } from './crashes/lineage.ts';
+import { ToldTwice } from './crashes/told-twice.ts';
 import type { Ledger, Observation } from './ledger/ledger.ts';
 import { readObservations } from './read-observations.ts';
 import { chooseRule, type Rules } from './rules/choose-rule.ts';
@@ -59,6 +60,7 @@ class CrashloopDetector implements Component {
   readonly #backoff: ReturnType<typeof createBackoff>;
   readonly #stopping = new AbortController();
   readonly #resolver: Resolver;
+  readonly #toldTwice = new ToldTwice();
   #subscribing: Promise<Subscription | undefined> | undefined;
   #isSubscribed = false;
   #resolving: Promise<void> | undefined;
@@ -121,6 +123,7 @@ class CrashloopDetector implements Component {
     }
     telemetry.eventReceived(input.kind);
     if (input.kind !== 'crash') return { action: 'ack' };
+    if (this.#toldTwice.isNews(message.type, input.observations)) telemetry.crashesToldTwice(options.queue);
     try {
       // One after the other: with `DETECTOR_GROUP_BY=name` the tasks of an event share a loop, and so a claim.
       for (const observation of input.observations) await this.#detect(observation);

@@ -22,13 +22,14 @@ t.test('counts what happens, and logs trouble once until it is over', async (t) 
   telemetry.eventRefused(new HydrantError('No event', { code: 'event-invalid', retryable: false }));
   telemetry.eventRefused(new HydrantError('No event', { code: 'event-invalid', retryable: false }));
   telemetry.crashesMuted();
+  telemetry.crashesToldTwice('q');
   telemetry.decided({ action: 'late', recorded: { restarts: 2, hidden: 1, failures: 1, requested: 3, forgotten: 2 } }, 0.002);
 
   telemetry.ledgerSized({ lineages: 7, openLoops: 2 });
   telemetry.resolvedRetried(away);
   telemetry.resolvedRetried(away);
 
-  t.equal(lines.length, 6);
+  t.equal(lines.length, 7);
   const text = await metrics.text();
   for (const expected of [
     'hydrant_crashloop_detector_events_total{outcome="foreign"} 2', 'hydrant_crashloop_detector_events_total{outcome="refused"} 2', 'hydrant_crashloop_detector_retries_total 5',

@@ -18,11 +18,15 @@ export interface DetectorTelemetry extends AnnouncerTelemetry, Omit<ResolverTele
   decided(decision: Decision, seconds: number): void;
   /** An event tells of crashes of a task that a rule mutes. */
   crashesMuted(): void;
+  /** The queue gets them in events and in nomad-firehose's messages. */
+  crashesToldTwice(queue: string): void;
   /** An event that tells of a crash is done with. */
   eventSettled(): void;
 }
 
 const prefix = 'hydrant_crashloop_detector';
+const toldTwice = 'Each crash comes twice, in Nomad\'s event and in nomad-firehose\'s message, and so does each alert: '
+  + 'unbind the queue from `allocations`, or set `AMQP_BINDINGS=allocations` and unbind it from `event.Allocation.#`';
 
 export function createDetectorTelemetry({ metrics, log }: { readonly metrics: Metrics; readonly log: Logger }): DetectorTelemetry {
   const meters = createMeters(metrics);
@@ -58,6 +62,7 @@ export function createDetectorTelemetry({ metrics, log }: { readonly metrics: Me
     crashesMuted() {
       meters.muted.inc();
     },
+    crashesToldTwice: (queue) => { log.warn({ queue }, toldTwice); },
     eventSettled() {
       logged.delete('retried');
     },
