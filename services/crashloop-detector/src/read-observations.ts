@@ -7,11 +7,11 @@ import { HydrantError } from '@hydrant/shared/foundation/errors';
 import { readEventMessage } from '@hydrant/shared/messages/event-message';
 import type { Message } from '@hydrant/shared/messages/message';
 import type { Observation, ObservedCrash } from './ledger/ledger.ts';
-import { makeLastEvent, makeLastEventOfFirehose } from './crashes/last-event.ts';
+import { makeLastEvent } from './crashes/last-event.ts';
 import { extractCrashes, type Failure, type TaskCrashes } from './crashes/extract-crashes.ts';
 import { allocationKey, groupKey, lineageLinks, type GroupBy, type Origin } from './crashes/lineage.ts';
 import { mayHoldCrash } from './crashes/may-hold-crash.ts';
-import { mentionsFirehoseCrash, observeFirehoseMessage, readFirehoseMessage } from './crashes/read-nomad-firehose-message.ts';
+import { observeFirehoseMessage } from './crashes/read-nomad-firehose-message.ts';
 import { readAllocation, type Allocation } from './crashes/read-allocation.ts';
 
 export type Input =
@@ -28,10 +28,9 @@ export function readObservations(message: Message, groupBy: GroupBy, nowMs = Inf
 /** Undefined when it is none of nomad-firehose's messages. Events say what they are in their type. */
 function observeFirehose(message: Message, nowMs: number): Input | undefined {
   if (message.type.startsWith('nomad.') || !looksLikeObject(message.body)) return undefined;
-  const read = readFirehoseMessage(message.body);
-  if (read === undefined) return undefined;
-  const observation = mentionsFirehoseCrash(message.body) ? observeFirehoseMessage(message, read, nowMs, makeLastEventOfFirehose) : undefined;
-  return observation === undefined ? { kind: 'no-crash' } : { kind: 'crash', observations: [observation] };
+  const observations = observeFirehoseMessage(message, nowMs);
+  if (observations === undefined) return undefined;
+  return observations.length === 0 ? { kind: 'no-crash' } : { kind: 'crash', observations };
 }
 
 function observeEvent(message: Message, groupBy: GroupBy): Input {

@@ -3,29 +3,22 @@
  * its fields in its order, and none of the later ones.
  */
 import { goZeroTime, writeGoJson } from '@hydrant/shared/foundation/go-json';
-import type { MemberKind, RawObject } from './raw-object.ts';
+import type { RawObject } from './raw-object.ts';
 import type { Allocation, TaskState } from './read-allocation.ts';
 import type { TaskEvent } from './task-event.ts';
 
 /** What Go writes in its own way. */
 const escaped = /[\\<>&\u2028\u2029]/u;
 
-/** The fields of a task event, in order, with the JSON that Go gives to an absent one. */
-const taskEventFields: readonly (readonly [key: string, zero: '""' | '0' | 'false'])[] = [
+/** The JSON that Go gives to an absent value, by its kind. */
+export type Zero = '""' | '0' | 'false';
+
+/** The fields of a task event, in order. */
+export const taskEventFields: readonly (readonly [key: string, zero: Zero])[] = [
   ['Type', '""'], ['Time', '0'], ['FailsTask', 'false'], ['RestartReason', '""'], ['SetupError', '""'], ['DriverError', '""'], ['DriverMessage', '""'],
   ['ExitCode', '0'], ['Signal', '0'], ['Message', '""'], ['KillReason', '""'], ['KillTimeout', '0'], ['KillError', '""'], ['StartDelay', '0'],
   ['DownloadError', '""'], ['ValidationError', '""'], ['DiskLimit', '0'], ['DiskSize', '0'], ['FailedSibling', '""'], ['VaultError', '""'],
   ['TaskSignalReason', '""'], ['TaskSignal', '""'],
-];
-
-/** How nomad-firehose lays its message out: the fields above and `NodeID`, `DisplayMessage`, `Details`, `GenericSource`. */
-const messageLayout: readonly MemberKind[] = [
-  ['Name', '""'], ['NodeID', '""'], ['AllocationID', '""'], ['DesiredStatus', '""'], ['DesiredDescription', '""'], ['ClientStatus', '""'], ['ClientDescription', '""'],
-  ['JobID', '""'], ['GroupName', '""'], ['TaskName', '""'], ['EvalID', '""'], ['TaskState', '""'], ['TaskFailed', 'false'], ['TaskStartedAt', '""'],
-  ['TaskFinishedAt', '""'], ['TaskEvent', null],
-];
-const taskEventLayout: readonly MemberKind[] = [
-  ...taskEventFields.slice(0, 2), ['DisplayMessage', null], ['Details', null], ...taskEventFields.slice(2), ['GenericSource', null],
 ];
 
 export function makeLastEvent(allocation: Allocation, task: TaskState, event: TaskEvent): string {
@@ -52,18 +45,6 @@ export function makeLastEvent(allocation: Allocation, task: TaskState, event: Ta
 
 /** The same from nomad-firehose's own message, which has the fields already, and later ones between them. */
 export function makeLastEventOfFirehose(fields: RawObject, event: RawObject): string {
-  return cutLastEvent(fields, event) ?? writeLastEvent(fields, event);
-}
-
-/** From the usual layout it is the message without some members, which costs a tenth of looking each up; undefined when it is not that simple. */
-function cutLastEvent(fields: RawObject, event: RawObject): string | undefined {
-  if (!fields.isLaidOut(messageLayout) || !event.isLaidOut(taskEventLayout)) return undefined;
-  const times = fields.span(13, 14);
-  const text = `{${fields.span(0, 0)},${fields.span(2, 12)},${times},"TaskEvent":{${event.span(0, 1)},${event.span(4, 23)}}}`;
-  return times.includes('""') || escaped.test(text) ? undefined : text;
-}
-
-function writeLastEvent(fields: RawObject, event: RawObject): string {
   const texts = ['Name', 'AllocationID', 'DesiredStatus', 'DesiredDescription', 'ClientStatus', 'ClientDescription', 'JobID', 'GroupName', 'TaskName', 'EvalID', 'TaskState'];
   const members = [
     ...texts.map((name) => [name, goJson(fields, name, '""')]),
@@ -79,7 +60,7 @@ function writeTaskEvent(fields: RawObject): string {
 }
 
 /** The value as Go writes it: as it stands there where that is the same; `zero` when it is absent or of another kind. */
-function goJson(fields: RawObject, key: string, zero: '""' | '0' | 'false'): string {
+function goJson(fields: RawObject, key: string, zero: Zero): string {
   const raw = fields.raw(key);
   if (raw === undefined) return zero;
   if (zero === 'false') return raw === 'true' ? raw : zero;

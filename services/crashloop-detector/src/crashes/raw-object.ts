@@ -8,9 +8,6 @@ import { readString, skipValue } from '@hydrant/shared/foundation/json-scanner';
 /** Reads the value that begins at `start` and returns the index after it. */
 export type InnerReader = (start: number) => number;
 
-/** A key, and the JSON that Go gives to an absent value of its kind; null: any value. */
-export type MemberKind = readonly [key: string, zero: '""' | '0' | 'false' | null];
-
 export class RawObject {
   /** Index after the object. */
   readonly end: number;
@@ -88,27 +85,6 @@ export class RawObject {
     return this.#bytes[start] === 0x6e ? undefined : start;
   }
 
-  /**
-   * Whether the members have exactly these keys in this order, each with a value of the kind of the JSON beside it, and no white space between.
-   * Then `span` gives several of them as they would be written.
-   */
-  isLaidOut(layout: readonly MemberKind[]): boolean {
-    const places = this.#places;
-    if (places.length !== 4 * layout.length) return false;
-    for (let at = 0; at < places.length; at += 4) {
-      const [key, zero] = layout[at >> 2] as MemberKind;
-      const [from, to, start, end] = [places[at] as number, places[at + 1] as number, places[at + 2] as number, places[at + 3] as number];
-      if (start !== to + 1 || (at > 0 && from !== (places[at - 1] as number) + 1)) return false;
-      if (!isKey(this.#bytes, from, to, key) || !isOfKind(this.#bytes, start, end, zero)) return false;
-    }
-    return true;
-  }
-
-  /** The text from one member to another, by their positions. */
-  span(first: number, last: number): string {
-    return this.#bytes.toString('utf8', this.#places[4 * first], this.#places[4 * last + 3]);
-  }
-
   /** The object under `key`, or undefined when it is absent or null. Throws `event-invalid` when it is something else. */
   object(key: string): RawObject | undefined {
     const start = this.startOf(key);
@@ -136,18 +112,6 @@ export class RawObject {
 function isKey(bytes: Buffer, from: number, to: number, key: string): boolean {
   if (to - from - 2 !== key.length) return false;
   for (let i = 0; i < key.length; i += 1) if (bytes[from + 1 + i] !== key.charCodeAt(i)) return false;
-  return true;
-}
-
-function isOfKind(bytes: Buffer, start: number, end: number, zero: MemberKind[1]): boolean {
-  const first = bytes[start];
-  if (zero === null) return true;
-  if (zero === '""') return first === 0x22;
-  if (zero === 'false') return first === 0x74 || first === 0x66;
-  for (let i = first === 0x2d ? start + 1 : start; i < end; i += 1) {
-    const byte = bytes[i] as number;
-    if (byte < 0x30 || byte > 0x39) return false;
-  }
   return true;
 }
 

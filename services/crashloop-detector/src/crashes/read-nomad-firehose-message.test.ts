@@ -1,4 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import t from 'tap';
+import { errorCode } from '@hydrant/shared/foundation/errors';
 import { readAlertMessage } from '@hydrant/shared/messages/alert-message';
 import type { Message } from '@hydrant/shared/messages/message';
 import { readRecordingFile } from '@hydrant/testing/recordings';
@@ -83,6 +85,33 @@ t.test('LastEvent is the same however the message is laid out', async (t) => {
     t.equal(shown(change(usual)), shown(change(reordered)), name);
     t.equal(shown(change(usual)) !== shown(usual), differs, name);
   }
+});
+
+t.test('a message reads the same whether or not it is laid out as usual', async (t) => {
+  const restarts = (await recorded()).filter((line) => /"Type":"(?:Not )?Restarting"/u.test(line)).slice(0, 20);
+  const signs = ['', '"', '\\', '\\n', '<', '&', '{', '}', '[', ',', ':', ' ', '0', '-', '7', 'null', 'true', 'ü', '\n', '\u0000', '"A":"b",'];
+  const read = (body: string) => {
+    try {
+      return readObservations(message(body), 'lineage', 1_800_000_000_000);
+    } catch (error) {
+      return errorCode(error);
+    }
+  };
+  let taken = 0;
+
+  for (let seed = 0; seed < 4000; seed += 1) {
+    const line = restarts[seed % restarts.length] ?? '';
+    // A step that has no factor in common with most lengths: every part of the message is hit.
+    const at = 1 + (seed * 7919) % (line.length - 1);
+    const changed = line.slice(0, at) + (signs[seed % signs.length] ?? '') + line.slice(at + seed % 3);
+    const usual = read(changed);
+    // A blank after the brace is enough to have each member looked up.
+    const unusual = read(`{ ${changed.slice(1)}`);
+    if (typeof usual === 'object') taken += 1;
+    if (!isDeepStrictEqual(usual, unusual)) t.same({ changed, read: usual }, { changed, read: unusual });
+  }
+
+  t.ok(taken > 500 && taken < 3500, 'both outcomes occur');
 });
 
 t.test('a crash is told apart by its time, and counted by allocation name', async (t) => {
