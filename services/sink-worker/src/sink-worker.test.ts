@@ -208,3 +208,23 @@ void t.test('a body looks like a JSON object or not', (t) => {
   for (const [body, expected] of cases) t.equal(looksLikeObject(Buffer.from(body)), expected, JSON.stringify(body));
   t.end();
 });
+
+void t.test('a message over which the destination breaks stops nothing, and lies in the dead-letter queue while others are taken', async (t) => {
+  const stage = await setStage(t, { SINK_CONCURRENCY: '2', SINK_POISON_AFTER: '100ms' });
+  answerWell(stage.receiver, stage.arrived() as number[], (indexes) => (indexes.includes(37) ? 500 : 200));
+  const worker = await stage.startWorker();
+
+  let next = 1;
+  await eventually(async () => {
+    await stage.publish(numbers(next, next + 9).map((n) => makeMessage(n)));
+    next += 10;
+    return (await stage.metrics()).includes('hydrant_sink_messages_total{sink="http",outcome="dead-lettered"} 1');
+  }, { timeoutMs: 60_000, message: 'the dead letter' });
+  await eventually(() => stage.arrived().length === next - 2);
+  const letters = await stage.deadLetters();
+
+  t.same([...stage.arrived()].sort((a, b) => a - b), numbers(1, next - 1).filter((n) => n !== 37));
+  t.equal(letters.length, 1);
+  t.match(letters[0], { id: makeMessage(37).id, headers: { error: /^Failed \d+ times in a row while other messages were taken \(SINK_POISON_AFTER\): .*got 500/u, attempts: Number } });
+  t.equal(worker.healthChecks[0]?.check().status, 'pass');
+});

@@ -7,7 +7,7 @@ import { createMetrics } from '../runtime/telemetry/metrics.ts';
 import { deliverBatch, type DeliverPorts, type RetryOptions } from './deliver-batch.ts';
 import { createDeliveryTelemetry } from './delivery-telemetry.ts';
 import { judge } from './judge-failure.ts';
-import { partial, permanent, retryable, type Batch } from './sink.ts';
+import { doubtful, partial, permanent, retryable, type Batch } from './sink.ts';
 
 const never = new AbortController().signal;
 const steady: RetryOptions = { minMs: 100, maxMs: 400, forMs: 0 };
@@ -33,6 +33,8 @@ interface Delivered {
   /** Ids of each try. */
   readonly tries: readonly string[];
   readonly slept: readonly number[];
+  /** Those that were set aside, with the attempts so far. */
+  readonly aside: Readonly<Record<string, number>>;
   readonly metrics: string;
   readonly lines: readonly { readonly level: string; readonly msg: string }[];
 }
@@ -40,6 +42,7 @@ interface Delivered {
 interface Given {
   readonly retry?: RetryOptions;
   readonly stopping?: AbortSignal;
+  readonly poisonAfterMs?: number;
 }
 
 /** Delivers one batch; the sink does as `write` says. */
@@ -49,6 +52,8 @@ async function deliver(names: string, write: (names: string, attempt: number) =>
   const metrics = createMetrics({ service: 'test', version: '0' });
   const settlements: Record<string, Settlement> = {};
   const tries: string[] = [];
+  const aside: Record<string, number> = {};
+  let taken = 0;
   const items = [...names].map((name) => ({
     message: makeMessage(name),
     settle(settlement: Settlement) {
@@ -61,14 +66,18 @@ async function deliver(names: string, write: (names: string, attempt: number) =>
       const ids = batch.map((message) => message.id).join('');
       tries.push(ids);
       write(ids, tries.length);
+      taken += 1;
     },
+    tally: () => ({ taken, failed: tries.length - taken }),
+    setAside: (item, history) => { aside[item.message.id] = history.attempts; },
+    poisonAfterMs: given.poisonAfterMs ?? 0,
     retry: given.retry ?? steady,
     stopping: given.stopping ?? never,
     clock,
     telemetry: createDeliveryTelemetry('here', { metrics, log, clock }),
   };
   await deliverBatch(items, ports);
-  return { settlements, tries, slept, lines, metrics: await metrics.text() };
+  return { settlements, tries, slept, aside, lines, metrics: await metrics.text() };
 }
 
 const ack: Settlement = { action: 'ack' };
@@ -167,14 +176,42 @@ void t.test('while stopping, what fails goes back and the rest is still tried', 
   t.same(settlements, { a: ack, b: ack, c: { action: 'retry', afterMs: 0 }, d: { action: 'retry', afterMs: 0 } });
 });
 
+void t.test('a batch that the destination breaks over is split, and who fails alone while others are taken is set aside', async (t) => {
+  const { settlements, tries, aside, metrics } = await deliver('abcd', (tried) => { if (tried.includes('d')) throw doubtful('500: broke'); }, { poisonAfterMs: 60_000 });
+
+  t.same(tries, ['abcd', 'abcd', 'abcd', 'ab', 'cd', 'c', 'd']);
+  t.same(settlements, { a: ack, b: ack, c: ack });
+  t.same(aside, { d: 5 });
+  t.match(metrics, 'hydrant_sink_splits_total{sink="here"} 2');
+});
+
+void t.test('while nothing is taken a batch is split in order and nobody is set aside', async (t) => {
+  const { settlements, tries, slept, aside } = await deliver('abcd', (_tried, attempt) => { if (attempt <= 12) throw doubtful('503: down'); }, { poisonAfterMs: 1 });
+
+  t.same(tries, [...['abcd', 'abcd', 'abcd', 'ab'], ...Array.from({ length: 9 }, () => 'a'), 'b', 'cd']);
+  t.equal(slept.length, 12, 'the pauses go on as if it was one batch');
+  t.same(settlements, { a: ack, b: ack, c: ack, d: ack });
+  t.same(aside, {});
+});
+
+void t.test('what waits, or what nobody doubts, is never split', async (t) => {
+  for (const failure of [retryable('429'), new Error('ECONNREFUSED'), partial('none', [...'ab'].map((_name, index) => ({ index, reason: 'throttled', retryable: true })))]) {
+    const { tries } = await deliver('ab', (_tried, attempt) => { if (attempt < 20) throw failure; }, { poisonAfterMs: 1 });
+    t.same([...new Set(tries)], ['ab']);
+  }
+});
+
 void t.test('a thrown value is judged by what it says of itself', (t) => {
   const failures = [{ index: 0, reason: 'full', retryable: false }];
+  const broken = [{ index: 0, reason: '500', retryable: true, isDoubtful: true }];
   const cases = [
-    [new Error('unknown'), { kind: 'retry', reason: 'unknown', afterMs: undefined }],
-    ['text', { kind: 'retry', reason: 'text', afterMs: undefined }],
-    [retryable('busy', 5), { kind: 'retry', reason: 'busy', afterMs: 5 }],
+    [new Error('unknown'), { kind: 'retry', reason: 'unknown', afterMs: undefined, isDoubtful: false }],
+    ['text', { kind: 'retry', reason: 'text', afterMs: undefined, isDoubtful: false }],
+    [retryable('busy', 5), { kind: 'retry', reason: 'busy', afterMs: 5, isDoubtful: false }],
+    [doubtful('500'), { kind: 'retry', reason: '500', afterMs: undefined, isDoubtful: true }],
+    [partial('some', broken), { kind: 'partial', reason: '500', afterMs: undefined, isDoubtful: true, failures: broken }],
     [permanent('bad'), { kind: 'refused', reason: 'bad' }],
-    [partial('some', failures), { kind: 'partial', reason: 'full', afterMs: undefined, failures }],
+    [partial('some', failures), { kind: 'partial', reason: 'full', afterMs: undefined, isDoubtful: false, failures }],
   ] as const;
   for (const [thrown, verdict] of cases) t.same(judge(thrown), verdict);
   t.end();

@@ -1,13 +1,14 @@
 /**
- * Brings one batch to its end: written, retried for as long as it may, split in halves when it is refused until the culprit stands alone.
- * Every item is settled exactly once.
+ * Brings one batch to its end: written, retried for as long as it may, split in halves until the culprit stands alone when it is refused, or when the destination breaks over it.
+ * Every item is settled exactly once, or set aside.
  */
 import type { Settlement } from '../bus/bus.ts';
-import { createBackoff } from '../foundation/backoff.ts';
+import { createBackoff, type Backoff } from '../foundation/backoff.ts';
 import type { Clock } from '../foundation/clock.ts';
 import type { Message } from '../messages/message.ts';
 import { judge, type Verdict } from './judge-failure.ts';
 import type { Batch, PartialFailure } from './sink.ts';
+import { noDoubt, weighDoubt, type Doubt, type Tally } from './weigh-doubt.ts';
 
 export interface Item {
   readonly message: Message;
@@ -21,9 +22,23 @@ export interface RetryOptions {
   readonly forMs: number;
 }
 
+/** What went before: with a larger batch, or before the message was set aside. */
+export interface History {
+  readonly attempts: number;
+  readonly startedAtMs: number;
+  readonly backoff: Backoff;
+  readonly doubt: Doubt;
+}
+
 export interface DeliverPorts {
   /** One try, with its time limit. */
   write(batch: Batch): Promise<void>;
+  /** Tries of all batches so far. */
+  tally(): Tally;
+  /** Has the item delivered anew after a while, with this history; what comes behind it goes first. */
+  setAside(item: Item, history: History, afterMs: number): void;
+  /** After so long a message that fails alone while others are taken is dead-lettered; 0: never. */
+  readonly poisonAfterMs: number;
   readonly retry: RetryOptions;
   readonly clock: Clock;
   /** Aborts when nothing is tried a second time any more: what fails then goes back to where it came from. */
@@ -33,21 +48,21 @@ export interface DeliverPorts {
 
 export interface DeliverTelemetry {
   /** One try has ended; without a verdict it went well. */
-  batchTried(batch: Batch, verdict: Verdict | undefined, seconds: number): void;
+  batchTried(batch: Batch, verdict: Verdict | undefined, seconds: number, isAside: boolean): void;
   messagesDelivered(messages: number, attempts: number): void;
   messageDeadLettered(id: string, reason: string): void;
   batchRetried(failure: { readonly reason: string; readonly attempts: number; readonly retryMs: number; readonly messages: number }): void;
   batchSplit(messages: number, reason: string): void;
 }
 
-/** `triedBefore`: how often these items were tried as part of a larger batch. */
-export async function deliverBatch(items: readonly Item[], ports: DeliverPorts, triedBefore = 0): Promise<void> {
+export async function deliverBatch(items: readonly Item[], ports: DeliverPorts, history: History = begin(ports)): Promise<void> {
   const { retry, clock, stopping, telemetry } = ports;
-  const backoff = createBackoff(retry);
-  const startedAt = clock.monotonic();
+  const { startedAtMs, backoff } = history;
+  let { attempts, doubt } = history;
   let rest = items;
-  for (let attempts = triedBefore + 1; ; attempts += 1) {
-    const verdict = await tryWrite(rest, ports);
+  for (;;) {
+    attempts += 1;
+    const verdict = await tryWrite(rest, doubt.isAside, ports);
     if (verdict === undefined) {
       telemetry.messagesDelivered(rest.length, attempts);
       for (const item of rest) item.settle({ action: 'ack' });
@@ -61,16 +76,33 @@ export async function deliverBatch(items: readonly Item[], ports: DeliverPorts, 
       const tried = rest.length;
       rest = settlePartial(rest, verdict.failures, attempts, ports);
       if (rest.length === 0) return;
-      if (rest.length < tried) backoff.reset();
+      if (rest.length < tried) {
+        backoff.reset();
+        doubt = noDoubt;
+      }
     }
-    if (retry.forMs > 0 && clock.monotonic() - startedAt >= retry.forMs) {
+    if (retry.forMs > 0 && clock.monotonic() - startedAtMs >= retry.forMs) {
       for (const item of rest) bury(item, `Gave up after ${String(attempts)} attempts (SINK_RETRY_FOR): ${verdict.reason}`, attempts, ports);
       return;
     }
     if (!stopping.aborted) {
+      const failure = { isDoubtful: verdict.isDoubtful, messages: rest.length, tally: ports.tally(), nowMs: clock.monotonic() };
+      const weighed = weighDoubt(doubt, failure, ports.poisonAfterMs);
       const retryMs = Math.max(backoff.next(), verdict.afterMs ?? 0);
+      // Once it is set aside its pauses are its own, not those of the batch that it was part of.
+      const isLeaving = weighed.doubt.isAside && !doubt.isAside;
+      doubt = weighed.doubt;
+      const now = { attempts, startedAtMs, backoff: isLeaving ? createBackoff(retry) : backoff, doubt };
+      if (weighed.step === 'dead-letter' || weighed.step === 'set-aside') {
+        isolate(rest, weighed.step, verdict.reason, retryMs, now, ports);
+        return;
+      }
       telemetry.batchRetried({ reason: verdict.reason, attempts, retryMs, messages: rest.length });
       await clock.sleep(retryMs, stopping);
+      if (weighed.step === 'split') {
+        await split(rest, verdict.reason, now, ports);
+        return;
+      }
     }
     if (stopping.aborted) {
       for (const item of rest) item.settle({ action: 'retry', afterMs: 0 });
@@ -79,8 +111,12 @@ export async function deliverBatch(items: readonly Item[], ports: DeliverPorts, 
   }
 }
 
+function begin({ retry, clock }: DeliverPorts): History {
+  return { attempts: 0, startedAtMs: clock.monotonic(), backoff: createBackoff(retry), doubt: noDoubt };
+}
+
 /** Undefined when every message was taken. */
-async function tryWrite(items: readonly Item[], { write, clock, telemetry }: DeliverPorts): Promise<Verdict | undefined> {
+async function tryWrite(items: readonly Item[], isAside: boolean, { write, clock, telemetry }: DeliverPorts): Promise<Verdict | undefined> {
   const batch = items.map((item) => item.message);
   const startedAt = clock.monotonic();
   let verdict: Verdict | undefined;
@@ -89,21 +125,34 @@ async function tryWrite(items: readonly Item[], { write, clock, telemetry }: Del
   } catch (error) {
     verdict = judge(error);
   }
-  telemetry.batchTried(batch, verdict, (clock.monotonic() - startedAt) / 1000);
+  telemetry.batchTried(batch, verdict, (clock.monotonic() - startedAt) / 1000, isAside);
   return verdict;
 }
 
-/** One half after the other, so that the order is kept as far as it can be. */
 async function splitOrBury(items: readonly Item[], reason: string, attempts: number, ports: DeliverPorts): Promise<void> {
   const [first] = items;
-  if (items.length === 1 && first !== undefined) {
-    bury(first, reason, attempts, ports);
-    return;
-  }
+  if (items.length === 1 && first !== undefined) bury(first, reason, attempts, ports);
+  else await split(items, reason, { ...begin(ports), attempts }, ports);
+}
+
+/** One half after the other, so that the order is kept as far as it can be. */
+async function split(items: readonly Item[], reason: string, history: History, ports: DeliverPorts): Promise<void> {
   ports.telemetry.batchSplit(items.length, reason);
   const middle = items.length >> 1;
-  await deliverBatch(items.slice(0, middle), ports, attempts);
-  await deliverBatch(items.slice(middle), ports, attempts);
+  await deliverBatch(items.slice(0, middle), ports, history);
+  await deliverBatch(items.slice(middle), ports, history);
+}
+
+/** Of a message that fails alone while others are taken. */
+function isolate([item]: readonly Item[], step: 'set-aside' | 'dead-letter', reason: string, retryMs: number, history: History, ports: DeliverPorts): void {
+  if (item === undefined) return;
+  const { attempts, doubt: { strikes } } = history;
+  if (step === 'dead-letter') {
+    bury(item, `Failed ${String(strikes)} times in a row while other messages were taken (SINK_POISON_AFTER): ${reason}`, attempts, ports);
+    return;
+  }
+  ports.telemetry.batchRetried({ reason, attempts, retryMs, messages: 1 });
+  ports.setAside(item, history, retryMs);
 }
 
 /** Settles what was taken and what is refused for good; returns the rest. */

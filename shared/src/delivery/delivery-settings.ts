@@ -19,6 +19,17 @@ const positiveDuration: Format<number> = {
 /** RabbitMQ takes a consumer that holds a message for 30 minutes for a dead one. */
 const pauseAfter = durationBetween({ minMs: 100, maxMs: 15 * 60_000 });
 
+/** Well below the time after which a message that is held goes back to its queue, and with it what is known of its tries. */
+const mostPoisonAfterMs = 10 * 60_000;
+const poisonAfter: Format<number> = {
+  ...duration,
+  expected: `${duration.expected}, at most ${formatDuration(mostPoisonAfterMs)}`,
+  parse(raw) {
+    const ms = duration.parse(raw);
+    return ms !== undefined && ms <= mostPoisonAfterMs ? ms : undefined;
+  },
+};
+
 /** It becomes part of the queue's name. */
 const sinkName: Format<string> = {
   ...text,
@@ -38,6 +49,7 @@ export const deliverySettings = {
   SINK_RETRY_MIN: { doc: 'First ceiling of the random pause between tries.', format: positiveDuration, default: '200ms' },
   SINK_RETRY_MAX: { doc: 'Last ceiling of the random pause between tries.', format: positiveDuration, default: '30s' },
   SINK_PAUSE_AFTER: { doc: 'A destination that is down for so long has its queue left alone until it answers; what was in hand goes back.', format: pauseAfter, default: '10m' },
+  SINK_POISON_AFTER: { doc: 'A message that alone gets server errors for so long, while the destination takes others, is dead-lettered; 0s: never.', format: poisonAfter, default: '5m' },
   SINK_RETRY_FOR: { doc: 'After so long a message is dead-lettered; 0s: tried for ever.', format: duration, default: '0s' },
 } as const satisfies Schema;
 
@@ -53,6 +65,8 @@ export interface DeliveryOptions {
   readonly retry: RetryOptions;
   /** A destination that is down for so long is not held on to. */
   readonly pauseAfterMs: number;
+  /** After so long a message that fails alone while others are taken is dead-lettered; 0: never. */
+  readonly poisonAfterMs: number;
   /** Most messages taken from the queue and not settled: the batches in flight and the one that fills. */
   readonly prefetch: number;
   encodedBytes(message: Message): number;
@@ -86,6 +100,8 @@ export function resolveDelivery<S extends Schema>(
     maxHeldBytes: values.SINK_MEMORY,
     retry: { minMs: values.SINK_RETRY_MIN, maxMs: values.SINK_RETRY_MAX, forMs: values.SINK_RETRY_FOR },
     pauseAfterMs: values.SINK_PAUSE_AFTER,
+    // One batch at a time keeps the order: nothing may go before what fails, so nothing shows whether the destination works.
+    poisonAfterMs: concurrency === 1 ? 0 : values.SINK_POISON_AFTER,
     prefetch: batchEvents === null ? mostPrefetch : Math.min(mostPrefetch, batchEvents * (concurrency + 1)),
     encodedBytes: (message) => definition.encodedBytes?.(message, sinkValues) ?? message.body.length + 1,
   };

@@ -77,7 +77,7 @@ interface Stage {
 
 const options: DeliveryOptions = {
   name: 'here', batchEvents: 3, batchBytes: 1000, batchAgeMs: 500, concurrency: 1, timeoutMs: 2000, maxHeldBytes: 1e6, prefetch: 100,
-  retry: { minMs: 100, maxMs: 1000, forMs: 0 }, pauseAfterMs: 60_000, encodedBytes: () => 10,
+  retry: { minMs: 100, maxMs: 1000, forMs: 0 }, pauseAfterMs: 60_000, poisonAfterMs: 0, encodedBytes: () => 10,
 };
 
 function setStage(sink: Partial<Sink> = {}, changes: Partial<DeliveryOptions> = {}): Stage {
@@ -167,9 +167,9 @@ void t.test('the age of a batch is that of its first message', (t) => {
 void t.test('settings resolve to those of the sink, and prefetch covers the batches in flight', (t) => {
   const sink: SinkDefinition<Record<string, never>> = { type: 'here', settings: {}, defaults: { batchEvents: 500, batchBytes: 1000, batchAgeMs: 50 }, create: () => { throw new Error('not made here'); } };
   const cases: readonly (readonly [Record<string, string>, Partial<SinkDefinition<Record<string, never>>>, Partial<DeliveryOptions>])[] = [
-    [{}, {}, { name: 'here', batchEvents: 500, batchBytes: 1000, batchAgeMs: 50, concurrency: 4, prefetch: 2500 }],
+    [{}, {}, { name: 'here', batchEvents: 500, batchBytes: 1000, batchAgeMs: 50, concurrency: 4, poisonAfterMs: 300_000, prefetch: 2500 }],
     [{ SINK_NAME: 'archive', SINK_BATCH_EVENTS: '10', SINK_BATCH_AGE: '2s', SINK_BATCH_BYTES: '1MiB' }, {}, { name: 'archive', batchEvents: 10, batchBytes: 1_048_576, batchAgeMs: 2000, prefetch: 50 }],
-    [{ SINK_CONCURRENCY: '8' }, { maxConcurrency: 1 }, { concurrency: 1, prefetch: 1000 }],
+    [{ SINK_CONCURRENCY: '8' }, { maxConcurrency: 1 }, { concurrency: 1, poisonAfterMs: 0, prefetch: 1000 }],
     [{ SINK_WORKER_COUNT: '2' }, {}, { concurrency: 2, prefetch: 1500 }],
     [{ SINK_AMQP_WORKERS: '3' }, {}, { concurrency: 3 }],
     [{ SINK_MONGODB_WORKERS: '3' }, {}, { concurrency: 3 }],
@@ -185,9 +185,9 @@ void t.test('settings resolve to those of the sink, and prefetch covers the batc
 });
 
 void t.test('settings that cannot work are refused together', (t) => {
-  const env = { SINK_TYPE: 'http', SINK_NAME: 'a/b', SINK_RETRY_MIN: '0s', SINK_TIMEOUT: '0s', SINK_CONCURRENCY: '0' };
+  const env = { SINK_TYPE: 'http', SINK_NAME: 'a/b', SINK_RETRY_MIN: '0s', SINK_TIMEOUT: '0s', SINK_CONCURRENCY: '0', SINK_POISON_AFTER: '11m' };
   const load = (changes: Record<string, string>): unknown => loadConfig(deliverySettings, { env: changes, check: deliveryProblems });
-  for (const name of ['SINK_NAME', 'SINK_RETRY_MIN', 'SINK_TIMEOUT', 'SINK_CONCURRENCY']) t.throws(() => load(env), { message: new RegExp(`Expected \`${name}\``, 'u') });
+  for (const name of ['SINK_NAME', 'SINK_RETRY_MIN', 'SINK_TIMEOUT', 'SINK_CONCURRENCY', 'SINK_POISON_AFTER']) t.throws(() => load(env), { message: new RegExp(`Expected \`${name}\``, 'u') });
   t.throws(() => load({ SINK_TYPE: 'http', SINK_RETRY_MIN: '1m' }), { message: 'Expected `SINK_RETRY_MIN` to be at most `SINK_RETRY_MAX`, got 1m and 30s' });
   t.end();
 });

@@ -8,12 +8,13 @@ import { setMaxListeners } from 'node:events';
 import type { Delivery, Handler, Settlement } from '../bus/bus.ts';
 import { createBackoff } from '../foundation/backoff.ts';
 import type { Clock } from '../foundation/clock.ts';
-import { formatDuration } from '../foundation/durations.ts';
 import { describeError, isRetryable, toError } from '../foundation/errors.ts';
-import type { Health, HealthCheck } from '../runtime/admin/health.ts';
+import type { HealthCheck } from '../runtime/admin/health.ts';
 import type { Component } from '../runtime/component.ts';
+import { AsideItems } from './aside-items.ts';
 import { Batcher } from './batcher.ts';
-import { deliverBatch, type DeliverPorts, type Item } from './deliver-batch.ts';
+import { deliverBatch, type DeliverPorts, type History, type Item } from './deliver-batch.ts';
+import { DeliveryHealth } from './delivery-health.ts';
 import type { DeliveryOptions } from './delivery-settings.ts';
 import type { DeliveryTelemetry } from './delivery-telemetry.ts';
 import type { Verdict } from './judge-failure.ts';
@@ -45,11 +46,15 @@ export function createDelivery(ports: DeliveryPorts): SinkDelivery {
   return new BatchingDelivery(ports);
 }
 
+interface Waiting {
+  readonly items: readonly Item[];
+  /** Of a message that was set aside. */
+  readonly history?: History;
+}
+
 const handBack: Settlement = { action: 'retry', afterMs: 0 };
 /** How long `start` waits for the first try to connect, whose permanent failure (a package that is not installed) keeps the service from starting. */
 const connectGraceMs = 2000;
-/** One failure is an incident, so many in a row are an outage. */
-const failuresUntilUnhealthy = 3;
 
 class BatchingDelivery implements SinkDelivery {
   readonly name: string;
@@ -63,15 +68,16 @@ class BatchingDelivery implements SinkDelivery {
   /** Aborts at `pause` and at `stop`; each `resume` makes a new one. */
   #holding = new AbortController();
   #deliverPorts: DeliverPorts;
-  #outage: Outage | undefined;
-  readonly #waiting: (readonly Item[])[] = [];
+  #isPaused = false;
+  readonly #waiting: Waiting[] = [];
+  readonly #aside: AsideItems;
+  #taken = 0;
+  #failed = 0;
   readonly #running = new Set<Promise<void>>();
   #isConnected = false;
   #connecting: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
-  #connectError: string | undefined = 'Not connected yet';
-  #failures = 0;
-  #lastFailure = '';
+  readonly #health = new DeliveryHealth();
 
   constructor(ports: DeliveryPorts) {
     const { options, clock } = ports;
@@ -79,8 +85,9 @@ class BatchingDelivery implements SinkDelivery {
     setMaxListeners(0, this.#stopping.signal, this.#giveUp.signal);
     this.#ports = ports;
     this.name = `sink ${options.name}`;
-    this.#batcher = new Batcher({ maxEvents: options.batchEvents, maxBytes: options.batchBytes, maxAgeMs: options.batchAgeMs }, clock, (items) => { this.#enqueue(items); });
-    this.healthCheck = { name: `sink-${options.name}`, check: () => this.#health() };
+    this.#batcher = new Batcher({ maxEvents: options.batchEvents, maxBytes: options.batchBytes, maxAgeMs: options.batchAgeMs }, clock, (items) => { this.#enqueue({ items }); });
+    this.#aside = new AsideItems(clock, (item, history) => { this.#enqueue({ items: [item], history }); });
+    this.healthCheck = { name: `sink-${options.name}`, check: () => this.#health.check(this.#aside.size) };
     this.#outages = new OutageWatch(options.pauseAfterMs, clock);
     this.#deliverPorts = this.#makeDeliverPorts();
   }
@@ -90,14 +97,17 @@ class BatchingDelivery implements SinkDelivery {
     setMaxListeners(0, this.#holding.signal);
     return {
       write: (batch: Batch) => writeWithin((signal) => sink.write(batch, signal), { timeoutMs: options.timeoutMs, giveUp: this.#giveUp.signal, clock }),
+      tally: () => ({ taken: this.#taken, failed: this.#failed }),
+      setAside: (item, history, afterMs) => { this.#aside.add(item, history, afterMs); },
+      poisonAfterMs: options.poisonAfterMs,
       retry: options.retry,
       clock,
       stopping: this.#holding.signal,
       telemetry: {
         ...telemetry,
-        batchTried: (batch, verdict, seconds) => {
-          this.#noteHealth(verdict, batch.length);
-          telemetry.batchTried(batch, verdict, seconds);
+        batchTried: (batch, verdict, seconds, isAside) => {
+          this.#noteHealth(verdict, batch.length, isAside);
+          telemetry.batchTried(batch, verdict, seconds, isAside);
         },
       },
     };
@@ -120,6 +130,7 @@ class BatchingDelivery implements SinkDelivery {
     };
     this.#stopping.abort();
     this.#holding.abort();
+    this.#aside.returnAll();
     if (deadline.aborted) giveUp();
     else deadline.addEventListener('abort', giveUp, { once: true });
     this.#stopped ??= this.#stop().finally(() => { deadline.removeEventListener('abort', giveUp); });
@@ -131,9 +142,11 @@ class BatchingDelivery implements SinkDelivery {
   }
 
   async pause(outage: Outage): Promise<void> {
-    this.#outage = outage;
+    this.#isPaused = true;
+    this.#health.paused(outage);
     this.#ports.telemetry.deliveryPaused(outage.reason, outage.downMs);
     this.#holding.abort();
+    this.#aside.returnAll();
     this.#batcher.flush();
     this.#returnWaiting();
     await this.#whenIdle();
@@ -154,14 +167,16 @@ class BatchingDelivery implements SinkDelivery {
         await writeWithin((limit) => sink.healthcheck(limit), { timeoutMs: options.timeoutMs, giveUp: signal, clock });
         return;
       } catch (error) {
+        this.#health.probeFailed(describeError(error));
         telemetry.probeFailed(toError(error));
       }
     }
   }
 
   resume(): void {
-    if (this.#outage === undefined || this.#stopping.signal.aborted) return;
-    this.#outage = undefined;
+    if (!this.#isPaused || this.#stopping.signal.aborted) return;
+    this.#isPaused = false;
+    this.#health.paused(undefined);
     this.#outages.clear();
     this.#holding = new AbortController();
     this.#deliverPorts = this.#makeDeliverPorts();
@@ -192,14 +207,14 @@ class BatchingDelivery implements SinkDelivery {
       try {
         await sink.connect(signal);
         this.#isConnected = true;
-        this.#connectError = undefined;
+        this.#health.connecting(undefined);
         this.#outages.clear();
         this.#pump();
         return;
       } catch (error) {
         if (signal.aborted) return;
-        this.#connectError = describeError(error);
-        this.#outages.failed(this.#connectError);
+        this.#health.connecting(describeError(error));
+        this.#outages.failed(describeError(error));
         telemetry.connectFailed(toError(error));
         if (!isRetryable(error)) throw error;
         await clock.sleep(backoff.next(), signal);
@@ -214,17 +229,17 @@ class BatchingDelivery implements SinkDelivery {
     });
   }
 
-  #enqueue(items: readonly Item[]): void {
-    this.#waiting.push(items);
+  #enqueue(waiting: Waiting): void {
+    this.#waiting.push(waiting);
     this.#pump();
   }
 
   #pump(): void {
     if (!this.#isConnected) return;
     while (this.#running.size < this.#ports.options.concurrency) {
-      const items = this.#waiting.shift();
-      if (items === undefined) return;
-      const running = this.#deliver(items).finally(() => {
+      const waiting = this.#waiting.shift();
+      if (waiting === undefined) return;
+      const running = this.#deliver(waiting).finally(() => {
         this.#running.delete(running);
         this.#pump();
       });
@@ -233,9 +248,9 @@ class BatchingDelivery implements SinkDelivery {
   }
 
   /** Never rejects. */
-  async #deliver(items: readonly Item[]): Promise<void> {
+  async #deliver({ items, history }: Waiting): Promise<void> {
     try {
-      await deliverBatch(items, this.#deliverPorts);
+      await deliverBatch(items, this.#deliverPorts, history);
     } catch (error) {
       // A defect of ours. What is settled already stays so; the rest goes back and is not lost.
       this.#ports.telemetry.deliveryBroke(toError(error));
@@ -244,29 +259,21 @@ class BatchingDelivery implements SinkDelivery {
   }
 
   #returnWaiting(): void {
-    for (const item of this.#waiting.splice(0).flat()) item.settle(handBack);
+    for (const item of this.#waiting.splice(0).flatMap(({ items }) => items)) item.settle(handBack);
   }
 
-  /** A message that is refused says nothing against the destination. */
-  #noteHealth(verdict: Verdict | undefined, messages: number): void {
-    const isProgress = verdict?.kind === 'partial' && verdict.failures.length < messages;
-    if (verdict === undefined || verdict.kind === 'refused' || isProgress) {
-      this.#failures = 0;
+  #noteHealth(verdict: Verdict | undefined, messages: number, isAside: boolean): void {
+    const isTaken = verdict === undefined || (verdict.kind === 'partial' && verdict.failures.length < messages);
+    const isRefused = verdict?.kind === 'refused' || (verdict?.kind === 'partial' && verdict.failures.every(({ retryable }) => !retryable));
+    if (isTaken || isRefused) {
+      if (isTaken) this.#taken += 1;
+      if (verdict === undefined || isTaken) this.#health.taken();
+      else this.#health.refused(verdict.reason);
       this.#outages.clear();
-      return;
+    } else if (!isAside) {
+      this.#failed += 1;
+      this.#health.failed(verdict.reason);
+      this.#outages.failed(verdict.reason);
     }
-    this.#failures += 1;
-    this.#lastFailure = verdict.reason;
-    this.#outages.failed(verdict.reason);
-  }
-
-  #health(): Health {
-    if (this.#outage !== undefined) {
-      const downFor = formatDuration(Math.round(this.#outage.downMs));
-      return { status: 'fail', detail: `Down for ${downFor}, so its queue is left alone until it answers: ${this.#connectError ?? this.#outage.reason}` };
-    }
-    if (this.#connectError !== undefined) return { status: 'fail', detail: this.#connectError };
-    if (this.#failures < failuresUntilUnhealthy) return { status: 'pass' };
-    return { status: 'fail', detail: `${String(this.#failures)} tries in a row failed: ${this.#lastFailure}` };
   }
 }

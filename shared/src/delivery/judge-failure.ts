@@ -4,11 +4,11 @@ import type { PartialFailure, SinkPartialError, SinkRetryableError } from './sin
 
 export type Verdict =
   /** The same batch may work later. */
-  | { readonly kind: 'retry'; readonly reason: string; readonly afterMs: number | undefined }
+  | { readonly kind: 'retry'; readonly reason: string; readonly afterMs: number | undefined; readonly isDoubtful: boolean }
   /** The same batch will be refused again. */
   | { readonly kind: 'refused'; readonly reason: string }
   /** What is not listed was taken. */
-  | { readonly kind: 'partial'; readonly reason: string; readonly afterMs: number | undefined; readonly failures: readonly PartialFailure[] };
+  | { readonly kind: 'partial'; readonly reason: string; readonly afterMs: number | undefined; readonly isDoubtful: boolean; readonly failures: readonly PartialFailure[] };
 
 /** Longer than any destination has reason to ask for, and short enough that no message is held near RabbitMQ's limit of 30 minutes. */
 const mostAfterMs = 10 * 60_000;
@@ -16,11 +16,14 @@ const mostAfterMs = 10 * 60_000;
 export function judge(error: unknown): Verdict {
   if (isPartial(error)) {
     const reason = (error.failures.find((failure) => failure.retryable) ?? error.failures[0])?.reason ?? error.message;
-    return { kind: 'partial', reason, afterMs: bound(error.retryAfterMs), failures: error.failures };
+    const isDoubtful = error.failures.some((failure) => failure.retryable && failure.isDoubtful === true);
+    return { kind: 'partial', reason, afterMs: bound(error.retryAfterMs), isDoubtful, failures: error.failures };
   }
   const reason = describeError(error);
   if (!isRetryable(error)) return { kind: 'refused', reason };
-  return { kind: 'retry', reason, afterMs: isSinkRetryable(error) ? bound(error.retryAfterMs) : undefined };
+  return isSinkRetryable(error)
+    ? { kind: 'retry', reason, afterMs: bound(error.retryAfterMs), isDoubtful: error.isDoubtful }
+    : { kind: 'retry', reason, afterMs: undefined, isDoubtful: false };
 }
 
 function isPartial(error: unknown): error is SinkPartialError {

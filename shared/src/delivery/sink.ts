@@ -64,16 +64,24 @@ export function permanent(message: string, cause?: unknown): HydrantError {
 export class SinkRetryableError extends HydrantError {
   /** The delay that the destination asked for, if it did. */
   readonly retryAfterMs: number | undefined;
+  /** Whether it may be the fault of a message. */
+  readonly isDoubtful: boolean;
 
-  constructor(message: string, retryAfterMs?: number, cause?: unknown) {
+  constructor(message: string, { retryAfterMs, isDoubtful = false, cause }: { readonly retryAfterMs?: number | undefined; readonly isDoubtful?: boolean; readonly cause?: unknown } = {}) {
     super(message, { code: 'sink-retryable', retryable: true, cause });
     this.retryAfterMs = retryAfterMs;
+    this.isDoubtful = isDoubtful;
   }
 }
 
 /** It may work later; `retryAfterMs` is what the destination asked for (`Retry-After`). */
 export function retryable(message: string, retryAfterMs?: number, cause?: unknown): SinkRetryableError {
-  return new SinkRetryableError(message, retryAfterMs, cause);
+  return new SinkRetryableError(message, { retryAfterMs, cause });
+}
+
+/** It may work later, or never: the destination broke over what it was sent (5xx), and does not say whether by its own fault. A message that alone fares so while others are taken is dead-lettered. */
+export function doubtful(message: string): SinkRetryableError {
+  return new SinkRetryableError(message, { isDoubtful: true });
 }
 
 export interface PartialFailure {
@@ -81,6 +89,8 @@ export interface PartialFailure {
   readonly index: number;
   readonly reason: string;
   readonly retryable: boolean;
+  /** Of one that is retryable: whether it may be the fault of a message, as `doubtful`. */
+  readonly isDoubtful?: boolean;
 }
 
 export class SinkPartialError extends HydrantError {

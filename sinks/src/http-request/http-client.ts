@@ -3,7 +3,7 @@
  * broke off, is always worth another try.
  */
 import { Readable } from 'node:stream';
-import { permanent, retryable, type SinkContext } from '@hydrant/shared/delivery/sink';
+import { doubtful, permanent, retryable, type SinkContext } from '@hydrant/shared/delivery/sink';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
 import { explainTls } from '@hydrant/shared/runtime/tls/explain-tls';
@@ -136,5 +136,7 @@ export function explainAnswer(verdict: HttpVerdict, answer: HttpAnswer, { target
   if (verdict === 'taken') return undefined;
   const answered = answer.text.slice(0, answerShown);
   const said = `Expected ${target.shown} to take ${what}, got ${String(answer.status)}${answered === '' ? '' : `: ${answered}`}${hint === undefined ? '' : ` (${hint})`}`;
-  return verdict === 'retry' ? retryable(said, answer.retryAfterMs) : permanent(said);
+  if (verdict === 'refused') return permanent(said);
+  // Whoever says when to come again speaks of itself.
+  return answer.status >= 500 && answer.retryAfterMs === undefined ? doubtful(said) : retryable(said, answer.retryAfterMs);
 }

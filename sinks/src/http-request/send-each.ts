@@ -20,9 +20,10 @@ export async function sendEach(batch: Batch, send: (message: Message) => Promise
       await send(message);
     } catch (error) {
       const reason = describeError(error);
-      failures.push({ index, reason, retryable: isRetryable(error) });
+      const asked = errorCode(error) === 'sink-retryable' ? (error as ReturnType<typeof retryable>) : undefined;
+      failures.push({ index, reason, retryable: isRetryable(error), ...(asked?.isDoubtful === true ? { isDoubtful: true } : {}) });
       if (!isRetryable(error)) continue;
-      afterMs = errorCode(error) === 'sink-retryable' ? (error as ReturnType<typeof retryable>).retryAfterMs : undefined;
+      afterMs = asked?.retryAfterMs;
       for (let rest = index + 1; rest < batch.length; rest += 1) failures.push({ index: rest, reason, retryable: true });
       break;
     }

@@ -1,0 +1,73 @@
+/**
+ * Whether what fails again and again is the destination, which is waited for, or a message that it chokes on, which must not stop the others. Pure: `deliver-batch.ts` acts on it.
+ *
+ * Only what became of other batches meanwhile tells the two apart. Where nothing else was taken everything waits, so that an outage makes no dead letters. A destination that
+ * fails by turns fails an innocent message several times in a row too: how often that may happen by chance is reckoned with.
+ */
+
+/** Tries of all batches since the start. */
+export interface Tally {
+  readonly taken: number;
+  /** Without those of messages that were set aside: that these fail is known. */
+  readonly failed: number;
+}
+
+export interface Doubt {
+  /** Doubtful failures in a row. */
+  readonly failures: number;
+  /** Those failures of a message that stands alone between which the destination took others. */
+  readonly strikes: number;
+  /** When the first strike was. */
+  readonly sinceMs: number;
+  /** The tally at the first failure; from the first strike on, at the failure before that. */
+  readonly since: Tally;
+  /** The tally at the last failure. */
+  readonly last: Tally;
+  /** Once set aside, a message takes nobody's place any more. */
+  readonly isAside: boolean;
+}
+
+export interface DoubtfulFailure {
+  /** Whether it may be the fault of a message: of a refused connection nobody doubts what it means. */
+  readonly isDoubtful: boolean;
+  /** Messages in the batch. */
+  readonly messages: number;
+  /** After this failure. */
+  readonly tally: Tally;
+  readonly nowMs: number;
+}
+
+/** `wait`: try the same again. `split`: look for the culprit. `set-aside`: let the others go first. */
+export type DoubtStep = 'wait' | 'split' | 'set-aside' | 'dead-letter';
+
+const nothing: Tally = { taken: 0, failed: 0 };
+export const noDoubt: Doubt = { failures: 0, strikes: 0, sinceMs: 0, since: nothing, last: nothing, isAside: false };
+
+const failuresUntilSplit = 3;
+const leastStrikes = 5;
+/** So rarely may a message be dead-lettered that only had bad luck. */
+const mostChance = 1e-6;
+
+/** `poisonAfterMs` is `SINK_POISON_AFTER`; 0: nobody is suspected. */
+export function weighDoubt(before: Doubt, failure: DoubtfulFailure, poisonAfterMs: number): { readonly doubt: Doubt; readonly step: DoubtStep } {
+  const { messages, tally, nowMs } = failure;
+  const { isAside } = before;
+  if (poisonAfterMs === 0 || !failure.isDoubtful) return { doubt: { ...noDoubt, isAside }, step: isAside ? 'set-aside' : 'wait' };
+  const failures = before.failures + 1;
+  const since = failures === 1 ? tally : before.since;
+  if (messages > 1) return { doubt: { ...noDoubt, failures, since, last: tally }, step: failures < failuresUntilSplit ? 'wait' : 'split' };
+  if (failures > 1 && tally.taken > before.last.taken) {
+    const start = before.strikes === 0 ? { sinceMs: nowMs, since: before.last } : { sinceMs: before.sinceMs, since };
+    const doubt: Doubt = { failures, strikes: before.strikes + 1, ...start, last: tally, isAside: true };
+    return { doubt, step: isPoison(doubt, nowMs, poisonAfterMs) ? 'dead-letter' : 'set-aside' };
+  }
+  const doubt: Doubt = { ...before, failures, since, last: tally, isAside: isAside || tally.taken > since.taken };
+  return { doubt, step: doubt.isAside ? 'set-aside' : 'wait' };
+}
+
+function isPoison({ strikes, sinceMs, since, last }: Doubt, nowMs: number, poisonAfterMs: number): boolean {
+  if (strikes < leastStrikes || nowMs - sinceMs < poisonAfterMs) return false;
+  const taken = last.taken - since.taken;
+  const failed = last.failed - since.failed;
+  return (failed / (taken + failed)) ** strikes < mostChance;
+}
