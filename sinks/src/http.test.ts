@@ -6,7 +6,7 @@ import { testLog } from '@hydrant/testing/test-log';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
-import { httpSink } from './http.ts';
+import { httpSink, judgeProbe } from './http.ts';
 import { retryAfterMs } from './http-request/retry-after.ts';
 
 const never = new AbortController().signal;
@@ -128,6 +128,39 @@ void t.test('the status decides: taken, tried again, or refused for good', async
     const writing = sink.write([makeSinkMessage(1)], never);
     if (code === undefined) await t.resolves(writing, String(reply.status));
     else await t.rejects(writing, { code, message: new RegExp(`, got ${String(reply.status)}`, 'u') });
+  }
+});
+
+void t.test('server errors may be the fault of a message, an endpoint that says when to come again speaks of itself', async (t) => {
+  const cases: readonly (readonly [Reply, boolean])[] = [[{ status: 500 }, true], [{ status: 502 }, true], [{ status: 503 }, true], [{ status: 503, headers: { 'retry-after': '7' } }, false], [{ status: 429 }, false]];
+  const receiver = await startHttpReceiver(t);
+  const whole = await open(t, receiver.url);
+  const each = await open(t, receiver.url, { SINK_HTTP_FORMAT: 'single' });
+  for (const [reply, isDoubtful] of cases) {
+    receiver.answer(() => reply);
+    await t.rejects(whole.write([makeSinkMessage(1)], never), { code: 'sink-retryable', isDoubtful });
+    const [first] = await failuresOf(each, 2, never);
+    t.equal(first?.isDoubtful === true, isDoubtful, String(reply.status));
+  }
+});
+
+void t.test('a look by OPTIONS says what is wrong with address, credentials or endpoint, and nothing of endpoints that do not know OPTIONS', async (t) => {
+  const cases: readonly (readonly [number, RegExp | undefined])[] = [
+    ...[200, 204, 400, 405, 415, 422, 501].map((status) => [status, undefined] as const),
+    [301, /set SINK_HTTP_ADDRESS to the final address/u], [308, /final address/u], [401, /token, user and password/u], [403, /token/u], [404, /path of SINK_HTTP_ADDRESS/u], [410, /path/u],
+    [408, /busy/u], [429, /busy/u], [500, /it is ill/u], [502, /ill/u], [503, /ill/u],
+  ];
+  const receiver = await startHttpReceiver(t);
+  const sink = await open(t, receiver.url);
+  for (const [status, message] of cases) {
+    receiver.answer(({ method }) => ({ status: method === 'OPTIONS' ? status : 204 }));
+    if (message === undefined) {
+      t.equal(judgeProbe(status), undefined, String(status));
+      await t.resolves(sink.healthcheck(never), String(status));
+    } else {
+      await t.rejects(sink.healthcheck(never), { code: 'sink-retryable', message: new RegExp(`to take OPTIONS, got ${String(status)} \\(.*${message.source}`, 'u') }, String(status));
+    }
+    await t.resolves(sink.write([makeSinkMessage(1)], never), 'it stops no delivery');
   }
 });
 

@@ -36,6 +36,7 @@ const settings = {
 type HttpValues = Values<typeof settings>;
 
 const compress = promisify(gzip);
+const redirectHint = 'redirects are not followed: set SINK_HTTP_ADDRESS to the final address';
 const names: TargetSettings = { address: 'SINK_HTTP_ADDRESS', headers: 'SINK_HTTP_HEADERS', bearerToken: 'SINK_HTTP_BEARER_TOKEN', basicAuth: 'SINK_HTTP_BASIC_AUTH' };
 
 function targetOptions(values: HttpValues): TargetOptions {
@@ -63,7 +64,11 @@ class HttpSink implements Sink {
   }
 
   async healthcheck(signal: AbortSignal): Promise<void> {
-    await this.#client.send({ method: 'OPTIONS', signal });
+    const answer = await this.#client.send({ method: 'OPTIONS', signal });
+    const problem = judgeProbe(answer.status);
+    if (problem === undefined) return;
+    const failure = explainAnswer('retry', answer, { target: this.#target, what: 'OPTIONS', hint: problem });
+    if (failure !== undefined) throw failure;
   }
 
   close(): Promise<void> {
@@ -88,7 +93,7 @@ class HttpSink implements Sink {
     const failure = explainAnswer(judgeStatus(answer.status, this.#values.SINK_HTTP_RETRY_STATUSES), answer, {
       target: this.#target,
       what: batch.length === 1 ? 'a message' : `${String(batch.length)} messages`,
-      hint: isRedirect ? 'redirects are not followed: set SINK_HTTP_ADDRESS to the final address' : undefined,
+      hint: isRedirect ? redirectHint : undefined,
     });
     if (failure !== undefined) throw failure;
   }
@@ -97,6 +102,24 @@ class HttpSink implements Sink {
 function judgeStatus(status: number, retryStatuses: readonly string[]): HttpVerdict {
   if (status >= 200 && status < 300) return 'taken';
   return retryStatuses.includes(String(status)) || retryStatuses.includes(`${String(Math.floor(status / 100))}xx`) ? 'retry' : 'refused';
+}
+
+const probeProblems: Readonly<Record<number, string>> = {
+  401: 'are token, user and password the right ones?',
+  403: 'are token, user and password the right ones?',
+  404: 'is the path of SINK_HTTP_ADDRESS the right one?',
+  408: 'it is busy',
+  410: 'is the path of SINK_HTTP_ADDRESS the right one?',
+  429: 'it is busy',
+};
+/** Not every endpoint knows OPTIONS. */
+const unknownMethod = 501;
+
+/** What the answer to an OPTIONS says of a POST to the same address; undefined: nothing against it. */
+export function judgeProbe(status: number): string | undefined {
+  if (status >= 300 && status < 400) return redirectHint;
+  if (status >= 500 && status !== unknownMethod) return 'it is ill';
+  return probeProblems[status];
 }
 
 function check(values: HttpValues): readonly string[] {
