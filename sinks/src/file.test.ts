@@ -1,7 +1,8 @@
 import { sinkContract, makeSinkMessage } from '@hydrant/shared/delivery/sink-contract';
 import type { Sink } from '@hydrant/shared/delivery/sink';
 import { testLog } from '@hydrant/testing/test-log';
-import { mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmod, mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { fileSink } from './file.ts';
@@ -107,4 +108,48 @@ void t.test('a folder that comes back is written to again', async (t) => {
 
   t.ok((await stat(file)).size > 0);
   t.equal((await readLines(join(`${folder}.gone`, 'events.ndjson'))).length, 1);
+});
+
+/** The longest that a file of this process may become; none: as long as there is room. Stands for a full disk: what fits is written, the rest is not. */
+function limitFileSize(bytes: number | undefined): void {
+  execFileSync('prlimit', ['--pid', String(process.pid), `--fsize=${bytes === undefined ? 'unlimited' : String(bytes)}:unlimited`]);
+}
+
+const withoutPrlimit = spawnSync('prlimit', ['--version']).status === 0 ? false : 'prlimit is not installed';
+
+void t.test('a full disk is waited for: what was written of a batch is cut off, and it comes whole when there is room', { skip: withoutPrlimit }, async (t) => {
+  const file = join(t.testdir(), 'events.ndjson');
+  const sink = await open(t, file);
+  const batch = Array.from({ length: 50 }, (_, n) => makeSinkMessage(n + 2));
+  const ignore = (): void => undefined;
+  // By itself the signal would end the process.
+  process.on('SIGXFSZ', ignore);
+  t.teardown(() => {
+    limitFileSize(undefined);
+    process.off('SIGXFSZ', ignore);
+  });
+  await sink.write([makeSinkMessage(1)], never);
+  const { size } = await stat(file);
+
+  limitFileSize(size + 100);
+  for (let time = 0; time < 2; time += 1) {
+    await t.rejects(sink.write(batch, never), { code: 'sink-retryable', message: /Expected to write 50 messages to .*events\.ndjson, could not/u, cause: { code: 'EFBIG' } });
+    t.equal((await stat(file)).size, size);
+  }
+  limitFileSize(undefined);
+  await sink.write(batch, never);
+
+  t.equal((await readLines(file)).length, 51);
+});
+
+void t.test('a folder that may not be written to is waited for, and named', async (t) => {
+  const closed = join(t.testdir({ folder: {} }), 'folder');
+  await chmod(closed, 0o500);
+  // Nothing keeps root from writing but the kernel's own folders.
+  const folder = process.getuid?.() === 0 ? '/sys/hydrant' : closed;
+  const sink = createSink(join(folder, 'events.ndjson'));
+
+  await t.rejects(sink.connect(never), { code: 'sink-retryable', message: /SINK_FILE_PATH\), could not open it/u });
+  await t.rejects(sink.write([makeSinkMessage(1)], never), { code: 'sink-retryable', message: /events\.ndjson/u });
+  await t.rejects(sink.healthcheck(never), { code: 'sink-retryable', message: /events\.ndjson/u });
 });

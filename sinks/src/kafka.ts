@@ -41,6 +41,8 @@ export function judgeFailure(error: unknown, topic: string): Error {
   let said = '';
   for (let current = error, depth = 0; current instanceof Error && depth < 5; depth += 1) {
     if ('type' in current && typeof current.type === 'string') type = current.type;
+    // n.b. of a password that is wrong the client keeps the text alone.
+    else if (current.name === 'KafkaJSSASLAuthenticationError') type = 'SASL_AUTHENTICATION_FAILED';
     said = current.message;
     current = current.cause;
   }

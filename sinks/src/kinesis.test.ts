@@ -61,7 +61,7 @@ sinkContract(t, {
   name: 'kinesis',
   without: {
     refuse: 'kinesalite refuses no record; the table of answers below has the refusals',
-    refuseOne: 'as above: records that are not taken have a test of their own',
+    refuseOne: 'as above; the contract runs over a server that takes some records below',
   },
   async create(t) {
     const server = await startKinesalite(t);
@@ -101,6 +101,30 @@ function answerPut(fails: (body: string) => boolean, sizes: number[] = []): (req
     return { status: 200, headers: { 'content-type': 'application/x-amz-json-1.1' }, body: JSON.stringify({ FailedRecordCount: answers.filter((answer) => 'ErrorCode' in answer).length, Records: answers }) };
   };
 }
+
+sinkContract(t, {
+  name: 'kinesis that does not take every record',
+  without: { refuse: 'Kinesis refuses no record for what it is: the sink does, and those have a test of their own' },
+  async create(t) {
+    const taken: string[] = [];
+    const answer = (failing?: string) => (request: ReceivedRequest): Reply => {
+      if (!String(request.headers['x-amz-target']).endsWith('.PutRecords')) return { status: 200, headers: { 'content-type': 'application/x-amz-json-1.1' }, body: '{"StreamDescriptionSummary":{}}' };
+      return answerPut((body) => {
+        if (body !== failing) taken.push(body);
+        return body === failing;
+      })(request);
+    };
+    const receiver = await startHttpReceiver(t, { answer: answer() });
+    return {
+      sink: createSink(receiver.port),
+      arrived: () => taken,
+      breakDown: () => { receiver.answer(() => ({ status: 503 })); },
+      mend: () => { receiver.answer(answer()); },
+      stall: () => { receiver.answer(() => 'hang'); },
+      refuseOne: (body) => { receiver.answer(answer(body)); },
+    };
+  },
+});
 
 void t.test('records that were not taken are named, and only they', async (t) => {
   const second = makeSinkMessage(2);

@@ -17,8 +17,8 @@ type Fields = Readonly<Record<string, unknown>>;
 const never = new AbortController().signal;
 const parser = createDocumentParser((digits) => Long.fromString(digits));
 
-function createSink(port: number): Sink {
-  const env = { SINK_MONGODB_CONNECTION: `mongodb://127.0.0.1:${String(port)}/`, SINK_MONGODB_DATABASE: 'nomad', SINK_MONGODB_COLLECTION: 'events' };
+function createSink(port: number, { user = '', options = '' } = {}): Sink {
+  const env = { SINK_MONGODB_CONNECTION: `mongodb://${user}127.0.0.1:${String(port)}/${options}`, SINK_MONGODB_DATABASE: 'nomad', SINK_MONGODB_COLLECTION: 'events' };
   return mongodbSink.create(loadConfig(mongodbSink.settings, { env }), { log: testLog(), name: 'mongodb' });
 }
 
@@ -66,7 +66,7 @@ function writeReply(request: Buffer, answer: Fields): Buffer {
 /** Speaks what the client needs of MongoDB's protocol and keeps documents by their `_id`. `judge` says of a document what is wrong with it. */
 async function startMongo(t: Test) {
   const documents = new Map<string, Fields>();
-  const server = { port: 0, documents, saysIndex: true, judge: (_document: Fields): number | undefined => undefined };
+  const server = { port: 0, documents, saysIndex: true, judge: (_document: Fields): number | undefined => undefined, judgeCommand: (_command: Fields): number | undefined => undefined };
   const hello = { ismaster: true, isWritablePrimary: true, helloOk: true, maxBsonObjectSize: 16_777_216, maxMessageSizeBytes: 48_000_000, maxWriteBatchSize: 100_000, minWireVersion: 0, maxWireVersion: 21, ok: 1 };
   const insert = (given: readonly Fields[]): Fields => {
     const writeErrors = given.flatMap((document, index) => {
@@ -78,6 +78,8 @@ async function startMongo(t: Test) {
   };
   const answer = (command: Fields): Fields => {
     if ('hello' in command || 'ismaster' in command || 'isMaster' in command) return hello;
+    const code = server.judgeCommand(command);
+    if (code !== undefined) return { ok: 0, code, errmsg: 'not like this' };
     if ('find' in command) {
       const { $in: ids } = (command['filter'] as { readonly _id: { readonly $in: readonly string[] } })._id;
       return { ok: 1, cursor: { id: Long.ZERO, ns: 'nomad.events', firstBatch: ids.filter((id) => documents.has(id)).map((id) => ({ _id: id })) } };
@@ -166,6 +168,38 @@ void t.test('what is no document, or too large for one, is named and not sent, t
   });
   t.same([...server.documents.keys()], [makeSinkMessage(1).id, makeSinkMessage(6).id]);
   await t.rejects(sink.write([message(7, '{"a\\u0000b":1}')], never), { code: 'sink-permanent' });
+});
+
+void t.test('a wrong password, missing rights and a server that is no primary wait and say what to do', async (t) => {
+  const server = await startMongo(t);
+  server.judgeCommand = (command) => ('saslStart' in command ? 18 : undefined);
+  const stranger = createSink(server.port, { user: 'ann:wr0ng-secret@', options: '?authMechanism=SCRAM-SHA-256' });
+  t.teardown(() => stranger.close());
+  const error = await stranger.connect(never).then(() => undefined, (thrown: unknown) => thrown as Error);
+  t.match(error, { code: 'sink-retryable', message: /user or password in SINK_MONGODB_CONNECTION is wrong/u });
+  t.notMatch(error?.message, /wr0ng-secret/u);
+
+  const cases: readonly (readonly [number, RegExp])[] = [[13, /right to insert/u], [10_107, /not like this/u], [189, /not like this/u]];
+  for (const [code, message] of cases) {
+    server.judgeCommand = (command) => ('insert' in command ? code : undefined);
+    const sink = await open(t, server.port);
+    await t.rejects(sink.write([makeSinkMessage(1)], never), { code: 'sink-retryable', message }, String(code));
+  }
+});
+
+void t.test('answers that are none of MongoDB wait', async (t) => {
+  for (const [name, bytes] of [['closes', ''], ['closes in the middle', '\x50\x00\x00\x00'], ['speaks HTTP', 'HTTP/1.1 400 Bad Request\r\n\r\n<html>']] as const) {
+    const listener = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => { socket.end(bytes); });
+    });
+    await new Promise<void>((resolve) => { listener.listen(0, '127.0.0.1', resolve); });
+    t.teardown(() => { listener.close(); });
+    const sink = createSink((listener.address() as AddressInfo).port, { options: '?serverSelectionTimeoutMS=300' });
+    t.teardown(() => sink.close());
+
+    await t.rejects(sink.connect(never), { code: 'sink-retryable', message: /Expected MongoDB to take documents, got/u }, name);
+  }
 });
 
 void t.test('whole numbers keep their digits, texts are left alone', (t) => {

@@ -142,6 +142,30 @@ void t.test('what nsqd says decides: taken, refused for good, or tried again', (
   t.end();
 });
 
+void t.test('answers that nobody hoped for wait, and say what to do', async (t) => {
+  const cases: readonly (readonly [string, Buffer | 'reset', RegExp])[] = [
+    ['closes without an answer', Buffer.alloc(0), /closed the connection/u],
+    ['closes in the middle of an answer', makeFrame(0, 'OK').subarray(0, 6), /closed the connection/u],
+    ['resets the connection', 'reset', /at 127\.0\.0\.1:\d+ to answer, got ECONNRESET/u],
+    ['speaks HTTP', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n<html>'), /is SINK_NSQ_ADDR its TCP address\?/u],
+    ['has no such topic', makeFrame(1, 'E_BAD_TOPIC MPUB topic name "x" is not valid'), /set SINK_NSQ_TOPIC_NAME/u],
+    ['wants a secret', makeFrame(1, 'E_AUTH_FIRST'), /asks for a secret/u],
+  ];
+  for (const [name, answer, message] of cases) {
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => {
+        if (answer === 'reset') socket.resetAndDestroy();
+        else socket.end(answer);
+      });
+    });
+    await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+    t.teardown(() => { server.close(); });
+
+    await t.rejects(createSink((server.address() as AddressInfo).port).write([makeSinkMessage(1)], never), { code: 'sink-retryable', message }, name);
+  }
+});
+
 void t.test('frames are read as they come, and what is none is refused', (t) => {
   const bytes = Buffer.concat([makeFrame(0, 'OK'), makeFrame(1, 'E_X')]);
   for (let length = 0; length < 10; length += 1) t.equal(readFrame(bytes.subarray(0, length)), undefined);

@@ -101,7 +101,7 @@ void t.test('what is wrong with the bucket or the key waits and says what to do'
   const server = await startS3(t);
   const missing = createSink(server.port, { SINK_S3_BUCKET: 'missing' });
   await missing.connect(never);
-  await t.rejects(missing.write([makeSinkMessage(1)], never), { retryable: true, message: /bucket missing at http.*NoSuchBucket.*SINK_S3_BUCKET/u });
+  await t.rejects(missing.write([makeSinkMessage(1)], never), { retryable: true, message: /the bucket missing at http.*NoSuchBucket.*SINK_S3_BUCKET/u });
   await missing.close();
   await t.rejects(missing.healthcheck(never), { code: 'sink-retryable' });
 

@@ -6,10 +6,10 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { S3Client } from '@aws-sdk/client-s3';
-import { describeError, toError } from '@hydrant/shared/foundation/errors';
-import { permanent, retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
+import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import { bool, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { clientOptions, explainCall, loadClient, statusOf, type CallContext } from './aws/aws-client.ts';
 import { encodeLines } from './encoding/lines.ts';
 import { isoTime } from './encoding/time.ts';
 
@@ -29,13 +29,11 @@ const settings = {
 type S3Values = Values<typeof settings>;
 
 const compress = promisify(gzip);
-/** What whoever runs it can do about it. */
+/** What whoever runs it can do about it: a missing bucket, a wrong key or missing rights are mended there, not in the batch, and splitting it would help nothing. */
 const hints: Readonly<Record<string, string>> = {
   NoSuchBucket: 'make it or set SINK_S3_BUCKET',
   AccessDenied: 'the key needs s3:PutObject on it',
   InvalidAccessKeyId: 'the access key is not known there',
-  SignatureDoesNotMatch: 'the secret key is not the right one',
-  CredentialsProviderError: 'give credentials in one of the ways that AWS clients know',
   PermanentRedirect: 'set SINK_S3_REGION to the region of the bucket',
 };
 const refusals = new Set(['EntityTooLarge', 'KeyTooLongError']);
@@ -62,19 +60,19 @@ function check({ SINK_S3_KEY_TEMPLATE: template }: S3Values): readonly string[] 
 
 class S3Sink implements Sink {
   readonly #values: S3Values;
+  readonly #call: CallContext;
   #client: S3Client | undefined;
 
   constructor(values: S3Values) {
     this.#values = values;
+    const { SINK_S3_BUCKET: bucket, SINK_S3_ENDPOINT: endpoint } = values;
+    this.#call = { where: `the bucket ${bucket}${endpoint === null ? '' : ` at ${endpoint}`}`, refusals, hints };
   }
 
   async connect(): Promise<void> {
-    const { S3Client: Client } = await import('@aws-sdk/client-s3').catch((error: unknown) => {
-      throw permanent('Expected the package @aws-sdk/client-s3 to be installed for SINK_TYPE=s3; install it beside Hydrant', error);
-    });
+    const { S3Client: Client } = await loadClient('@aws-sdk/client-s3', 's3', () => import('@aws-sdk/client-s3'));
     const { SINK_S3_REGION: region, SINK_S3_ENDPOINT: endpoint, SINK_S3_FORCE_PATH_STYLE: forcePathStyle } = this.#values;
-    // One try each: retries, their pauses and their metrics belong to the delivery.
-    this.#client = new Client({ forcePathStyle, maxAttempts: 1, ...(region === null ? {} : { region }), ...(endpoint === null ? {} : { endpoint }) });
+    this.#client = new Client({ forcePathStyle, ...clientOptions({ region, endpoint }) });
   }
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
@@ -82,11 +80,9 @@ class S3Sink implements Sink {
     const content = encodeLines(batch);
     const key = makeKey(batch, content, this.#values);
     const put = new PutObjectCommand({ Bucket: this.#values.SINK_S3_BUCKET, Key: key, Body: await compress(content), ContentType: 'application/x-ndjson', ContentEncoding: 'gzip' });
-    try {
-      await this.#open().send(put, { abortSignal: signal });
-    } catch (error) {
-      throw this.#explain(error);
-    }
+    const { ETag } = await this.#open().send(put, { abortSignal: signal }).catch((error: unknown) => { throw explainCall(error, this.#call); });
+    // n.b. the client takes any 2xx for a success, a sign-in page too.
+    if (ETag === undefined) throw retryable(`Expected ${this.#call.where} to answer with the ETag of the object, got none: something else than S3 answers there, mostly a proxy`);
   }
 
   async healthcheck(signal: AbortSignal): Promise<void> {
@@ -95,7 +91,7 @@ class S3Sink implements Sink {
       await this.#open().send(new HeadBucketCommand({ Bucket: this.#values.SINK_S3_BUCKET }), { abortSignal: signal });
     } catch (error) {
       // A key that may write need not be allowed to look.
-      if (statusOf(error) !== forbidden) throw this.#explain(error);
+      if (statusOf(error) !== forbidden) throw explainCall(error, this.#call);
     }
   }
 
@@ -109,23 +105,6 @@ class S3Sink implements Sink {
     if (this.#client === undefined) throw retryable('Expected the S3 client to be connected, it is not yet');
     return this.#client;
   }
-
-  /**
-   * Everything waits: a missing bucket, a wrong key or missing rights are mended at the bucket, not in the batch, and splitting it would help nothing.
-   * Only what S3 says of the request itself is permanent.
-   */
-  #explain(error: unknown): Error {
-    const { name } = toError(error);
-    const where = `bucket ${this.#values.SINK_S3_BUCKET}${this.#values.SINK_S3_ENDPOINT === null ? '' : ` at ${this.#values.SINK_S3_ENDPOINT}`}`;
-    const hint = hints[name];
-    const said = `Expected the ${where} to take an object, got ${name}: ${describeError(error)}${hint === undefined ? '' : ` (${hint})`}`;
-    return refusals.has(name) ? permanent(said) : retryable(said);
-  }
-}
-
-function statusOf(error: unknown): unknown {
-  const metadata = typeof error === 'object' && error !== null && '$metadata' in error ? error.$metadata : undefined;
-  return typeof metadata === 'object' && metadata !== null && 'httpStatusCode' in metadata ? metadata.httpStatusCode : undefined;
 }
 
 export const s3Sink: SinkDefinition<typeof settings> = {

@@ -1,6 +1,8 @@
 import { sinkContract, makeSinkMessage } from '@hydrant/shared/delivery/sink-contract';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { createStdoutSink } from './stdout.ts';
 
@@ -82,4 +84,39 @@ void t.test('a reader that is gone is an error, not the end', async (t) => {
   const failed = once(pipe, 'error');
   await t.rejects(sink.write([makeSinkMessage(1)], never), { retryable: true, message: /nobody does/u });
   await failed;
+});
+
+void t.test('a closed pipe is an error of each try and not the end of the process', async (t) => {
+  const program = `
+    import { createStdoutSink } from ${JSON.stringify(new URL('./stdout.ts', import.meta.url).href)};
+    const sink = createStdoutSink(process.stdout);
+    const signal = new AbortController().signal;
+    await sink.connect(signal);
+    process.once('message', async () => {
+      const codes = [];
+      for (let time = 0; time < 3; time += 1) {
+        await sink.write([{ body: Buffer.from('{}') }], signal).then(() => codes.push('taken'), (error) => codes.push(error.code));
+      }
+      process.send(codes, () => process.disconnect());
+    });
+    process.send('ready');
+  `;
+  const loader = process.execArgv.filter((argument) => argument.startsWith('--import') || argument.startsWith('--conditions'));
+  const child = spawn(process.execPath, [...loader, '--input-type=module', '--eval', program], { cwd: fileURLToPath(new URL('.', import.meta.url)), stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  t.teardown(() => { child.kill('SIGKILL'); });
+  const exited = once(child, 'exit');
+
+  await once(child, 'message');
+  const { stdout } = child;
+  if (stdout === null) throw new Error('Expected the process to have a pipe for its standard output');
+  const closed = once(stdout, 'close');
+  stdout.destroy();
+  await closed;
+  const said = once(child, 'message');
+  child.send('write');
+
+  // The first write may still go into the pipe: nobody has told the process yet.
+  const [codes] = await said as [readonly string[]];
+  t.same(codes.slice(1), ['sink-retryable', 'sink-retryable']);
+  t.same((await exited)[0], 0);
 });

@@ -1,6 +1,7 @@
 import { sinkContract, makeSinkMessage, type SinkFixture } from '@hydrant/shared/delivery/sink-contract';
 import type { Sink } from '@hydrant/shared/delivery/sink';
 import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
+import * as certificates from '@hydrant/testing/certificates';
 import { eventually } from '@hydrant/testing/eventually';
 import { startFaultProxy } from '@hydrant/testing/fault-proxy';
 import { findFreePorts } from '@hydrant/testing/free-ports';
@@ -144,6 +145,27 @@ void t.test('a server whose certificate nobody vouches for gets nothing', { skip
 
   await t.rejects(sink.write([makeSinkMessage(1)], never), { code: 'sink-retryable', message: /DEPTH_ZERO_SELF_SIGNED_CERT/u });
   t.same(server.messages, []);
+});
+
+void t.test('a certificate that has expired, or is of another authority or name, is named and waited for', { skip: certificates.withoutOpenssl }, async (t) => {
+  const folder = t.testdir();
+  const authority = certificates.makeAuthority(folder, 'authority');
+  const other = certificates.makeAuthority(folder, 'other');
+  const cases: readonly (readonly [days: number, name: string, ca: string, RegExp])[] = [
+    [-1, 'DNS:localhost', authority.certFile, /got CERT_HAS_EXPIRED/u],
+    [2, 'DNS:elsewhere.example', authority.certFile, /got ERR_TLS_CERT_ALTNAME_INVALID/u],
+    [2, 'DNS:localhost', other.certFile, /got UNABLE_TO_VERIFY_LEAF_SIGNATURE/u],
+  ];
+  for (const [days, name, ca, message] of cases) {
+    const server = new StreamServer();
+    const { key, cert } = certificates.makeCertificate(folder, 'server', authority, [name], days);
+    const port = await listen(t, createTlsServer({ key, cert, allowHalfOpen: true }, server.accept));
+    const sink = createSink({ SINK_SYSLOG_PROTO: 'tls', SINK_SYSLOG_ADDR: `localhost:${String(port)}`, SINK_SYSLOG_CA_CERT_PATH: ca });
+
+    await t.rejects(sink.write([makeSinkMessage(1)], never), { code: 'sink-retryable', message });
+    await t.rejects(sink.healthcheck(never), { code: 'sink-retryable', message });
+    t.same(server.messages, []);
+  }
 });
 
 void t.test('a server that closes in the middle has not taken the batch', async (t) => {

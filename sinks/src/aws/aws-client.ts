@@ -1,5 +1,5 @@
 /** What the sinks of AWS services have in common: how their clients are made and what a failed call means. */
-import { describeError, toError } from '@hydrant/shared/foundation/errors';
+import { describeError, errorCode, toError } from '@hydrant/shared/foundation/errors';
 import { permanent, retryable } from '@hydrant/shared/delivery/sink';
 
 /** Loads a client's package; rejects (permanent) when it is not installed. */
@@ -22,6 +22,7 @@ export function clientOptions({ region, endpoint }: { readonly region: string | 
   return { maxAttempts: 1, ...(region === null ? {} : { region }), ...(endpoint === null ? {} : { endpoint }) };
 }
 
+const certificateHint = 'its certificate has expired, is for another name, or nobody here vouches for it: the file of its authority goes into NODE_EXTRA_CA_CERTS';
 const commonHints: Readonly<Record<string, string>> = {
   AccessDenied: 'the key lacks the right to send there',
   AccessDeniedException: 'the key lacks the right to send there',
@@ -29,6 +30,7 @@ const commonHints: Readonly<Record<string, string>> = {
   UnrecognizedClientException: 'the access key is not known there',
   InvalidClientTokenId: 'the access key is not known there',
   SignatureDoesNotMatch: 'the secret key is not the right one',
+  SyntaxError: 'what answers there does not speak as AWS does: mostly a proxy, a sign-in page or another server',
 };
 
 export interface CallContext {
@@ -39,10 +41,22 @@ export interface CallContext {
   readonly hints: Readonly<Record<string, string>>;
 }
 
+const tooLarge = 413;
+const certificateCodes = /CERT|SIGNATURE|ISSUER|ALTNAME/u;
+
 /** What a call that failed as a whole means. */
 export function explainCall(error: unknown, { where, refusals, hints }: CallContext): Error {
   const { name } = toError(error);
-  const hint = hints[name] ?? commonHints[name];
-  const said = `Expected ${where} to take messages, got ${name}: ${describeError(error)}${hint === undefined ? '' : ` (${hint})`}`;
-  return refusals.has(name) ? permanent(said) : retryable(said);
+  const code = errorCode(error) ?? '';
+  const status = statusOf(error);
+  const hint = hints[name] ?? commonHints[name] ?? (certificateCodes.test(code) ? certificateHint : undefined);
+  const said = `Expected ${where} to take messages, got ${name}${status === undefined ? '' : ` (${String(status)})`}: ${describeError(error)}${hint === undefined ? '' : ` (${hint})`}`;
+  return refusals.has(name) || status === tooLarge ? permanent(said) : retryable(said);
+}
+
+/** Of the answer, if there was one. */
+export function statusOf(error: unknown): number | undefined {
+  const metadata = typeof error === 'object' && error !== null && '$metadata' in error ? error.$metadata : undefined;
+  const status = typeof metadata === 'object' && metadata !== null && 'httpStatusCode' in metadata ? metadata.httpStatusCode : undefined;
+  return typeof status === 'number' ? status : undefined;
 }
