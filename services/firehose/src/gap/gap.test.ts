@@ -205,10 +205,12 @@ t.test('not in the buffer again and again: what has not changed is not published
 });
 
 t.test('a server that lags: what it sends up to the checkpoint is skipped', async (t) => {
-  // 210 is that of a frame; 233 of none, as if it had been lost.
-  for (const [index, gaps] of [[210, []], [233, ['evicted']]] as const) {
+  // 340 is that of a frame; 297 of none, as if it had been lost.
+  for (const [index, gaps] of [[340, []], [297, ['evicted']]] as const) {
     const place = await setPlace(t, 'recorded');
-    await playTo(place.simulator, 100);
+    await playTo(place.simulator, 150);
+    // n.b. frames of other topics than ours: a stream that begins with one of them shows nothing.
+    while ([233, 239, 260].includes(place.simulator.state.newestIndex ?? 0)) await playTo(place.simulator, (place.simulator.state.newestIndex ?? 0) + 1);
     place.checkpoint = { index, filter, source: place.simulator.url };
     await runFirehose(t, place);
     await eventually(() => hasLogged(place, 'This server is behind the checkpoint'), { timeoutMs: 15_000 });
