@@ -67,7 +67,13 @@ async function settle({ tally, shape }: ChaosStage): Promise<Account> {
   return account;
 }
 
-async function play(stage: ChaosStage, options: RunOptions, folder: string): Promise<boolean> {
+interface Outcome {
+  readonly isAccountedFor: boolean;
+  /** Whether a process ended by itself: its log says why. */
+  readonly hasEndings: boolean;
+}
+
+async function play(stage: ChaosStage, options: RunOptions, folder: string): Promise<Outcome> {
   const { tally, shape, collector, simulator } = stage;
   const targets = { processes: [...stage.processes.keys()], servers: shape.servers.map(({ name }) => name), links: [...stage.links.keys()], hasDisk: stage.disk !== undefined };
   const plan = planFaults({ seed: options.seed, durationMs: options.durationMs, targets });
@@ -87,7 +93,7 @@ async function play(stage: ChaosStage, options: RunOptions, folder: string): Pro
     say(`\n${describeClosing({ tally, account, faults, endings: supervisor.endings, alerts: collector.alerts.length })}`);
     for (const { process: name, lastWords } of supervisor.endings) await appendFile(join(folder, 'endings.txt'), `${name}: ${lastWords}\n`);
     await writeFile(join(folder, 'unaccounted.ndjson'), account.unaccounted.map((event) => `${JSON.stringify({ ...event, madeAtMs: Math.round(event.madeAtMs - startedAt) })}\n`).join(''));
-    return account.unaccounted.length === 0 && tally.altered.length === 0 && tally.foreign === 0;
+    return { isAccountedFor: account.unaccounted.length === 0 && tally.altered.length === 0 && tally.foreign === 0, hasEndings: supervisor.endings.length > 0 };
   } finally {
     clearInterval(progress);
     supervisor.close();
@@ -103,17 +109,16 @@ async function main(): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'hydrant-chaos-'));
   const stage = await setChaosStage(options);
   if (stage.disk === undefined) say(`skipped: disk full on the spool, ${options.spoolsToFolder ? 'which needs a tmpfs that only root on Linux can mount' : 'which is in memory'}`);
-  let isAccountedFor = false;
+  let outcome: Outcome = { isAccountedFor: false, hasEndings: false };
   try {
-    isAccountedFor = await play(stage, options, folder);
+    outcome = await play(stage, options, folder);
   } finally {
     await stage.close();
-    if (!isAccountedFor) say(`Logs: ${folder}\nThe same faults again: ${command}`);
+    if (outcome.isAccountedFor && !outcome.hasEndings) await rm(folder, { recursive: true, force: true });
+    else say(`Logs: ${folder}`);
   }
-  if (!isAccountedFor) return 1;
-  await rm(folder, { recursive: true, force: true });
-  say(`Every event is accounted for. The same faults again: ${command}`);
-  return 0;
+  say(`${outcome.isAccountedFor ? 'Every event is accounted for' : 'Not every event is accounted for'}. The same faults again: ${command}`);
+  return outcome.isAccountedFor ? 0 : 1;
 }
 
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => { process.exit(1); });

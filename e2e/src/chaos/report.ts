@@ -61,8 +61,8 @@ function describeEndings(endings: readonly Ending[]): string {
   const names = [...new Set(endings.map(({ process }) => process))];
   return names.map((name) => {
     const own = endings.filter(({ process }) => process === name);
-    return `${name} ${String(own.length)} times, first at ${String(Math.round((own[0]?.atMs ?? NaN) / 1000))} s`;
-  }).join(', ');
+    return `\n    ${name} ${String(own.length)} times, first at ${String(Math.round((own[0]?.atMs ?? NaN) / 1000))} s: ${own[0]?.lastWords.slice(0, 1_000) ?? ''}`;
+  }).join('');
 }
 
 function countFaults(faults: readonly CarriedFault[]): readonly string[] {
