@@ -106,8 +106,8 @@ async function main(): Promise<number> {
   const options = readRunOptions(process.argv.slice(2), defaults, Math.floor(Math.random() * 1_000_000));
   const command = makeCommand(options, defaults);
   say(`${command}: ${options.shapeName}, ${format(options.eventsPerSecond)} events/s`);
-  const folder = await mkdtemp(join(tmpdir(), 'hydrant-chaos-'));
   const stage = await setChaosStage(options);
+  const folder = await mkdtemp(join(tmpdir(), 'hydrant-chaos-'));
   if (stage.disk === undefined) say(`skipped: disk full on the spool, ${options.spoolsToFolder ? 'which needs a tmpfs that only root on Linux can mount' : 'which is in memory'}`);
   let outcome: Outcome = { isAccountedFor: false, hasEndings: false };
   try {
