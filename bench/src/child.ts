@@ -54,10 +54,9 @@ export function startShell(command: string, env: Readonly<Record<string, string>
     }
   };
   process.once('exit', () => { kill('SIGKILL'); });
-  const members = (): Promise<readonly number[]> => groupMembers(group);
   return {
     ...observe(command, child, group),
-    peakMemory: async () => sum(await Promise.all((await members()).map(readPeakMemory))),
+    peakMemory: async () => sum(await Promise.all((await groupMembers(group)).map((pid) => readMemory(pid, 'VmHWM').catch(() => 0)))),
     cpuSeconds: () => groupCpuSeconds(group),
     async stop() {
       kill('SIGTERM');
@@ -69,9 +68,14 @@ export function startShell(command: string, env: Readonly<Record<string, string>
   };
 }
 
-/** CPU time that the processes of a group have used so far, seconds. */
+/** CPU time that the processes of a group have used so far, seconds; those that end meanwhile are left out. */
 export async function groupCpuSeconds(group: number): Promise<number> {
-  return sum(await Promise.all((await groupMembers(group)).map(readCpuSeconds)));
+  return sum(await Promise.all((await groupMembers(group)).map((pid) => readCpuSeconds(pid).catch(() => 0))));
+}
+
+/** What its processes have resident now, bytes. */
+export async function groupMemory(group: number): Promise<number> {
+  return sum(await Promise.all((await groupMembers(group)).map((pid) => readMemory(pid, 'VmRSS').catch(() => 0))));
 }
 
 async function groupMembers(group: number): Promise<readonly number[]> {
@@ -90,9 +94,10 @@ async function readStat(pid: number): Promise<readonly string[]> {
   return text.slice(text.lastIndexOf(') ') + 2).split(' ');
 }
 
-async function readPeakMemory(pid: number): Promise<number> {
+/** Bytes; 0 of a process that has ended and is not buried yet. */
+async function readMemory(pid: number, name: 'VmHWM' | 'VmRSS'): Promise<number> {
   const status = await readFile(`/proc/${String(pid)}/status`, 'utf8');
-  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? NaN) * 1024;
+  return Number(new RegExp(`${name}:\\s+(\\d+) kB`, 'u').exec(status)?.[1] ?? 0) * 1024;
 }
 
 async function readCpuSeconds(pid: number): Promise<number> {
@@ -128,7 +133,7 @@ function observe(script: string, child: ChildProcess, pid: number): Child {
         if (accept(line)) return line;
       }
     },
-    peakMemory: () => readPeakMemory(pid),
+    peakMemory: () => readMemory(pid, 'VmHWM'),
     cpuSeconds: () => readCpuSeconds(pid),
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;

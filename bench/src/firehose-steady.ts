@@ -5,7 +5,7 @@ import { offerSteadily, type SteadyRun } from './steady.ts';
 
 const perSecond = 10_000;
 const megabyte = 1_000_000;
-/** The end of the offer is seen up to a quarter of a second late. */
+/** Two samples are not taken at the same moment of what they look at. */
 const tolerance = 0.99;
 const maxLagSeconds = 1;
 const trySeconds = 20;

@@ -4,18 +4,15 @@ import { join } from 'node:path';
 import { startPrivateRabbitMq, type PrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { bindQueue, fillQueues } from './broker.ts';
+import { groupMemory } from './child.ts';
 import type { Figure, FigureSource } from './measure.ts';
 
 const events = 150_000;
 const megabyte = 1_000_000;
 
-interface BrokerStatus {
-  readonly data_directory: string;
-  readonly memory: { readonly total: { readonly rss: number } };
-}
-
-async function readStatus(broker: PrivateRabbitMq): Promise<BrokerStatus> {
-  return JSON.parse(await broker.ctl('status', '--formatter', 'json')) as BrokerStatus;
+/** Where the broker keeps its data. */
+async function dataFolder(broker: PrivateRabbitMq): Promise<string> {
+  return (await broker.ctl('eval', 'rabbit_mnesia:dir().')).trim().replaceAll('"', '');
 }
 
 /** Bytes that the files of a folder take. */
@@ -33,10 +30,11 @@ async function sizeOf(folder: string): Promise<number> {
 async function measure(): Promise<readonly Figure[]> {
   const [broker, redis] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis()]);
   const queue = await bindQueue(broker.url, 'bench');
-  const before = await readStatus(broker);
-  const diskBefore = await sizeOf(before.data_directory);
+  const folder = await dataFolder(broker);
+  const observe = (): Promise<readonly [number, number]> => Promise.all([sizeOf(folder), groupMemory(broker.pid ?? NaN)]);
+  const [diskBefore, memoryBefore] = await observe();
   await fillQueues(broker.url, redis.url, events);
-  const [after, disk] = [await readStatus(broker), await sizeOf(before.data_directory)];
+  const [disk, memory] = await observe();
   const [, messages, bodyBytes] = (await broker.ctl('list_queues', '--no-table-headers', 'name', 'messages', 'message_bytes')).trim().split('\t');
   await queue.remove();
   await Promise.all([broker.close(), redis.close()]);
@@ -44,8 +42,8 @@ async function measure(): Promise<readonly Figure[]> {
     { name: 'in the queue', value: Number(messages), unit: 'events', atLeast: events },
     { name: 'body, mean', value: Number(bodyBytes) / Number(messages), unit: 'bytes per event' },
     { name: 'disk', value: (disk - diskBefore) / events, unit: 'bytes per event and replica' },
-    { name: 'memory of the broker, empty', value: before.memory.total.rss / megabyte, unit: 'MB' },
-    { name: 'memory of the broker, full', value: after.memory.total.rss / megabyte, unit: 'MB' },
+    { name: 'memory of the broker, empty', value: memoryBefore / megabyte, unit: 'MB' },
+    { name: 'memory of the broker, full', value: memory / megabyte, unit: 'MB' },
   ];
 }
 

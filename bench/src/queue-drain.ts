@@ -36,8 +36,8 @@ export async function drainQueue({ brokerUrl, queue, events, workers, delayMs, s
   return { eventsPerSecond, cpuSeconds: cpu.reduce((sum, each) => sum + each, 0), peakMemory: Math.max(...memory) };
 }
 
-/** The queue as a sink-worker makes it. */
+/** The queue as a sink-worker makes it, empty and bound to every event. */
 export async function makeSinkQueue(brokerUrl: string, queue: string): Promise<void> {
-  const worker = await startService('hydrant-sink-worker', await freePort(), { AMQP_CONNECTION: brokerUrl, AMQP_QUEUE: queue, SINK_TYPE: 'http', SINK_HTTP_ADDRESS: 'http://127.0.0.1:9/' });
+  const worker = await startService('hydrant-sink-worker', await freePort(), { AMQP_CONNECTION: brokerUrl, AMQP_QUEUE: queue, SINK_TYPE: 'stdout' });
   await worker.stop();
 }

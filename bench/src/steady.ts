@@ -16,7 +16,7 @@ export interface SteadyRate {
 export interface SteadyRun {
   /** What the simulator made in a second. */
   readonly offeredPerSecond: number;
-  /** What was confirmed in a second, from the first event to the end of the offer. */
+  /** What was confirmed in a second while it was offered. */
   readonly publishedPerSecond: number;
   /** The firehose's own `hydrant_firehose_lag_seconds`, sampled. */
   readonly lagSeconds: readonly number[];
@@ -74,21 +74,37 @@ export async function whenRead(load: Load, limitMs = 30_000): Promise<void> {
   }
 }
 
-/** From the beginning of the offer to its end. */
+interface Sample {
+  readonly seconds: number;
+  readonly offered: number;
+  readonly published: number;
+}
+
+/** From the beginning of the offer to its end. Rates are those between the first sample and the last one that came before the end. */
 async function watch({ perSecond, seconds: limitSeconds }: SteadyRate, load: Load, port: number) {
   const lagSeconds: number[] = [];
   const behindSeconds: number[] = [];
   const startedAt = performance.now();
+  let first: Sample | undefined;
+  let last: Sample | undefined;
   await load.begin();
   for (;;) {
     await pause(sampleMs);
     const [state, metric] = await Promise.all([load.state(), readMetrics(port)]);
-    const seconds = (performance.now() - startedAt) / 1000;
-    const published = metric('hydrant_firehose_events_published_total');
+    const sample = { seconds: (performance.now() - startedAt) / 1000, offered: state.events, published: metric('hydrant_firehose_events_published_total') };
     lagSeconds.push(metric('hydrant_firehose_lag_seconds'));
-    behindSeconds.push(Math.max(0, state.events - published) / perSecond);
+    behindSeconds.push(Math.max(0, sample.offered - sample.published) / perSecond);
     // n.b. a simulator that cannot make as many as it was told takes longer; it is given half as much again.
-    if (!state.finished && seconds < limitSeconds * 1.5) continue;
-    return { lagSeconds, behindSeconds, published, seconds, offeredPerSecond: state.events / seconds, publishedPerSecond: published / seconds };
+    if (!state.finished && sample.seconds < limitSeconds * 1.5) {
+      first ??= sample;
+      last = sample;
+      continue;
+    }
+    const [from, to] = [first ?? { seconds: 0, offered: 0, published: 0 }, last ?? sample];
+    const rate = (count: (of: Sample) => number): number => (count(to) - count(from)) / (to.seconds - from.seconds);
+    return {
+      lagSeconds, behindSeconds, published: sample.published, seconds: sample.seconds,
+      offeredPerSecond: rate(({ offered }) => offered), publishedPerSecond: rate(({ published }) => published),
+    };
   }
 }
