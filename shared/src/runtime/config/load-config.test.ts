@@ -49,6 +49,13 @@ void t.test('values are typed by their formats', (t) => {
   t.end();
 });
 
+void t.test('a text that is required and not set is asked for with its example', (t) => {
+  const schema = { KIND: { doc: 'Kind.', format: text, default: null, required: true, example: 'http' } } as const satisfies Schema;
+
+  t.throws(() => loadConfig(schema, { env: {} }), { message: 'Expected `KIND` to be text such as "http", it is not set (set the environment variable or add it to CONFIG_FILE)' });
+  t.end();
+});
+
 void t.test('environment stands before the file, the file before the default', (t) => {
   const folder = t.testdir({ 'hydrant.toml': 'sink_name = ["a", "b"]\nSHUTDOWN_TIMEOUT = "5s"\nLOG_LEVEL = "debug"\nSINK_CONCURRENCY = 9\nNotify_Resolved = false\n' });
 

@@ -154,7 +154,8 @@ function describeProblem(name: string, setting: Setting<unknown>, found: Found |
   const expected = `Expected \`${name}\` to be ${setting.format.expected}`;
   if (found !== undefined) return `${expected}, got ${show(found.raw, setting)} (${found.origin})`;
   if (setting.default !== null) return `${expected}, got ${show(setting.default, setting)} (default)`;
-  return `${expected}, it is not set (set the environment variable or add it to CONFIG_FILE)`;
+  const suchAs = setting.format.name === 'text' && typeof setting.example === 'string' ? ` such as "${setting.example}"` : '';
+  return `${expected}${suchAs}, it is not set (set the environment variable or add it to CONFIG_FILE)`;
 }
 
 function show(raw: unknown, setting: Setting<unknown>): string {
