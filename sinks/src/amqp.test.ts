@@ -1,6 +1,6 @@
 import { createAmqpBus } from '@hydrant/shared/bus/amqp/amqp-bus';
 import { sinkContract, makeSinkMessage } from '@hydrant/shared/delivery/sink-contract';
-import type { Sink } from '@hydrant/shared/delivery/sink';
+import type { PartialFailure, Sink } from '@hydrant/shared/delivery/sink';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import type { Message } from '@hydrant/shared/messages/message';
 import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
@@ -109,6 +109,36 @@ void t.test('a message whose confirm is awaited is not published again', async (
   await eventually(() => sink.write([message], never).then(() => true));
 
   t.ok((await whenQuiet(received)).length <= 2, 'once, or once more after the connection was made anew');
+});
+
+void t.test("a message above the broker's max_message_size is refused for good, the others are taken", async (t) => {
+  const broker = await startPrivateRabbitMq(t, { exclusive: true, config: ['max_message_size = 4096'] });
+  const received = await listen(t, broker.url);
+  const sink = createSink(broker.url);
+  await sink.connect(never);
+  t.teardown(() => sink.close());
+  const large = makeSinkMessage(2, { body: Buffer.from(JSON.stringify({ text: 'x'.repeat(8192) })) });
+
+  // What waits for its confirm when the broker closes the channel comes again.
+  let refused: unknown;
+  await eventually(async () => {
+    const error = await sink.write([makeSinkMessage(1), large, makeSinkMessage(3)], never).then(() => undefined, (thrown: unknown) => thrown as { readonly failures?: readonly PartialFailure[] });
+    refused = error?.failures?.find(({ index }) => index === 1);
+    return error?.failures?.length === 1;
+  });
+
+  t.match(refused, { retryable: false, reason: /max_message_size/u });
+  t.same([...new Set(await whenQuiet(received))].sort(), [1, 3].map((n) => makeSinkMessage(n).body.toString()));
+});
+
+void t.test('a wrong password waits and says what to do', async (t) => {
+  const broker = await startPrivateRabbitMq(t);
+  const sink = createSink(broker.url.replace('guest:guest', 'guest:wr0ng-secret'));
+  t.teardown(() => sink.close());
+
+  const error = await sink.connect(never).then(() => undefined, (thrown: unknown) => thrown as Error);
+  t.match(error, { code: 'sink-retryable', message: /ACCESS.REFUSED|403/u });
+  t.notMatch(error?.message, /wr0ng-secret/u);
 });
 
 void t.test('a routing key is filled from the event', (t) => {
