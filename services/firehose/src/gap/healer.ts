@@ -200,6 +200,8 @@ export class Healer {
     const { namespace, region, perPage } = this.#options;
     let index: number | undefined;
     for await (const page of readList(list, { namespace, region, perPage }, this.#ports.fetchList, signal)) {
+      // What was answered before the indexes began anew says nothing to the merge of after.
+      signal.throwIfAborted();
       if (index === undefined && this.#isKnown(list, since, page.index)) return;
       index ??= page.index;
       const missed = page.objects.filter((object) => object.modifyIndex > since);
