@@ -4,7 +4,7 @@ import { eventually } from '@hydrant/testing/eventually';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import t from 'tap';
 import type { Test } from 'tap';
-import { systemClock } from '../../foundation/clock.ts';
+import { systemClock, type Clock } from '../../foundation/clock.ts';
 import { errorCode } from '../../foundation/errors.ts';
 import type { Message } from '../../messages/message.ts';
 import { createFolderSpool } from '../../spool/folder-spool.ts';
@@ -102,6 +102,45 @@ t.test('a dead letter that cannot be kept keeps its message in the log', async (
   await writeFile(join(deadLetterDir, 'hydrant.sink.http.ndjson'), '{"id":"torn');
   await eventually(() => subscription.held === 0);
   t.match(await readDeadLetters(deadLetterDir, options.name), [{ id: makeMessage(1).id, headers: { error: 'no', attempts: 1, sink: 'test' } }]);
+});
+
+t.test('a log that is full again soon after, and stays so, is told of later', async (t) => {
+  const { log, lines } = recordingLog();
+  const later: (() => void)[] = [];
+  const clock: Clock = { ...systemClock, after: (_, action) => { later.push(action); return { cancel: () => { later.splice(0); } }; } };
+  const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 20_000 }), deadLetterDir: t.testdir(), log, clock });
+  let open = (): void => undefined;
+  let opened = Promise.resolve();
+  const shut = (): void => { opened = new Promise<void>((resolve) => { open = resolve; }); };
+  await bus.subscribe(makeOptions('slow'), async () => { await opened; return ack; }, never);
+  async function fill(): Promise<void> {
+    const publishes: Promise<unknown>[] = [];
+    for (const message of makeMessages(1, 40, { body: Buffer.alloc(1000) })) {
+      publishes.push(bus.publish(message));
+      // In turns of their own: a single group goes in however large it is.
+      await systemClock.sleep(0);
+    }
+    await Promise.all(publishes);
+  }
+  const warnings = (): readonly unknown[] => lines.filter(({ level }) => level === 'warn');
+  const [check] = bus.healthChecks;
+
+  shut();
+  const first = fill();
+  await eventually(() => warnings().length === 1);
+  open();
+  await first;
+  shut();
+  const second = fill();
+  await eventually(() => later.length === 1);
+  t.equal(warnings().length, 1);
+  later[0]?.();
+  t.match(warnings()[1], { subscription: 'slow' });
+  t.match(check?.check(), { status: 'fail', detail: /"slow"/ });
+  open();
+  await second;
+  await eventually(() => check?.check().status === 'pass');
+  t.match(lines.at(-1), { level: 'info' });
 });
 
 t.test('a full log warns of its slowest subscription and goes on with it', async (t) => {

@@ -2,7 +2,8 @@
  * The bus within one process: a log, and a cursor in it per subscription. `publish` resolves when the message is in the log; a subscription that stands still
  * holds up nobody until the log is full. Dead letters go to a file per subscription.
  */
-import type { Clock } from '../../foundation/clock.ts';
+import { setMaxListeners } from 'node:events';
+import type { Clock, Timer } from '../../foundation/clock.ts';
 import { HydrantError, describeError } from '../../foundation/errors.ts';
 import type { Message } from '../../messages/message.ts';
 import type { Health, HealthCheck } from '../../runtime/admin/health.ts';
@@ -67,10 +68,13 @@ class InProcessBus implements Bus {
   #fullFor: string | null = null;
   #fullLoggedAtMs = -Infinity;
   #isFullLogged = false;
+  #fullTimer: Timer | undefined;
   #appendProblem: string | undefined;
 
   constructor(options: InProcessBusOptions) {
     this.#options = options;
+    // n.b. each group of messages that is appended waits with it.
+    setMaxListeners(0, this.#stopping.signal);
     options.spool.onFull((slowest) => { this.#noteFull(slowest); });
   }
 
@@ -90,6 +94,7 @@ class InProcessBus implements Bus {
     await Promise.all([...this.#subscriptions.values()].map((subscription) => subscription.close(deadline)));
     this.#isStarted = false;
     this.#stopping.abort();
+    this.#fullTimer?.cancel();
     this.#flush();
     await Promise.all(this.#appends);
     await this.#intakes;
@@ -181,18 +186,27 @@ class InProcessBus implements Bus {
     void append.then(() => this.#appends.delete(append));
   }
 
+  /** Told at once, or, when that was lately, as soon as it is time and if it still is. */
   #noteFull(slowest: string | null): void {
     const { log, clock, spool } = this.#options;
     this.#fullFor = slowest;
-    const nowMs = clock.monotonic();
     if (slowest === null) {
+      this.#fullTimer?.cancel();
+      this.#fullTimer = undefined;
       if (this.#isFullLogged) log.info({ maxBytes: spool.maxBytes }, 'The log has room again: publishing goes on');
       this.#isFullLogged = false;
-    } else if (nowMs - this.#fullLoggedAtMs >= fullLogEveryMs) {
-      this.#fullLoggedAtMs = nowMs;
-      this.#isFullLogged = true;
-      log.warn({ subscription: slowest, maxBytes: spool.maxBytes }, 'The log is full: publishing waits for its slowest subscription');
+      return;
     }
+    const waitMs = fullLogEveryMs - (clock.monotonic() - this.#fullLoggedAtMs);
+    if (waitMs <= 0) this.#tellOfFull();
+    else if (!this.#isFullLogged) this.#fullTimer ??= clock.after(waitMs, () => { this.#tellOfFull(); });
+  }
+
+  #tellOfFull(): void {
+    const { log, clock, spool } = this.#options;
+    this.#fullLoggedAtMs = clock.monotonic();
+    this.#isFullLogged = true;
+    log.warn({ subscription: this.#fullFor, maxBytes: spool.maxBytes }, 'The log is full: publishing waits for its slowest subscription');
   }
 
   #check(): Health {
