@@ -4,7 +4,7 @@ import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/
 import type { Message } from '@hydrant/shared/messages/message';
 import { text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
-import { clientOptions, explainCall, loadClient, type CallContext } from './aws/aws-client.ts';
+import { callAws, clientOptions, loadClient, lookAtAws, type CallContext } from './aws/aws-client.ts';
 import { sendEntries, type Entry, type EntryFailure, type EntryLimits } from './aws/entries.ts';
 import { isoTime } from './encoding/time.ts';
 
@@ -72,24 +72,15 @@ class EventbridgeSink implements Sink {
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const { PutEventsCommand } = await import('@aws-sdk/client-eventbridge');
     const client = this.#open();
-    await sendEntries(batch.map((message, index) => makeEvent(message, index, this.#values)), limits, async (values) => {
-      try {
-        const { Entries = [] } = await client.send(new PutEventsCommand({ Entries: [...values] }), { abortSignal: signal });
-        return judgeEntries(Entries, values.length);
-      } catch (error) {
-        throw explainCall(error, this.#call);
-      }
-    });
+    await sendEntries(batch.map((message, index) => makeEvent(message, index, this.#values)), limits, (values) => callAws(this.#call, async () => {
+      const { Entries = [] } = await client.send(new PutEventsCommand({ Entries: [...values] }), { abortSignal: signal });
+      return judgeEntries(Entries, values.length);
+    }));
   }
 
   async healthcheck(signal: AbortSignal): Promise<void> {
     const { DescribeEventBusCommand } = await import('@aws-sdk/client-eventbridge');
-    try {
-      await this.#open().send(new DescribeEventBusCommand({ Name: this.#values.SINK_EVENT_BUS_NAME }), { abortSignal: signal });
-    } catch (error) {
-      // A key that may put events need not be allowed to look.
-      if (!(error instanceof Error && error.name === 'AccessDeniedException')) throw explainCall(error, this.#call);
-    }
+    await lookAtAws(this.#call, () => this.#open().send(new DescribeEventBusCommand({ Name: this.#values.SINK_EVENT_BUS_NAME }), { abortSignal: signal }));
   }
 
   close(): Promise<void> {

@@ -4,7 +4,7 @@ import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/
 import type { Message } from '@hydrant/shared/messages/message';
 import { text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
-import { clientOptions, explainCall, loadClient, type CallContext } from './aws/aws-client.ts';
+import { callAws, clientOptions, loadClient, lookAtAws, type CallContext } from './aws/aws-client.ts';
 import { sendEntries, type Entry, type EntryFailure, type EntryLimits } from './aws/entries.ts';
 import { fillTemplate } from './encoding/fill-template.ts';
 
@@ -65,24 +65,15 @@ class KinesisSink implements Sink {
     const { PutRecordsCommand } = await import('@aws-sdk/client-kinesis');
     const client = this.#open();
     const { SINK_KINESIS_STREAM_NAME: StreamName, SINK_KINESIS_PARTITION_KEY: template } = this.#values;
-    await sendEntries(batch.map((message, index) => makeRecord(message, index, template)), limits, async (values) => {
-      try {
-        const { Records = [] } = await client.send(new PutRecordsCommand({ StreamName, Records: [...values] }), { abortSignal: signal });
-        return judgeRecords(Records, values.length);
-      } catch (error) {
-        throw explainCall(error, this.#call);
-      }
-    });
+    await sendEntries(batch.map((message, index) => makeRecord(message, index, template)), limits, (values) => callAws(this.#call, async () => {
+      const { Records = [] } = await client.send(new PutRecordsCommand({ StreamName, Records: [...values] }), { abortSignal: signal });
+      return judgeRecords(Records, values.length);
+    }));
   }
 
   async healthcheck(signal: AbortSignal): Promise<void> {
     const { DescribeStreamSummaryCommand } = await import('@aws-sdk/client-kinesis');
-    try {
-      await this.#open().send(new DescribeStreamSummaryCommand({ StreamName: this.#values.SINK_KINESIS_STREAM_NAME }), { abortSignal: signal });
-    } catch (error) {
-      // A key that may write need not be allowed to look.
-      if (!(error instanceof Error && error.name === 'AccessDeniedException')) throw explainCall(error, this.#call);
-    }
+    await lookAtAws(this.#call, () => this.#open().send(new DescribeStreamSummaryCommand({ StreamName: this.#values.SINK_KINESIS_STREAM_NAME }), { abortSignal: signal }));
   }
 
   close(): Promise<void> {

@@ -10,7 +10,7 @@ import { list, size, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { isoTime } from './encoding/time.ts';
 import { accessProblems, accessSettings, readAccess } from './http-request/http-access.ts';
-import { explainAnswer, HttpClient, judgeAnswer, type HttpVerdict } from './http-request/http-client.ts';
+import { expectAnybody, explainAnswer, HttpClient, judgeAnswer, type HttpVerdict } from './http-request/http-client.ts';
 import { makeTarget, targetProblems, type RequestTarget, type TargetOptions, type TargetSettings } from './http-request/request-target.ts';
 
 const settings = {
@@ -118,8 +118,7 @@ class LokiSink implements Sink {
   /** Whether somebody answers: a gateway may have nothing but the push itself. */
   async healthcheck(signal: AbortSignal): Promise<void> {
     const answer = await this.#client.send({ method: 'GET', url: new URL('/ready', this.#target.url).href, signal });
-    const failure = explainAnswer(answer.status >= 500 ? 'retry' : 'taken', answer, { target: this.#target, what: 'lines' });
-    if (failure !== undefined) throw failure;
+    expectAnybody(answer, { target: this.#target, what: 'lines' });
   }
 
   close(): Promise<void> {

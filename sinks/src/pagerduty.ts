@@ -8,7 +8,7 @@ import { chatDelivery, chatSettings } from './chat/chat-settings.ts';
 import { makeNotice, type Notice } from './chat/notice.ts';
 import { shorten } from './chat/shorten.ts';
 import { accessProblems, accessSettings, readAccess } from './http-request/http-access.ts';
-import { explainAnswer, HttpClient, judgeAnswer, type HttpVerdict } from './http-request/http-client.ts';
+import { expectAnybody, explainAnswer, HttpClient, judgeAnswer, type HttpVerdict } from './http-request/http-client.ts';
 import { makeTarget, type RequestTarget } from './http-request/request-target.ts';
 import { sendEach } from './http-request/send-each.ts';
 
@@ -95,8 +95,7 @@ class PagerdutySink implements Sink {
   /** Whether somebody answers: the key can only be tried with an event. */
   async healthcheck(signal: AbortSignal): Promise<void> {
     const answer = await this.#client.send({ method: 'OPTIONS', signal });
-    const failure = explainAnswer(answer.status >= 500 ? 'retry' : 'taken', answer, { target: this.#target, what: 'an event' });
-    if (failure !== undefined) throw failure;
+    expectAnybody(answer, { target: this.#target, what: 'an event' });
   }
 
   close(): Promise<void> {

@@ -8,7 +8,7 @@ import type { NoticeKind } from './chat/description.ts';
 import { makeNotice, type Notice } from './chat/notice.ts';
 import { shorten } from './chat/shorten.ts';
 import { accessProblems, accessSettings, readAccess } from './http-request/http-access.ts';
-import { explainAnswer, HttpClient, judgeAnswer, type HttpVerdict } from './http-request/http-client.ts';
+import { expectAnybody, explainAnswer, HttpClient, judgeAnswer, type HttpVerdict } from './http-request/http-client.ts';
 import { makeTarget, type RequestTarget } from './http-request/request-target.ts';
 import { sendEach } from './http-request/send-each.ts';
 
@@ -99,8 +99,7 @@ class SlackSink implements Sink {
   /** Whether somebody answers: a webhook can do nothing but post. */
   async healthcheck(signal: AbortSignal): Promise<void> {
     const answer = await this.#client.send({ method: 'HEAD', url: new URL('/', this.#target.url).href, signal });
-    const failure = explainAnswer(answer.status >= 500 ? 'retry' : 'taken', answer, { target: this.#target, what: 'a message' });
-    if (failure !== undefined) throw failure;
+    expectAnybody(answer, { target: this.#target, what: 'a message' });
   }
 
   close(): Promise<void> {

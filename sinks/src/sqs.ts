@@ -5,7 +5,7 @@ import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/
 import type { Message } from '@hydrant/shared/messages/message';
 import { size, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
-import { clientOptions, explainCall, loadClient, type CallContext } from './aws/aws-client.ts';
+import { callAws, clientOptions, loadClient, type CallContext } from './aws/aws-client.ts';
 import { sendEntries, type Entry, type EntryFailure } from './aws/entries.ts';
 
 const settings = {
@@ -86,14 +86,10 @@ class SqsSink implements Sink {
     if (client === undefined || queueUrl === undefined) throw retryable('Expected the SQS sink to be connected, it is not');
     const { SINK_SQS_MAX_BYTES: maxBytes, SINK_SQS_QUEUE_NAME: name } = this.#values;
     const entries = batch.map((message, index) => makeEntry(message, index, name.endsWith('.fifo')));
-    await sendEntries(entries, { maxEntries, maxBytes, maxEntryBytes: maxBytes }, async (values) => {
-      try {
-        const answer = await client.send(new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries: [...values] }), { abortSignal: signal });
-        return judgeAnswer(answer, values.map(({ Id }) => Id));
-      } catch (error) {
-        throw explainCall(error, this.#call);
-      }
-    });
+    await sendEntries(entries, { maxEntries, maxBytes, maxEntryBytes: maxBytes }, (values) => callAws(this.#call, async () => {
+      const answer = await client.send(new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries: [...values] }), { abortSignal: signal });
+      return judgeAnswer(answer, values.map(({ Id }) => Id));
+    }));
   }
 
   async healthcheck(signal: AbortSignal): Promise<void> {
@@ -110,13 +106,11 @@ class SqsSink implements Sink {
   async #findQueue(client: SQSClient, signal: AbortSignal): Promise<string> {
     const { GetQueueUrlCommand } = await import('@aws-sdk/client-sqs');
     const { SINK_SQS_QUEUE_NAME: QueueName, SINK_SQS_ACCOUNT_ID: owner } = this.#values;
-    try {
+    return callAws(this.#call, async () => {
       const { QueueUrl } = await client.send(new GetQueueUrlCommand({ QueueName, ...(owner === null ? {} : { QueueOwnerAWSAccountId: owner }) }), { abortSignal: signal });
       if (QueueUrl === undefined) throw retryable(`Expected SQS to know the address of the queue ${QueueName}, got none`);
       return QueueUrl;
-    } catch (error) {
-      throw explainCall(error, this.#call);
-    }
+    });
   }
 }
 

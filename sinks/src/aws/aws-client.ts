@@ -54,6 +54,24 @@ export function explainCall(error: unknown, { where, refusals, hints }: CallCont
   return refusals.has(name) || status === tooLarge ? permanent(said) : retryable(said);
 }
 
+/** Makes a call; rejects with what its failure means. */
+export async function callAws<T>(call: CallContext, send: () => Promise<T>): Promise<T> {
+  try {
+    return await send();
+  } catch (error) {
+    throw explainCall(error, call);
+  }
+}
+
+/** As `callAws`, for a call that only looks: a key that may send need not be allowed to. */
+export async function lookAtAws(call: CallContext, look: () => Promise<unknown>): Promise<void> {
+  try {
+    await look();
+  } catch (error) {
+    if (!(error instanceof Error && error.name === 'AccessDeniedException')) throw explainCall(error, call);
+  }
+}
+
 /** Of the answer, if there was one. */
 export function statusOf(error: unknown): number | undefined {
   const metadata = typeof error === 'object' && error !== null && '$metadata' in error ? error.$metadata : undefined;

@@ -140,3 +140,9 @@ export function explainAnswer(verdict: HttpVerdict, answer: HttpAnswer, { target
   // Whoever says when to come again speaks of itself.
   return answer.status >= 500 && answer.retryAfterMs === undefined ? doubtful(said) : retryable(said, answer.retryAfterMs);
 }
+
+/** For a health check that can only ask whether somebody answers: throws when that is a server error. */
+export function expectAnybody(answer: HttpAnswer, asked: { readonly target: RequestTarget; readonly what: string }): void {
+  const failure = explainAnswer(answer.status >= 500 ? 'retry' : 'taken', answer, asked);
+  if (failure !== undefined) throw failure;
+}
