@@ -8,9 +8,10 @@ import { freePort, startService } from './service.ts';
 
 const events = 100_000;
 
-async function measure(): Promise<Measurement> {
-  const [broker, redis, receiver] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis(), startReceiver()]);
-  const settings = { AMQP_CONNECTION: broker.url, SINK_TYPE: 'http', SINK_HTTP_ADDRESS: receiver.url };
+/** From a full queue of `events` to a destination that takes `delayMs` for each request. */
+export async function measureSinkWorker(events: number, delayMs: number, sinkSettings: Readonly<Record<string, string>>): Promise<Measurement> {
+  const [broker, redis, receiver] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis(), startReceiver(delayMs)]);
+  const settings = { AMQP_CONNECTION: broker.url, SINK_TYPE: 'http', SINK_HTTP_ADDRESS: receiver.url, ...sinkSettings };
   // The first makes the queue.
   await (await startService('hydrant-sink-worker', await freePort(), settings)).stop();
   await fillQueues(broker.url, redis.url, events);
@@ -23,5 +24,5 @@ async function measure(): Promise<Measurement> {
 }
 
 export function createSinkWorkerPath(): Path {
-  return { name: 'sink-worker', target: 0.3, atLeastPerSecond: 20_000, floorName: 'bare forwarder', measure, measureFloor: () => measureBareForwarder(events) };
+  return { name: 'sink-worker', target: 0.3, atLeastPerSecond: 20_000, floorName: 'bare forwarder', measure: () => measureSinkWorker(events, 0, {}), measureFloor: () => measureBareForwarder(events) };
 }

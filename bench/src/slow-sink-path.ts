@@ -4,13 +4,10 @@
  * worker has, and the row is only for reading.
  */
 import { request } from 'undici';
-import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
-import { startPrivateRedis } from '@hydrant/testing/private-redis';
-import { fillQueues } from './broker.ts';
 import { startReceiver } from './destination.ts';
-import { rateOf, type Measurement, type Path } from './measure.ts';
+import type { Measurement, Path } from './measure.ts';
 import { readRecordedEvents } from './recorded-events.ts';
-import { freePort, startService } from './service.ts';
+import { measureSinkWorker } from './sink-worker-path.ts';
 
 const events = 50_000;
 const delayMs = 20;
@@ -34,25 +31,9 @@ async function measureFloor(batchEvents: number): Promise<Measurement> {
   return { eventsPerSecond, peakMemory: {} };
 }
 
-async function measure(batchEvents: number): Promise<Measurement> {
-  const [broker, redis, receiver] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis(), startReceiver(delayMs)]);
-  const settings = {
-    AMQP_CONNECTION: broker.url, SINK_TYPE: 'http', SINK_HTTP_ADDRESS: receiver.url, SINK_BATCH_EVENTS: String(batchEvents), SINK_CONCURRENCY: String(concurrency),
-  };
-  // The first makes the queue.
-  await (await startService('hydrant-sink-worker', await freePort(), settings)).stop();
-  await fillQueues(broker.url, redis.url, events);
-  const worker = await startService('hydrant-sink-worker', await freePort(), settings);
-  const eventsPerSecond = await rateOf(events, () => receiver.count());
-  const [peak, cpu] = [await worker.peakMemory(), await worker.cpuSeconds()];
-  await Promise.all([worker.stop(), receiver.stop()]);
-  await Promise.all([broker.close(), redis.close()]);
-  return { eventsPerSecond, peakMemory: { 'sink-worker': peak }, cpuSecondsPer100k: (cpu / events) * 100_000 };
-}
-
 export function createSlowSinkPath(batchEvents: 50 | 500): Path {
   return {
     name: `slow-sink-${String(batchEvents)}`, target: batchEvents === 50 ? 0.9 : 0, floorName: '4 bare clients',
-    measure: () => measure(batchEvents), measureFloor: () => measureFloor(batchEvents),
+    measure: () => measureSinkWorker(events, delayMs, { SINK_BATCH_EVENTS: String(batchEvents), SINK_CONCURRENCY: String(concurrency) }), measureFloor: () => measureFloor(batchEvents),
   };
 }
