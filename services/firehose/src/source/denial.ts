@@ -1,6 +1,6 @@
 /**
- * Why Nomad refused a stream. It answers 200 before it looks at the token, and then just ends; the lists, which need the same permissions, say it in
- * words. Which lists show what, and what their answers prove, is pure; `createDenialProbe` asks.
+ * Why Nomad refused a stream. From 1.11.2 on it answers 200 before it looks at the token, and then just ends; before that it answered 403, without a word of
+ * what is lacking. The lists, which need the same permissions, say it. Which lists show what, and what their answers prove, is pure; `createDenialProbe` asks.
  */
 import { describeError } from '@hydrant/shared/foundation/errors';
 import type { Clock } from '@hydrant/shared/foundation/clock';

@@ -19,10 +19,11 @@ interface Reader {
   readonly lines: Buffer[];
   readonly ends: Parameters<SourceTelemetry['streamEnded']>[0][];
   readonly malformed: unknown[];
+  readonly denials: unknown[];
 }
 
 function read(t: Test, url: string, options: Partial<SourceOptions> = {}, hasRoom: () => Promise<unknown> = () => Promise.resolve()): Reader {
-  const reader = { lines: [] as Buffer[], ends: [] as Reader['ends'], malformed: [] as unknown[] };
+  const reader = { lines: [] as Buffer[], ends: [] as Reader['ends'], malformed: [] as unknown[], denials: [] as unknown[] };
   const address = parseNomadAddress(url);
   if (address === undefined) throw new Error('Expected an address');
   const source = createSource(
@@ -30,7 +31,7 @@ function read(t: Test, url: string, options: Partial<SourceOptions> = {}, hasRoo
     {
       clock: systemClock,
       openStream: createStreamOpener(createNomadClient(access), { topics: ['*'], namespace: '*', region: '' }),
-      probeDenial: () => Promise.reject(new Error('Expected no denial')),
+      probeDenial: () => Promise.resolve({ cause: 'refused', reason: 'as the lists say' }),
       receiver: {
         streamOpened: () => undefined,
         beginAfter: () => undefined,
@@ -49,7 +50,7 @@ function read(t: Test, url: string, options: Partial<SourceOptions> = {}, hasRoo
         streamLags: () => undefined,
         lineMalformed: (line) => { reader.malformed.push(line); },
         streamConnected: () => undefined,
-        streamDenied: () => undefined,
+        streamDenied: (denial) => { reader.denials.push(denial); },
         namespacesAdded: () => undefined,
         streamEnded: (end) => { reader.ends.push(end); },
       },
@@ -156,4 +157,18 @@ t.test('a stream is not kept unread while there is no room, and nothing in hand 
   t.match(ends, [{ err: { code: 'spool-full', message: /room in the spool within 0\.05 s/u } }]);
   t.strictSame(lines.map(String), [frame(5), frame(6), frame(7), frame(7)]);
   t.match(requests[1]?.url, /index=7&/u, 'what was in hand has been taken over');
+});
+
+t.test('the lists are asked why for both forms of a refusal, and only for those', async (t) => {
+  const asked = async (serve: (t: Test) => Promise<string>): Promise<unknown[]> => {
+    const { source, ends, denials } = read(t, await serve(t), { retryMinMs: 60_000, retryMaxMs: 60_000 });
+    await eventually(() => ends.length > 0);
+    await eventually(() => denials.length > 0 || source.healthCheck.check().detail?.includes('500') === true);
+    return denials;
+  };
+  const answer = (status: number) => (test: Test): Promise<string> => listen(test, createHttpServer((_request, response) => { response.writeHead(status).end('Permission denied'); }));
+
+  t.match(await asked((test) => serveCloseDelimited(test, Buffer.alloc(0))), [{ reason: 'as the lists say' }], 'Nomad from 1.11.3 on: 200 and nothing');
+  t.match(await asked(answer(403)), [{ reason: 'as the lists say' }], 'Nomad up to 1.11.1: 403');
+  t.strictSame(await asked(answer(500)), []);
 });

@@ -6,7 +6,7 @@
  */
 import { createBackoff, type Backoff } from '@hydrant/shared/foundation/backoff';
 import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
-import { describeError, HydrantError, toError } from '@hydrant/shared/foundation/errors';
+import { describeError, errorCode, HydrantError, toError } from '@hydrant/shared/foundation/errors';
 import type { Health, HealthCheck } from '@hydrant/shared/runtime/admin/health';
 import type { NomadAddress } from './address.ts';
 import type { Denial, ProbeDenial } from './denial.ts';
@@ -81,6 +81,11 @@ interface Connection {
   readonly resumedAt: number | undefined;
 }
 
+/** Nomad says so by an answer without a line; up to 1.11.1 by a status that does not name what is lacking. */
+function isRefused({ wasOpen, lines, err }: Connection): boolean {
+  return wasOpen ? lines === 0 && err === undefined : errorCode(err) === 'nomad-denied';
+}
+
 class NomadSource implements Source {
   readonly healthCheck: HealthCheck = { name: 'nomad', check: () => this.#health };
   readonly #options: SourceOptions & typeof defaults;
@@ -141,7 +146,7 @@ class NomadSource implements Source {
       const { wasOpen, lines, err } = connection;
       this.#health = { status: 'fail', detail: `${this.#address.label}: ${err === undefined ? 'stream ended' : describeError(err)}` };
       telemetry.streamEnded({ address: this.#address.label, wasOpen, hadLines: lines > 0, retryMs, err });
-      if (wasOpen && lines === 0 && err === undefined) await this.#explainDenial(signal);
+      if (isRefused(connection)) await this.#explainDenial(signal);
       await clock.sleep(retryMs, signal);
     }
     this.#health = { status: 'fail', detail: 'stopped' };
