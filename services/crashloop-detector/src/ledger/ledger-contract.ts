@@ -9,7 +9,7 @@ import { lineages } from './lineages-contract.ts';
 import { emptyLedger } from './in-memory/ledger-state.ts';
 import { confirmClaim, takeResolved } from './in-memory/resolve.ts';
 import { claimOf, failed, minute, observation, restart, rule, shown, start, type Behaviour } from './ledger-cases-contract.ts';
-import type { Ledger, Observation } from './ledger.ts';
+import type { Ledger, Observation, TimedCrash } from './ledger.ts';
 
 export interface LedgerContractOptions {
   readonly name: string;
@@ -137,6 +137,7 @@ async function decidesAsOracle(t: Test, ledger: Ledger, seed: number): Promise<v
   const random = makeRandom(seed);
   const history: Observation[] = [];
   const kinds = new Set<string>();
+  let timedSeen = 0;
   let endsSeen = 0;
 
   for (let step = 0; step < 300; step += 1) {
@@ -149,6 +150,7 @@ async function decidesAsOracle(t: Test, ledger: Ledger, seed: number): Promise<v
       t.same({ step, next, decision: actual }, { step, next, decision: expected });
       return;
     }
+    timedSeen += next.timed.length;
     kinds.add(shown(actual).replace(/ .*/, ''));
     if (actual.action === 'announce' && random(3) > 0) {
       confirmClaim(oracle, actual.claim);
@@ -161,6 +163,7 @@ async function decidesAsOracle(t: Test, ledger: Ledger, seed: number): Promise<v
     }
   }
   t.ok(endsSeen > 0, 'loops ended');
+  t.ok(timedSeen > 30, 'crashes were told by their moment');
   t.same([...kinds].sort(), ['late', 'none', 'ongoing', 'opened'], 'the sequence met every kind of decision');
 }
 
@@ -186,10 +189,11 @@ function makeRandom(seed: number): (limit: number) => number {
   };
 }
 
-/** A few allocations in two lineages over some hours, seen a little out of order, with holes, failures and requested restarts. */
+/** A few allocations in two lineages over some hours, seen a little out of order, with holes, failures and requested restarts; one of five as nomad-firehose tells it. */
 function randomObservation(random: (limit: number) => number, step: number): Observation {
   const id = random(6);
   const at = step / 2 + random(5);
+  if (random(5) === 0) return toldByMoment(random, step, { id, at });
   const first = Math.max(1, Math.floor(step / 6) + random(6) - 3);
   const restarts = Array.from({ length: random(4) }, (_, index) => ({
     ...restart(first + index, at + index / 4, (first + index) % 7 === 0 ? 'requested' : 'crash'),
@@ -201,4 +205,13 @@ function randomObservation(random: (limit: number) => number, step: number): Obs
     allocation: `c/a${id}`, failure, links: parent, lastEvent: counts ? `{"step":${step}}` : null,
     modifiedAtUs: start + Math.round((at + random(14)) * minute),
   });
+}
+
+/** Crashes whose numbers are not known, some of them told a second time. */
+function toldByMoment(random: (limit: number) => number, step: number, { id, at }: { readonly id: number; readonly at: number }): Observation {
+  const timed = Array.from({ length: 1 + random(2) }, (_, index): TimedCrash => {
+    const timeUs = start + Math.round((at - index + 0.1) * minute);
+    return { at: `${String(timeUs)}000`, timeUs, detail: `at ${String(timeUs)}`, isFailure: random(4) === 0 };
+  });
+  return observation(`e${step}`, [], { allocation: `c/a${id}`, timed, lastEvent: `{"step":${step}}`, modifiedAtUs: start + Math.round((at + 0.1 + random(14)) * minute) });
 }
