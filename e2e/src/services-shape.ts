@@ -34,7 +34,7 @@ export async function startServices(options: ShapeOptions): Promise<Shape> {
   const http = { ...bus, SINK_TYPE: 'http', SINK_HTTP_FORMAT: 'ndjson' };
   const ofFirehose = { ...bus, ...state, NOMAD_ADDR: options.nomadUrl, ...options.firehose };
   const firehose = await createServiceProcess('firehose', ofFirehose);
-  const secondFirehose = await createServiceProcess('firehose', ofFirehose);
+  const secondFirehose = await createServiceProcess('firehose', { ...ofFirehose, ...options.secondFirehose });
   const events = { ...http, SINK_NAME: 'http', SINK_HTTP_ADDRESS: `${options.collectorUrl}/events`, ...options.sink };
   const worker = await createSinkWorker('http', events);
   const alerts = await createSinkWorker('alerts', { ...http, SINK_HTTP_ADDRESS: `${options.collectorUrl}/alerts`, AMQP_BINDINGS: 'crash-loop' });

@@ -7,6 +7,8 @@ export interface ShapeOptions {
   /** Settings and credentials of an S3 sink; without them there is none. */
   readonly s3?: Readonly<Record<string, string>>;
   readonly firehose?: Readonly<Record<string, string>>;
+  /** Where the second firehose is to differ from the first. */
+  readonly secondFirehose?: Readonly<Record<string, string>>;
   readonly detector?: Readonly<Record<string, string>>;
   /** Settings of the sink that events go to. */
   readonly sink?: Readonly<Record<string, string>>;
@@ -40,7 +42,7 @@ export interface Shape {
   /** Each process that detects crash loops. */
   readonly detectors: readonly ServiceProcess[];
   readonly processes: readonly ServiceProcess[];
-  /** A second `source` with the same settings, not among `processes`: a test starts it itself. Standalone has none. */
+  /** A second `source` with the same settings unless told otherwise, not among `processes`: a test starts it itself. Standalone has none. */
   readonly secondSource?: ServiceProcess;
   /** Where the state is kept; standalone has none. */
   readonly redisUrl?: string;

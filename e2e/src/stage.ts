@@ -25,6 +25,7 @@ export interface StageOptions {
   readonly load?: SimulatorOptions['load'];
   readonly lists?: SimulatorOptions['lists'];
   readonly firehose?: ShapeOptions['firehose'];
+  readonly secondFirehose?: ShapeOptions['secondFirehose'];
   readonly detector?: ShapeOptions['detector'];
   readonly sink?: ShapeOptions['sink'];
   readonly detectors?: number;
@@ -71,6 +72,7 @@ export async function setStage(t: Test, shapeName: ShapeName, options: StageOpti
     collectorUrl: collector.url,
     ...(s3 === undefined ? {} : { s3: makeS3Settings(s3) }),
     ...(options.firehose === undefined ? {} : { firehose: options.firehose }),
+    ...(options.secondFirehose === undefined ? {} : { secondFirehose: options.secondFirehose }),
     ...(options.detector === undefined ? {} : { detector: options.detector }),
     ...(options.sink === undefined ? {} : { sink: options.sink }),
     ...(options.detectors === undefined ? {} : { detectors: options.detectors }),

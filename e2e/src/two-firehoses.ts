@@ -67,9 +67,10 @@ export function lastSaid(process: ServiceProcess, text: string): number | undefi
   return time === undefined ? undefined : new Date(time).getTime();
 }
 
-/** Plays the recording with one firehose that leads and one that stands by. */
-export async function playWithTwoFirehoses(t: Parameters<typeof setStage>[0]): Promise<TwoFirehoses> {
-  const stage = await setStage(t, 'three services', { speed: 5, firehose: { FIREHOSE_HA: 'true' } });
+/** Plays the recording with one firehose that leads and one that stands by; `folders`: their spool folders, else they keep what they read in memory. */
+export async function playWithTwoFirehoses(t: Parameters<typeof setStage>[0], folders?: readonly [string, string]): Promise<TwoFirehoses> {
+  const [firstFolder, secondFolder] = (folders ?? []).map((FIREHOSE_SPOOL_DIR) => ({ FIREHOSE_SPOOL_DIR }));
+  const stage = await setStage(t, 'three services', { speed: 5, firehose: { FIREHOSE_HA: 'true', ...firstFolder }, secondFirehose: { ...secondFolder } });
   const { source: first, secondSource: second, redisUrl } = stage.shape;
   if (second === undefined || redisUrl === undefined) throw new Error('Expected three services to have a second firehose and a Redis');
   const redis = createRedisClient({ url: redisUrl, keyPrefix: '', log: testLog() });
