@@ -7,7 +7,7 @@
     3. Store all fields at once.
 
   KEYS[1]  the checkpoint's hash
-  ARGV     token, index, updated_at, filter, source
+  ARGV     token, index, updated_at, filter, source, namespaces_at
 
   Returns: 'saved', 'taken-over' or 'invalid'
 ]]
@@ -19,5 +19,5 @@ end
 if fields[2] and not string.match(fields[2], '^%d+$') then
   return 'invalid'
 end
-redis.call('HSET', KEYS[1], 'token', ARGV[1], 'index', ARGV[2], 'updated_at', ARGV[3], 'filter', ARGV[4], 'source', ARGV[5])
+redis.call('HSET', KEYS[1], 'token', ARGV[1], 'index', ARGV[2], 'updated_at', ARGV[3], 'filter', ARGV[4], 'source', ARGV[5], 'namespaces_at', ARGV[6])
 return 'saved'

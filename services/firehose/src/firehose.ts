@@ -76,7 +76,7 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote
     if (mayMove) storedFilter = filter;
     const confirmed = mayMove ? tracker.index(spool.last) : undefined;
     const index = confirmed === undefined || jobStubs === undefined ? confirmed ?? tracker.lowered : jobStubs.limit(confirmed);
-    return index === undefined ? undefined : { index, filter: storedFilter, source: source.address.label };
+    return index === undefined ? undefined : { index, filter: storedFilter, source: source.address.label, namespacesAt: source.namespacesAt };
   }
   const saver = new CheckpointSaver({ store: checkpointStore, telemetry, clock, current: currentCheckpoint });
 
@@ -105,7 +105,7 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote
       jobStubs?.start(checkpoint?.index);
       saver.start();
       intake.begin(beginning, filter);
-      source.start(beginning?.index, beginning?.source);
+      source.start(beginning);
       indexWatch.start();
     },
     async stop(deadline) {

@@ -15,7 +15,7 @@ import { CheckpointSaver, type CheckpointTelemetry } from './saver.ts';
 
 const forever = new AbortController().signal;
 const key = 'checkpoint:prod:default';
-const checkpoint: Checkpoint = { index: 42, filter: 'topics=Job namespace=* region=', source: 'http://nomad:4646' };
+const checkpoint: Checkpoint = { index: 42, filter: 'topics=Job namespace=* region=', source: 'http://nomad:4646', namespacesAt: 17 };
 
 async function connect(t: Test, server: PrivateRedis): Promise<RedisClient> {
   const redis = createRedisClient({ url: server.url, keyPrefix: 'hydrant:', log: testLog() });

@@ -8,6 +8,8 @@ export interface Checkpoint {
   readonly filter: string;
   /** The address it was read from. */
   readonly source: string;
+  /** The highest CreateIndex of the namespaces that were read; events of later ones may be missing. Undefined: not known, or one namespace is read. */
+  readonly namespacesAt?: number | undefined;
 }
 
 export interface CheckpointStore {
@@ -20,6 +22,12 @@ export interface CheckpointStore {
   load(signal: AbortSignal): Promise<Checkpoint | undefined>;
   /** Resolves when kept. Rejects with `checkpoint-taken-over` (permanent) when another process has loaded it since. One call at a time, after `load`. */
   save(checkpoint: Checkpoint): Promise<void>;
+}
+
+/** Reads what is stored as a note beside the index: what is none is not known. */
+export function parseNamespacesAt(stored: unknown): Pick<Checkpoint, 'namespacesAt'> {
+  const namespacesAt = Number(stored);
+  return stored !== null && stored !== '' && Number.isSafeInteger(namespacesAt) && namespacesAt >= 0 ? { namespacesAt } : {};
 }
 
 /** Reads a stored index. Anything but a whole number in digits is refused, so that it is never overwritten by guesswork. */

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { errorCode } from '@hydrant/shared/foundation/errors';
 import { replaceFile } from '@hydrant/shared/spool/folder/atomic-file';
-import { parseStoredIndex, type Checkpoint, type CheckpointStore } from './checkpoint-store.ts';
+import { parseNamespacesAt, parseStoredIndex, type Checkpoint, type CheckpointStore } from './checkpoint-store.ts';
 
 function readFields(text: string): Record<string, unknown> {
   try {
@@ -32,13 +32,13 @@ export function createFileCheckpointStore({ path, clock }: { readonly path: stri
       await mkdir(dirname(path), { recursive: true });
       const text = await readIfThere(path);
       if (text === undefined) return undefined;
-      const { index, filter, source } = readFields(text);
+      const { index, filter, source, namespaces_at: namespacesAt } = readFields(text);
       const stored = typeof index === 'number' ? String(index) : JSON.stringify(index ?? text);
       const checked = parseStoredIndex(stored, `the file ${path}`, 'put the right index there or move the file away to begin as FIREHOSE_START says');
-      return { index: checked, filter: typeof filter === 'string' ? filter : '', source: typeof source === 'string' ? source : '' };
+      return { index: checked, filter: typeof filter === 'string' ? filter : '', source: typeof source === 'string' ? source : '', ...parseNamespacesAt(namespacesAt) };
     },
-    async save({ index, filter, source }: Checkpoint) {
-      const fields = { index, updated_at: new Date(clock.now()).toISOString(), filter, source };
+    async save({ index, filter, source, namespacesAt }: Checkpoint) {
+      const fields = { index, updated_at: new Date(clock.now()).toISOString(), filter, source, namespaces_at: namespacesAt };
       await replaceFile(path, `${JSON.stringify(fields)}\n`);
     },
   };

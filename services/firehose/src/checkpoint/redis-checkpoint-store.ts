@@ -4,7 +4,7 @@ import { HydrantError } from '@hydrant/shared/foundation/errors';
 import { loadLua } from '@hydrant/shared/redis/lua';
 import type { RedisClient } from '@hydrant/shared/redis/redis-client';
 import type { HeldLease } from '../lease/lease.ts';
-import { parseStoredIndex, type CheckpointStore } from './checkpoint-store.ts';
+import { parseNamespacesAt, parseStoredIndex, type CheckpointStore } from './checkpoint-store.ts';
 
 export interface RedisCheckpointOptions {
   readonly redis: Pick<RedisClient, 'script'>;
@@ -39,15 +39,15 @@ export function createRedisCheckpointStore({ redis, keyPrefix, cluster, region, 
   return {
     description: `the Redis key ${fullKey}`,
     async load() {
-      const [newToken = null, index = null, filter = null, source = null] = readReply(await loadScript(key));
-      const checkpoint = index === null ? undefined : { index: parseStoredIndex(index, `the Redis key ${fullKey}`, wayOut), filter: filter ?? '', source: source ?? '' };
+      const [newToken = null, index = null, filter = null, source = null, namespacesAt = null] = readReply(await loadScript(key));
+      const checked = index === null ? undefined : parseStoredIndex(index, `the Redis key ${fullKey}`, wayOut);
       token = newToken;
-      return checkpoint;
+      return checked === undefined ? undefined : { index: checked, filter: filter ?? '', source: source ?? '', ...parseNamespacesAt(namespacesAt) };
     },
-    async save({ index, filter, source }) {
+    async save({ index, filter, source, namespacesAt = '' }) {
       const guard = lease === undefined ? token : lease.token ?? null;
       if (guard === null) throw lease === undefined ? new Error('Expected the checkpoint to be loaded before it is saved') : leaseNotHeld(fullKey);
-      const outcome = await saveScript(key, guard, index, new Date(clock.now()).toISOString(), filter, source);
+      const outcome = await saveScript(key, guard, index, new Date(clock.now()).toISOString(), filter, source, namespacesAt);
       if (outcome === 'saved') return;
       if (outcome === 'invalid') {
         throw new HydrantError(`Expected the checkpoint in the Redis key ${fullKey} to be a whole number, got something else; ${wayOut}`, { code: 'checkpoint-invalid', retryable: true });

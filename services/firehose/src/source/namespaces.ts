@@ -74,6 +74,11 @@ export function addedNamespaces(before: NamespaceList, now: NamespaceList): Name
   return now.namespaces.filter(({ name }) => !known.has(name));
 }
 
+/** Those made after `namespacesAt` and before `index`: a stream that came to `index` without them lacked their events. */
+export function missedNamespaces({ namespaces }: NamespaceList, namespacesAt: number, index: number): Namespace[] {
+  return namespaces.filter(({ createIndex }) => createIndex > namespacesAt && createIndex < index);
+}
+
 function listPath(region: string, index: number): string {
   const parameters = new URLSearchParams({ stale: 'true' });
   if (index > 0) {

@@ -7,7 +7,7 @@ import { parseNomadAddress } from './address.ts';
 import { createNamespaceWatch } from './namespaces.ts';
 import { createNomadClient } from './nomad-http-client.ts';
 import { createStreamOpener } from './open-stream.ts';
-import { createSource, type SourceTelemetry } from './source.ts';
+import { createSource, type Source, type SourceTelemetry } from './source.ts';
 
 const query = { topics: ['Job'], namespace: '*', region: '' };
 const access = { token: null, tokenFile: null, httpAuth: null, caFile: null, caFolder: null, certFile: null, keyFile: null, serverName: null, skipVerify: false };
@@ -19,6 +19,8 @@ interface Nomad {
   answersLists: boolean;
   send(index: number): void;
   addNamespace(name: string, createIndex: number): void;
+  /** Makes one and ends all streams before anybody is told of it. */
+  addNamespaceAndCut(name: string, createIndex: number): void;
 }
 
 /** Sends every stream the frames from its index on, of namespaces there were when it was opened; answers lists as blocking queries. */
@@ -60,16 +62,29 @@ async function startNomad(t: Test, answersLists: boolean): Promise<Nomad> {
       for (const response of waiting.keys()) list(response);
       waiting.clear();
     },
+    addNamespaceAndCut(name, createIndex) {
+      namespaces.push({ Name: name, CreateIndex: createIndex });
+      for (const stream of streams) stream.end();
+      streams.clear();
+      waiting.clear();
+    },
   };
   return nomad;
 }
 
 interface Reader {
+  readonly source: Source;
   readonly indexes: number[];
   readonly told: [string, unknown][];
 }
 
-function read(t: Test, { url }: Nomad, checkpoint?: number): Reader {
+interface ReadOptions {
+  readonly index?: number;
+  readonly namespacesAt?: number;
+  readonly retryMs?: number;
+}
+
+function read(t: Test, { url }: Nomad, { index, namespacesAt, retryMs = 60_000 }: ReadOptions = {}): Reader {
   const indexes: number[] = [];
   const told: Reader['told'] = [];
   const client = createNomadClient(access);
@@ -88,7 +103,7 @@ function read(t: Test, { url }: Nomad, checkpoint?: number): Reader {
   const address = parseNomadAddress(url);
   if (address === undefined) throw new Error('Expected an address');
   const source = createSource(
-    { addresses: [address], start: 'oldest', retryMinMs: 60_000, firstFrameMs: 50 },
+    { addresses: [address], start: 'oldest', retryMinMs: retryMs, retryMaxMs: retryMs, firstFrameMs: 50 },
     {
       clock: systemClock,
       openStream: createStreamOpener(client, query),
@@ -105,9 +120,9 @@ function read(t: Test, { url }: Nomad, checkpoint?: number): Reader {
       telemetry,
     },
   );
-  source.start(checkpoint);
+  source.start(index === undefined ? undefined : { index, source: '', namespacesAt });
   t.teardown(() => source.stop());
-  return { indexes, told };
+  return { source, indexes, told };
 }
 
 t.test('a new namespace opens the stream again at once, at a frame from before it was made', async (t) => {
@@ -141,6 +156,42 @@ t.test('a namespace made before anything that is remembered shows as a gap', asy
   t.match(told, [['reread', 13], ['added', { resumeAt: 13 }], ['gap', { reason: 'evicted', fromIndex: 13, toIndex: 20 }]]);
 });
 
+t.test('a namespace made just before the stream ended is read from its making when it is opened again', async (t) => {
+  const nomad = await startNomad(t, true);
+  const { source, indexes, told } = read(t, nomad, { retryMs: 1 });
+  for (const index of [10, 12, 15]) {
+    nomad.send(index);
+    await eventually(() => indexes.includes(index));
+  }
+  t.equal(source.namespacesAt, 1);
+
+  nomad.addNamespaceAndCut('search', 13);
+  await eventually(() => indexes.length === 5);
+
+  t.strictSame(nomad.asked, ['0', '12']);
+  t.strictSame(indexes, [10, 12, 15, 12, 15]);
+  t.match(told, [['ended', {}], ['reread', 12], ['added', { namespaces: ['search'], resumeAt: 12 }]]);
+  t.equal(source.namespacesAt, 13);
+});
+
+t.test('a namespace that the checkpoint does not count is read from its making', async (t) => {
+  const nomad = await startNomad(t, true);
+  for (const index of [10, 13, 15]) nomad.send(index);
+  nomad.addNamespace('search', 13);
+  nomad.addNamespace('later', 16);
+
+  for (const { namespacesAt, asked } of [{ namespacesAt: 1, asked: '13' }, { namespacesAt: 13, asked: '15' }, { asked: '15' }]) {
+    nomad.asked.length = 0;
+    const { source, indexes, told } = read(t, nomad, { index: 15, ...(namespacesAt === undefined ? {} : { namespacesAt }) });
+    await eventually(() => indexes.at(-1) === 15);
+    await source.stop();
+
+    t.strictSame(nomad.asked, [asked], `counted up to ${String(namespacesAt)}`);
+    t.match(told, asked === '13' ? [['reread', 13], ['added', { namespaces: ['search'], resumeAt: 13 }]] : []);
+    t.equal(source.namespacesAt, 16);
+  }
+});
+
 t.test('a Nomad without a list of namespaces is read all the same', async (t) => {
   const nomad = await startNomad(t, false);
   const { indexes, told } = read(t, nomad);
@@ -155,7 +206,7 @@ t.test('a Nomad without a list of namespaces is read all the same', async (t) =>
 t.test('with a list that comes late the stream is read again from where it was opened', async (t) => {
   const nomad = await startNomad(t, false);
   nomad.send(10);
-  const { indexes, told } = read(t, nomad, 10);
+  const { indexes, told } = read(t, nomad, { index: 10 });
   nomad.send(12);
   await eventually(() => indexes.length === 2 && told.length === 1);
 

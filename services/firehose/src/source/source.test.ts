@@ -86,7 +86,7 @@ function read(t: Test, urls: string, { access = {}, checkpoint, leaderIndex, opt
       },
     },
   );
-  source.start(checkpoint);
+  source.start(checkpoint === undefined ? undefined : { index: checkpoint, source: '' });
   t.teardown(() => source.stop());
   return { source, lines, gaps, lags, malformed, connected, ends };
 }

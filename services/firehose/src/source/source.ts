@@ -8,10 +8,11 @@ import { createBackoff, type Backoff } from '@hydrant/shared/foundation/backoff'
 import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
 import { describeError, errorCode, HydrantError, toError } from '@hydrant/shared/foundation/errors';
 import type { Health, HealthCheck } from '@hydrant/shared/runtime/admin/health';
+import type { Checkpoint } from '../checkpoint/checkpoint-store.ts';
 import type { NomadAddress } from './address.ts';
 import type { Denial, ProbeDenial } from './denial.ts';
 import { watchLiveness } from './liveness.ts';
-import type { Namespace, NamespaceWatch } from './namespaces.ts';
+import { missedNamespaces, type Namespace, type NamespaceList, type NamespaceWatch } from './namespaces.ts';
 import type { OpenedStream, OpenStream } from './open-stream.ts';
 import { createRecentIndexes } from './recent-indexes.ts';
 import { StreamReader, type FrameReceiver, type StreamReaderTelemetry, type StreamPosition } from './read-stream.ts';
@@ -57,8 +58,10 @@ export interface Source {
   readonly address: NomadAddress;
   /** Whether the stream is open and has said something. */
   readonly isReading: boolean;
-  /** Begins to read, after the frame of that index when there is a checkpoint, which was read from that address. */
-  start(index: number | undefined, readFrom?: string): void;
+  /** Goes into the checkpoint. */
+  readonly namespacesAt: number | undefined;
+  /** Begins to read, at the checkpoint when there is one. */
+  start(checkpoint: Omit<Checkpoint, 'filter'> | undefined): void;
   /** Resolves when nothing will be handed over any more. Safe without `start` and twice. */
   stop(): Promise<void>;
 }
@@ -92,7 +95,7 @@ class NomadSource implements Source {
   readonly #ports: SourcePorts;
   readonly #backoff: Backoff;
   readonly #stopping = new AbortController();
-  readonly #position: StreamPosition = { index: undefined, elsewhere: undefined, rereadAfter: undefined };
+  readonly #position: StreamPosition = { index: undefined, elsewhere: undefined, rereadAfter: undefined, namespacesAt: undefined };
   readonly #recent = createRecentIndexes();
   #running: Promise<void> | undefined;
   #health: Health = { status: 'fail', detail: 'not connected yet' };
@@ -117,8 +120,14 @@ class NomadSource implements Source {
     return this.#health.status === 'pass';
   }
 
-  start(index: number | undefined, readFrom = ''): void {
-    this.#position.index = index;
+  get namespacesAt(): number | undefined {
+    return this.#position.namespacesAt;
+  }
+
+  start(checkpoint: Omit<Checkpoint, 'filter'> | undefined): void {
+    const readFrom = checkpoint?.source ?? '';
+    this.#position.index = checkpoint?.index;
+    this.#position.namespacesAt = checkpoint?.namespacesAt;
     this.#position.elsewhere = readFrom === '' || this.#options.addresses.some(({ label }) => label === readFrom) ? undefined : readFrom;
     this.#running ??= this.#run(this.#stopping.signal);
   }
@@ -164,7 +173,23 @@ class NomadSource implements Source {
       this.#position.index = this.#recent.atOrBefore(madeAt) ?? madeAt;
       await receiver.rereadFrom(this.#position.index);
     }
+    this.#count(added);
     telemetry.namespacesAdded({ address: this.#address.label, namespaces: added.map(({ name }) => name), resumeAt: this.#position.index });
+  }
+
+  /** From now on the checkpoint waits for what they lack, or nothing of them can be missing. */
+  #count(namespaces: readonly Namespace[]): void {
+    const highest = Math.max(this.#position.namespacesAt ?? 0, ...namespaces.map(({ createIndex }) => createIndex));
+    if (highest > 0) this.#position.namespacesAt = highest;
+  }
+
+  /** Before a stream is opened, with the namespaces it will have: those that the one before lacked, without anybody having noticed. */
+  #findMissed(known: NamespaceList | undefined): readonly Namespace[] {
+    const { index, namespacesAt } = this.#position;
+    if (known === undefined) return [];
+    const missed = index === undefined || namespacesAt === undefined ? [] : missedNamespaces(known, namespacesAt, index);
+    if (missed.length === 0) this.#count(known.namespaces);
+    return missed;
   }
 
   async #explainDenial(signal: AbortSignal): Promise<void> {
@@ -230,6 +255,8 @@ class NomadSource implements Source {
     let answering: Timer | undefined;
     try {
       const known = await namespaces?.read(address, signal);
+      added = this.#findMissed(known);
+      if (added.length > 0) return { wasOpen, ...session.summary, err, added, resumedAt };
       stream = await openStream(address, this.#startIndex(), signal);
       wasOpen = true;
       answering = this.#awaitFirstLine(session, () => {

@@ -67,7 +67,7 @@ export function chooseBeginning(checkpoint: Checkpoint | undefined, content: Bac
   if (index === undefined || note?.isWhole !== true) return checkpoint;
   // Somebody else has confirmed more meanwhile: another leader, or a process without this folder.
   if (checkpoint !== undefined && checkpoint.index >= index && !wentBack) return checkpoint;
-  return { index, filter: note.filter, source: checkpoint?.source ?? '' };
+  return { source: '', ...checkpoint, index, filter: note.filter };
 }
 
 /** `filter` is that of the frames to come. */
