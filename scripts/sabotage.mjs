@@ -3,7 +3,7 @@
  * pass without it and fail with it. Arguments: names of patches; none means all. The last line is `N caught, N missed`.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { provideTestServers } from './test-servers.mjs';
@@ -21,14 +21,20 @@ function must(cwd, command, ...args) {
   if (!isWell) throw new Error(`Expected \`${command} ${args.join(' ')}\` to end well, it said:\n${output.slice(-3000)}`);
 }
 
+/** Folders of the packages that the lock file knows: where two versions of one are needed, some of them have packages of their own. */
+function readWorkspaces() {
+  const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8'));
+  return Object.keys(packages).filter((folder) => folder !== '' && !folder.includes('node_modules'));
+}
+
 /** The committed and changed files of the tree, with its installed packages. Packages of the workspace are linked by relative paths, so they resolve inside the copy. */
 function copyTree() {
   const copy = mkdtempSync(join(tmpdir(), 'hydrant-sabotage-'));
   must('.', 'bash', '-c', `git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t ${copy} 2>/dev/null || true`);
   must('.', 'cp', '-a', 'node_modules', copy);
-  for (const packageFolder of ['sinks', 'e2e', 'bench', 'shared', 'testing', 'simulator']) {
+  for (const packageFolder of readWorkspaces()) {
     const nested = join(packageFolder, 'node_modules');
-    if (readdirSync(packageFolder).includes('node_modules')) symlinkSync(resolve(nested), join(copy, nested));
+    if (existsSync(nested)) symlinkSync(resolve(nested), join(copy, nested));
   }
   return copy;
 }

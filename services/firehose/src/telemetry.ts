@@ -136,7 +136,8 @@ function intakeTelemetry(log: Logger, metrics: Metrics): Omit<IntakeTelemetry, '
     healStarted(plan) { log.info({ since: Object.fromEntries(plan) }, 'Reading the lists for what changed since'); },
     listFailed({ topic, isFirst, err }) {
       failures.inc();
-      if (isFirst) log.warn({ topic, err }, 'A list cannot be read, will retry; the checkpoint waits for it');
+      const what = errorCode(err)?.startsWith('spool-') === true ? 'What a list shows cannot be kept' : 'A list cannot be read';
+      if (isFirst) log.warn({ topic, err }, `${what}, will retry; the checkpoint waits for it`);
     },
     topicsUnhealed(topics, err) {
       unhealed.inc(topics.length);

@@ -1,6 +1,7 @@
 /** Keeps the note in a file beside the spool's own. */
 import { readFile } from 'node:fs/promises';
 import { replaceFile } from '@hydrant/shared/spool/folder/atomic-file';
+import { spoolUnavailable } from '@hydrant/shared/spool/spool-errors';
 import type { SpoolNote, SpoolNoteStore } from './spool-note.ts';
 
 function parseNote(text: string): SpoolNote | undefined {
@@ -24,7 +25,9 @@ export function createFileSpoolNote({ path }: { readonly path: string }): SpoolN
     async save({ filter, isWhole }) {
       const text = `${JSON.stringify({ filter, isWhole })}\n`;
       if (text === saved) return;
-      await replaceFile(path, text);
+      await replaceFile(path, text).catch((thrown: unknown) => {
+        throw spoolUnavailable(`Expected to write ${path}; make sure that the disk has space and takes writes`, thrown);
+      });
       saved = text;
     },
   };

@@ -1,0 +1,16 @@
+import { makePrivateFolder, removePrivateFolder } from '@hydrant/testing/private-folder';
+import t from 'tap';
+import { createFileSpoolNote } from './file-spool-note.ts';
+
+t.test('a note is kept over restarts, and one that cannot be written says what to do', async (t) => {
+  const folder = await makePrivateFolder('spool-note');
+  t.teardown(() => removePrivateFolder(folder));
+  const path = `${folder}/firehose.json`;
+  t.equal(await createFileSpoolNote({ path }).load(), undefined);
+
+  await createFileSpoolNote({ path }).save({ filter: 'topics=Job', isWhole: false });
+
+  t.strictSame(await createFileSpoolNote({ path }).load(), { filter: 'topics=Job', isWhole: false });
+  const gone = createFileSpoolNote({ path: `${folder}/gone/firehose.json` });
+  await t.rejects(gone.save({ filter: '', isWhole: true }), { code: 'spool-unavailable', retryable: true, message: /write .*gone\/firehose\.json; make sure that the disk has space/u, cause: { code: 'ENOENT' } });
+});
