@@ -1,8 +1,8 @@
 /**
- * Looks at the tree as text: budgets of what ESLint does not read, traces of one machine, links that lead nowhere, pages that no link leads to.
+ * Looks at the tree as text: budgets of what ESLint does not read, traces of one machine, links that lead nowhere, pages that no link leads to, patches that do not apply.
  * Reads what git tracks and what it would track.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 
@@ -67,6 +67,14 @@ function checkLockFile() {
   }
 }
 
+/** A patch that the code has left behind proves nothing any more, and `make sabotage` is not run at each change. */
+function checkPatches() {
+  for (const file of files.filter((path) => path.endsWith('.patch'))) {
+    const { status } = spawnSync('git', ['apply', '--check', '--recount', file], { stdio: 'ignore' });
+    if (status !== 0) problems.push(`${file}: does not apply any more; make it anew from what the code says now`);
+  }
+}
+
 const pages = new Map();
 for (const file of files.filter(isText)) {
   const text = readFileSync(file, 'utf8');
@@ -75,5 +83,6 @@ for (const file of files.filter(isText)) {
 }
 checkLinks(pages);
 checkLockFile();
+checkPatches();
 process.stdout.write(problems.length === 0 ? `The tree is in order: ${files.length} files\n` : `${problems.join('\n')}\n`);
 process.exitCode = problems.length === 0 ? 0 : 1;
