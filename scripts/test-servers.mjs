@@ -1,6 +1,6 @@
 /**
- * RabbitMQ and Redis for the tests: found, or installed where that is allowed (Debian, as root), or a sentence that says what to do.
- * Installing starts no server: the tests start private ones themselves.
+ * The servers that the tests start: found, or installed where that is allowed (Debian, as root), or a sentence that says what to do. Without RabbitMQ and Redis
+ * nothing is run; without another, the tests that need it are skipped. Installing starts no server: the tests start private ones themselves.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
@@ -24,15 +24,19 @@ function install(packages) {
   }
 }
 
-/** True when the servers are there in the end. */
+/** True when the servers are there in the end without which nothing is run. */
 export async function provideTestServers() {
   const { missingRequirements } = await import('../testing/dist/requirements.js');
   const missing = missingRequirements();
   if (missing.length === 0) return true;
   process.stdout.write(`Missing for the tests: ${missing.map(({ name }) => name).join(', ')}\n`);
   const mayInstall = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get');
-  if (mayInstall && install(missing.map(({ debianPackage }) => debianPackage)) && missingRequirements().length === 0) return true;
+  // The needed ones by themselves: apt installs all that it is asked for or nothing.
+  const [needed, others] = [missing.filter(({ skipped }) => skipped === undefined), missing.filter(({ skipped }) => skipped !== undefined)];
+  for (const group of [needed, others]) if (mayInstall && group.length > 0) install(group.map(({ debianPackage }) => debianPackage));
+  const left = missingRequirements();
+  if (left.length === 0) return true;
   const why = mayInstall ? 'Installing did not work' : 'They are installed by themselves only for root on Debian or Ubuntu';
-  process.stdout.write(`${why}. What to do:\n${missingRequirements().map(({ name, how }) => `  ${name}: ${how}`).join('\n')}\n`);
-  return false;
+  process.stdout.write(`${why}. What to do:\n${left.map(({ name, how, skipped }) => `  ${name}: ${how}${skipped === undefined ? '' : `; ${skipped} are skipped without it`}`).join('\n')}\n`);
+  return left.every(({ skipped }) => skipped !== undefined);
 }

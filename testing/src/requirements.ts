@@ -8,6 +8,8 @@ export interface MissingRequirement {
   readonly how: string;
   /** The Debian package that brings it. */
   readonly debianPackage: string;
+  /** Set where the tests that need it are skipped without it, and the others are run: which these are. */
+  readonly skipped?: string;
 }
 
 const rabbitMqFolders = ['/usr/lib/rabbitmq/bin', '/opt/rabbitmq/sbin', '/usr/local/opt/rabbitmq/sbin', '/opt/homebrew/opt/rabbitmq/sbin'];
@@ -31,6 +33,12 @@ export function findRabbitMqFolder(): string | undefined {
   return folders.find((folder) => folder !== '' && isExecutable(join(folder, 'rabbitmq-server')));
 }
 
+/** n.b. Debian puts it where the PATH of people does not look. */
+export function findNatsServer(): string | undefined {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/usr/local/bin', '/opt/homebrew/bin'];
+  return folders.filter((folder) => folder !== '').map((folder) => join(folder, 'nats-server')).find(isExecutable);
+}
+
 /** Empty when every server that the tests start is there. */
 export function missingRequirements(): readonly MissingRequirement[] {
   const missing: MissingRequirement[] = [];
@@ -43,6 +51,9 @@ export function missingRequirements(): readonly MissingRequirement[] {
   }
   if (!isOnPath('redis-server')) {
     missing.push({ name: 'redis-server', how: 'Install it with "apt-get install --no-install-recommends redis-server"', debianPackage: 'redis-server' });
+  }
+  if (findNatsServer() === undefined) {
+    missing.push({ name: 'nats-server', how: 'Install it with "apt-get install --no-install-recommends nats-server"', debianPackage: 'nats-server', skipped: 'the tests of the sink nats' });
   }
   return missing;
 }

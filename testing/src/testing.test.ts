@@ -7,6 +7,7 @@ import t from 'tap';
 import { eventually } from './eventually.ts';
 import { startFaultProxy } from './fault-proxy.ts';
 import { startHttpReceiver } from './http-receiver.ts';
+import { startPrivateNats, withoutNatsServer } from './private-nats.ts';
 import { startPrivateRabbitMq } from './private-rabbitmq.ts';
 import { startPrivateRedis } from './private-redis.ts';
 import { readRecording } from './recordings.ts';
@@ -22,6 +23,13 @@ async function askRedis(port: number, command: string): Promise<string> {
   return bytes.toString();
 }
 
+async function greeting(port: number): Promise<string> {
+  const socket = createConnection({ port, host: '127.0.0.1' });
+  const [bytes] = await once(socket, 'data') as [Buffer];
+  socket.destroy();
+  return bytes.toString();
+}
+
 t.test('a private Redis keeps what was written over kill and start', async (t) => {
   const redis = await startPrivateRedis(t);
   t.equal(await askRedis(redis.port, 'SET a 1'), '+OK\r\n');
@@ -31,6 +39,17 @@ t.test('a private Redis keeps what was written over kill and start', async (t) =
   await redis.start();
 
   t.equal(await askRedis(redis.port, 'GET a'), '$1\r\n1\r\n');
+});
+
+t.test('a private nats-server has JetStream and comes back on its port', { skip: withoutNatsServer }, async (t) => {
+  const nats = await startPrivateNats(t, { config: ['max_payload: 4096'] });
+  t.match(await greeting(nats.port), /^INFO .*"max_payload":4096.*"jetstream":true|^INFO .*"jetstream":true.*"max_payload":4096/u);
+
+  await nats.kill();
+  t.equal(nats.pid, undefined);
+  await nats.start();
+
+  t.match(await greeting(nats.port), /^INFO /u);
 });
 
 t.test('two private brokers of one process are virtual hosts of one node', async (t) => {
