@@ -32,15 +32,36 @@ void t.test('the test of every sink runs the contract', async (t) => {
   }
 });
 
-void t.test('the registry loads no client', async (t) => {
-  const program = `
-    import { createRequire } from 'node:module';
-    await import(${JSON.stringify(new URL('./registry.ts', import.meta.url).href)});
-    const loaded = Object.keys(createRequire(import.meta.url).cache);
-    console.log(JSON.stringify(loaded.filter((file) => /node_modules.(?:undici|amqplib|ioredis|kafkajs|mongodb|@aws-sdk)/.test(file))));
+interface Manifest {
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+/** What every service needs, with whatever destination. */
+const loadedByAll = new Set(['@hydrant/shared']);
+
+/** What a program imports, itself and through what it imports, in the words that it was imported by. */
+async function specifiersLoadedBy(program: string): Promise<readonly string[]> {
+  const hooks = String.raw`
+    import { writeSync } from 'node:fs';
+    export function resolve(specifier, context, next) { writeSync(1, specifier + '\n'); return next(specifier, context); }
+  `;
+  const source = `
+    import { register } from 'node:module';
+    register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hooks)}`)});
+    ${program}
   `;
   const loader = process.execArgv.filter((argument) => argument.startsWith('--import') || argument.startsWith('--conditions'));
-  const { stdout } = await promisify(execFile)(process.execPath, [...loader, '--input-type=module', '--eval', program], { cwd: fileURLToPath(new URL('.', import.meta.url)) });
+  const { stdout } = await promisify(execFile)(process.execPath, [...loader, '--input-type=module', '--eval', source], { cwd: fileURLToPath(new URL('.', import.meta.url)) });
+  return stdout.split('\n').slice(0, -1);
+}
 
-  t.same(JSON.parse(stdout), []);
+void t.test('the registry loads no client', async (t) => {
+  const manifests = await Promise.all(['../package.json', '../../shared/package.json'].map(async (file) => JSON.parse(await readFile(new URL(file, import.meta.url), 'utf8')) as Manifest));
+  const clients = manifests.flatMap(({ dependencies, optionalDependencies }) => Object.keys({ ...dependencies, ...optionalDependencies }));
+  const isClient = (specifier: string): boolean => clients.some((client) => !loadedByAll.has(client) && (specifier === client || specifier.startsWith(`${client}/`)));
+
+  const loaded = await specifiersLoadedBy(`await import(${JSON.stringify(new URL('./registry.ts', import.meta.url).href)});`);
+  t.same(loaded.filter(isClient), []);
+  t.same((await specifiersLoadedBy("await import('undici');")).filter(isClient), ['undici'], 'a client that is loaded is seen');
 });

@@ -8,7 +8,7 @@ import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { startHttpReceiver } from '@hydrant/testing/http-receiver';
 import { recordingLog } from '@hydrant/testing/test-log';
 import { inspect } from 'node:util';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { findSink, sinkTypes, type AnySink } from './registry.ts';
 
 const secret = 'Hunter2Secret0000000000000000000';
@@ -17,8 +17,8 @@ const signing = `whsec_${Buffer.from(secret).toString('base64')}`;
 /** Nobody listens there. */
 const nowhere = '127.0.0.1:1';
 
-/** Beside what is made of the example of a setting: addresses at which a sink fails at once, and secrets that need a form of their own. */
-function valuesFor(type: string, httpUrl: string): Readonly<Record<string, string>> {
+/** For sinks whose secrets have a form of their own, or that speak HTTP; with all secrets at once. The others need no row. */
+function valuesFor(type: string, httpUrl: string): Readonly<Record<string, string>> | undefined {
   const cases: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     http: { SINK_HTTP_ADDRESS: `${httpUrl}/in?key=${secret}`, SINK_HTTP_SIGNING_SECRET: signing, SINK_HTTP_HEADERS: `X-Key: ${secret}`, SINK_HTTP_BASIC_AUTH: '' },
     loki: { SINK_LOKI_ADDRESS: httpUrl, SINK_LOKI_BASIC_AUTH: '' },
@@ -26,8 +26,6 @@ function valuesFor(type: string, httpUrl: string): Readonly<Record<string, strin
     pagerduty: { SINK_PAGERDUTY_ADDRESS: httpUrl },
     amqp: { SINK_AMQP_CONNECTION: `amqp://ann:${secret}@${nowhere}/`, AMQP_CONNECTION: `amqp://ann:${secret}@${nowhere}/other`, SINK_AMQP_EXCHANGE: 'elsewhere' },
     redis: { SINK_REDIS_URL: `redis://ann:${secret}@${nowhere}/0` },
-    kafka: { SINK_KAFKA_BROKERS: nowhere, SINK_KAFKA_USER: 'ann' },
-    nsq: { SINK_NSQ_ADDR: nowhere },
     mongodb: { SINK_MONGODB_CONNECTION: `mongodb://ann:${secret}@${nowhere}/?serverSelectionTimeoutMS=200` },
     syslog: { SINK_SYSLOG_PROTO: 'tcp', SINK_SYSLOG_ADDR: nowhere },
     sqs: { SINK_SQS_ENDPOINT: `http://${nowhere}`, SINK_SQS_REGION: 'eu-central-1' },
@@ -36,16 +34,29 @@ function valuesFor(type: string, httpUrl: string): Readonly<Record<string, strin
     s3: { SINK_S3_ENDPOINT: `http://${nowhere}`, SINK_S3_REGION: 'eu-central-1' },
     file: { SINK_FILE_PATH: '/nowhere/events.ndjson' },
   };
-  return cases[type] ?? {};
+  return cases[type];
 }
 
-function makeEnvironment({ type, settings }: AnySink, httpUrl: string): Record<string, string> {
-  const env: Record<string, string> = {};
-  for (const [name, setting] of Object.entries(settings)) {
-    if (setting.sensitive === true && setting.format.parse(secret) !== undefined) env[name] = secret;
-    else if (setting.required === true && setting.example !== undefined) env[name] = setting.example;
-  }
-  return { ...env, ...Object.fromEntries(Object.entries(valuesFor(type, httpUrl)).filter(([name]) => name in settings)) };
+const hostAndPort = /[a-z0-9-]+(?:\.[a-z0-9-]+)*:\d{1,5}/gu;
+
+/** What a sink has to be given, as its examples say, with addresses at which it fails at once. */
+function requiredValues({ settings }: AnySink): Record<string, string> {
+  const required = Object.entries(settings).filter(([, setting]) => setting.required === true && setting.example !== undefined);
+  return Object.fromEntries(required.map(([name, setting]) => [name, (setting.example ?? '').replaceAll(hostAndPort, nowhere)]));
+}
+
+/** Where there is no row of values, one for each secret: several may be ways to log in of which only one is taken. A password goes with the user of its name. */
+function makeEnvironments(definition: AnySink, httpUrl: string): readonly Record<string, string>[] {
+  const { type, settings } = definition;
+  const secrets = Object.keys(settings).filter((name) => settings[name]?.sensitive === true && settings[name].format.parse(secret) !== undefined);
+  const required = requiredValues(definition);
+  const values = valuesFor(type, httpUrl);
+  if (values !== undefined) return [{ ...required, ...Object.fromEntries(secrets.map((name) => [name, secret])), ...Object.fromEntries(Object.entries(values).filter(([name]) => name in settings)) }];
+  if (secrets.length === 0) return [required];
+  return secrets.map((name) => {
+    const user = name.replace(/PASSWORD$/u, 'USER');
+    return { ...required, ...(user in settings ? { [user]: 'ann' } : {}), [name]: secret };
+  });
 }
 
 function load({ settings, check }: AnySink, env: Record<string, string>): Values<Schema> {
@@ -63,25 +74,12 @@ for (const type of sinkTypes.filter((type) => type !== 'stdout')) {
     if (definition === undefined) throw new Error(`Expected a sink ${type}`);
     // It says back all that it was sent, as badly behaved servers do.
     const receiver = await startHttpReceiver(t, { answer: ({ path, headers, body }) => ({ status: 401, body: `${path} ${JSON.stringify(headers)} ${body.toString()}` }) });
-    const env = makeEnvironment(definition, receiver.url);
-    const values = load(definition, env);
-    const { log, lines } = recordingLog('trace');
-    const said: unknown[] = [formatConfig(definition.settings, values)];
-
-    const sink = definition.create(values, { log, name: type });
-    const limit = new AbortController();
-    const timer = systemClock.after(limitMs, () => { limit.abort(); });
-    t.teardown(() => { timer.cancel(); });
-    const { signal } = limit;
-    for (const act of [() => sink.connect(signal), () => sink.write([makeSinkMessage(1)], signal), () => sink.healthcheck(signal)]) {
-      const error = await act().then(() => undefined, (thrown: unknown) => thrown);
-      said.push(describeError(error), error);
+    const environments = makeEnvironments(definition, receiver.url);
+    t.ok(environments.length > 0);
+    for (const env of environments) {
+      const text = await sayEverything(t, definition, env);
+      for (const form of [secret, encodeURIComponent(secret), Buffer.from(`ann:${secret}`).toString('base64'), signing]) t.notOk(text.includes(form), around(text, form));
     }
-    await sink.close();
-
-    const text = inspect([said, lines], { depth: 12, maxStringLength: null });
-    t.ok(said.length > 5);
-    for (const form of [secret, encodeURIComponent(secret), Buffer.from(`ann:${secret}`).toString('base64'), signing]) t.notOk(text.includes(form), around(text, form));
   });
 
   void t.test(`${type} does not repeat a secret that is wrong`, (t) => {
@@ -96,6 +94,24 @@ for (const type of sinkTypes.filter((type) => type !== 'stdout')) {
     }
     t.end();
   });
+}
+
+/** All that a sink prints, logs and throws while it does what a sink can. */
+async function sayEverything(t: Test, definition: AnySink, env: Record<string, string>): Promise<string> {
+  const values = load(definition, env);
+  const { log, lines } = recordingLog('trace');
+  const said: unknown[] = [formatConfig(definition.settings, values)];
+  const sink = definition.create(values, { log, name: definition.type });
+  const limit = new AbortController();
+  const timer = systemClock.after(limitMs, () => { limit.abort(); });
+  t.teardown(() => { timer.cancel(); });
+  const { signal } = limit;
+  for (const act of [() => sink.connect(signal), () => sink.write([makeSinkMessage(1)], signal), () => sink.healthcheck(signal)]) {
+    const error = await act().then(() => undefined, (thrown: unknown) => thrown);
+    said.push(describeError(error), error);
+  }
+  await sink.close();
+  return inspect([said, lines], { depth: 12, maxStringLength: null });
 }
 
 function around(text: string, found: string): string {
