@@ -147,6 +147,8 @@ void t.test('a routing key is filled from the event', (t) => {
     ['event.Node.NodeRegistration._._', '{job}', '_'],
     ['crash-loop', 'alerts.{namespace}', 'alerts._'],
     ['event.Job.JobRegistered.prod.web', 'fixed', 'fixed'],
+    // What an event brings is text, whatever it looks like.
+    ["event.Job.JobRegistered.{job}.a$&b$'", '{namespace}.{job}.x', "{job}.a$&b$'.x"],
   ] as const;
   for (const [routingKey, template, expected] of cases) t.equal(fillTemplate(template, makeSinkMessage(1, { routingKey })), expected);
   t.end();
