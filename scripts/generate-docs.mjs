@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { makeComposeSettings } from './docs/compose-settings.mjs';
 import { captureServices, makeConfigurationPage, readSinks } from './docs/configuration.mjs';
 import { makeMetricsPage } from './docs/metrics.mjs';
+import { makeSinksPage } from './docs/sinks-page.mjs';
 import { checkWrittenPages } from './docs/written-pages.mjs';
 
 const declarations = await captureServices();
@@ -11,6 +12,7 @@ const sinks = await readSinks();
 const pages = {
   'docs/configuration.md': makeConfigurationPage(declarations, sinks),
   'docs/metrics.md': makeMetricsPage(),
+  'docs/sinks/README.md': makeSinksPage(sinks),
   'deploy/compose/settings.yml': makeComposeSettings(declarations, sinks.map(({ settings }) => settings)),
 };
 
