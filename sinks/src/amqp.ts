@@ -4,7 +4,7 @@
  */
 import type { Bus } from '@hydrant/shared/bus/bus';
 import { compileBindings } from '@hydrant/shared/bus/topic-pattern';
-import { partial, retryable, type Batch, type PartialFailure, type Sink, type SinkContext, type SinkDefinition } from '@hydrant/shared/delivery/sink';
+import { retryable, type Batch, type Sink, type SinkContext, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { describeError, isRetryable } from '@hydrant/shared/foundation/errors';
 import type { Message } from '@hydrant/shared/messages/message';
@@ -14,6 +14,7 @@ import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { tlsProblems } from '@hydrant/shared/runtime/tls/read-tls';
 import { readTlsOptions, tlsSettings } from '@hydrant/shared/runtime/tls/tls-settings';
 import { fillTemplate } from './encoding/fill-template.ts';
+import { publishEach } from './waiting/publish-each.ts';
 
 const settings = {
   SINK_AMQP_CONNECTION: { doc: 'RabbitMQ to publish to, as one URL or several; none: that of `AMQP_CONNECTION`.', format: urls(['amqp:', 'amqps:']), default: null, sensitive: true },
@@ -63,14 +64,13 @@ class AmqpSink implements Sink {
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const bus = this.#bus;
     if (bus === undefined) throw retryable('Expected the AMQP sink to be connected, it is not');
-    const settled = new Map<number, PartialFailure | undefined>();
-    const publishing = Promise.all(batch.map(async (message, index) => {
-      settled.set(index, await this.#publishOnce(bus, message).then(() => undefined, (error: unknown) => ({ index, reason: describeError(error), retryable: isRetryable(error) })));
-    }));
-    await unlessAborted(publishing, signal);
-    const unconfirmed = { reason: 'Expected RabbitMQ to confirm in time, it did not', retryable: true };
-    const failures = batch.flatMap((_message, index) => (settled.has(index) ? (settled.get(index) ?? []) : { index, ...unconfirmed }));
-    if (failures.length > 0) throw partial(`${String(failures.length)} of ${String(batch.length)} messages were not confirmed`, failures);
+    await publishEach(batch, {
+      publish: (message) => this.#publishOnce(bus, message).then(() => undefined, (error: unknown) => ({ reason: describeError(error), retryable: isRetryable(error) })),
+      // How many are on their way is the bus's to bound.
+      mostInFlight: batch.length,
+      silence: 'Expected RabbitMQ to confirm in time, it did not',
+      signal,
+    });
   }
 
   healthcheck(): Promise<void> {
@@ -110,15 +110,6 @@ class AmqpSink implements Sink {
     if (isUnrouted && !this.#isUnrouted) this.#context.log.warn({ sink: this.#context.name, routingKey: message.routingKey }, 'No queue is bound for what the AMQP sink publishes, nobody will see it');
     this.#isUnrouted = isUnrouted;
   }
-}
-
-async function unlessAborted(publishing: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  let onAbort = (): void => undefined;
-  const aborted = new Promise<void>((resolve) => { onAbort = resolve; });
-  if (signal.aborted) onAbort();
-  signal.addEventListener('abort', onAbort, { once: true });
-  await Promise.race([publishing, aborted]);
-  signal.removeEventListener('abort', onAbort);
 }
 
 /** What is published back to where it came from, under a key that its queue is bound to, would come again, and again. */
