@@ -9,6 +9,7 @@ import { kafkaSink } from './kafka.ts';
 import { kinesisSink } from './kinesis.ts';
 import { lokiSink } from './loki.ts';
 import { mongodbSink } from './mongodb.ts';
+import { natsSink } from './nats.ts';
 import { nsqSink } from './nsq.ts';
 import { pagerdutySink } from './pagerduty.ts';
 import { redisSink } from './redis.ts';
@@ -29,6 +30,7 @@ const sinks: readonly AnySink[] = [
   amqpSink,
   redisSink,
   kafkaSink,
+  natsSink,
   nsqSink,
   sqsSink,
   kinesisSink,
