@@ -6,6 +6,7 @@ import { eventually } from '@hydrant/testing/eventually';
 import t from 'tap';
 import { isLongForm } from '../src/form.ts';
 import { listDeadLetters, replayDeadLetters } from '../src/dead-letters.ts';
+import { hashOf } from '../src/event-hashes.ts';
 import { setStage, shapeNames, type Stage } from '../src/stage.ts';
 
 const total = 5_000;
@@ -50,5 +51,35 @@ for (const shapeName of shapeNames) {
     await whenArrived(stage, total);
     t.same(await listDeadLetters(shape), []);
     t.equal(collector.events.size, total);
+  });
+}
+
+for (const shapeName of shapeNames) {
+  if (isLongForm) void t.test(`${shapeName}: what a destination stumbles over again and again, while it takes everything else, is kept too`, async (t) => {
+    const sink = { SINK_BATCH_EVENTS: '50', SINK_RETRY_MIN: '50ms', SINK_RETRY_MAX: '500ms', SINK_POISON_AFTER: '2s' };
+    const stage = await setStage(t, shapeName, { load: { eventsPerSecond: 500, eventsPerFrame: 10 }, sink });
+    const { collector, shape } = stage;
+    const stumbled = new Set<string>();
+    collector.refuseWhere((event) => {
+      if (!isPoison(event) || (stumbled.size >= 3 && !stumbled.has(hashOf(event)))) return false;
+      stumbled.add(hashOf(event));
+      return true;
+    }, 500);
+
+    await stage.play();
+    const letters = await eventually(async () => {
+      const found = await listDeadLetters(shape);
+      return found.length >= 3 && found;
+    }, { timeoutMs: 90_000, message: 'three dead letters' });
+    const made = stage.endLoad();
+    await whenArrived(stage, made - 3);
+
+    t.same(new Set(letters.map(({ body }) => hashOf(Buffer.from(body)))), stumbled);
+    for (const letter of letters) t.match(letter, { error: /SINK_POISON_AFTER.*500/u });
+    collector.refuseWhere(undefined);
+    t.match(await replayDeadLetters(shape, '--error', '/500/'), /3 dead letters of hydrant\.sink\.http were replayed/u);
+    await whenArrived(stage, made);
+    t.equal(collector.events.size, made);
+    t.same(await listDeadLetters(shape), []);
   });
 }

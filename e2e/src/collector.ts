@@ -15,6 +15,9 @@ export interface Alert {
   readonly LastEvent: { readonly JobID: string; readonly TaskName: string };
 }
 
+/** For good, or as a server that stumbles over what it was sent. */
+type Refusal = 400 | 500;
+
 /** What a test can make the destination do. */
 export interface CollectorLevers {
   /** Answers 503 from now on, or takes everything again. */
@@ -27,8 +30,8 @@ export interface CollectorLevers {
   setFailing(ofTen: number): void;
   /** Answers 400 to every batch with an event of this hash. */
   refuse(hash: string): void;
-  /** Answers 400 to every batch with such an event, from now on; undefined: takes everything again. */
-  refuseWhere(isRefused: ((event: Buffer) => boolean) | undefined): void;
+  /** Answers 400, or as told, to every batch with such an event, from now on; undefined: takes everything again. */
+  refuseWhere(isRefused: ((event: Buffer) => boolean) | undefined, status?: Refusal): void;
 }
 
 export interface Collector extends CollectorLevers {
@@ -59,13 +62,14 @@ function noteState(states: Map<string, number>, line: Buffer): void {
 interface Mood {
   readonly levers: CollectorLevers;
   /** What to answer, once for each request. */
-  judge(path: string | undefined, lines: readonly Buffer[]): 204 | 400 | 503 | 'cut' | 'silence';
+  judge(path: string | undefined, lines: readonly Buffer[]): 204 | Refusal | 503 | 'cut' | 'silence';
   readonly requests: number;
 }
 
 function makeMood(): Mood {
   const refused = new Set<string>();
   let isRefused: ((event: Buffer) => boolean) | undefined;
+  let refusal: Refusal = 400;
   let isDown = false;
   let isDead = false;
   let isSilent = false;
@@ -78,7 +82,10 @@ function makeMood(): Mood {
       setSilent(silent) { isSilent = silent; },
       setFailing(ofTen) { failingOfTen = ofTen; },
       refuse(hash) { refused.add(hash); },
-      refuseWhere(test) { isRefused = test; },
+      refuseWhere(test, status = 400) {
+        isRefused = test;
+        refusal = status;
+      },
     },
     get requests() {
       return requests;
@@ -90,7 +97,7 @@ function makeMood(): Mood {
       // Spread over the requests: 7 and 10 have no divisor in common.
       if (isDown || (requests * 7) % 10 < failingOfTen) return 503;
       if (path === '/alerts') return 204;
-      return lines.some((line) => isRefused?.(line) === true || (refused.size > 0 && refused.has(hashOf(line)))) ? 400 : 204;
+      return lines.some((line) => isRefused?.(line) === true || (refused.size > 0 && refused.has(hashOf(line)))) ? refusal : 204;
     },
   };
 }
