@@ -56,12 +56,14 @@ function findFailure(report) {
     within = indent.length;
     names.unshift(name);
   }
-  return names.length === 0 ? report.trim().split('\n').at(-1) : names.join(' > ');
+  const failure = names.length === 0 ? report.trim().split('\n').at(-1) : names.join(' > ');
+  // n.b. some assertions quote whole logs.
+  return failure.split('\n', 1)[0].slice(0, 300);
 }
 
 function runTest(copy, test) {
   must(copy, 'node_modules/.bin/tsc', '-b', 'tsconfig.build.json');
-  const { isWell, output } = run(copy, process.execPath, 'node_modules/.bin/tap', '--disable-coverage', '--jobs=1', '--timeout=600', '--reporter=tap', test);
+  const { isWell, output } = run(copy, process.execPath, 'node_modules/.bin/tap', '--disable-coverage', '--bail', '--jobs=1', '--timeout=600', '--reporter=tap', test);
   return { isWell, failed: findFailure(output) };
 }
 
@@ -76,7 +78,10 @@ if (await provideTestServers()) {
   let missed = 0;
   try {
     for (const patch of names.filter((name) => wanted.length === 0 || wanted.includes(name)).map(readPatch)) {
-      if (!unbroken.has(patch.fails)) unbroken.set(patch.fails, runTest(copy, patch.fails));
+      if (!unbroken.has(patch.fails)) {
+        say(`        ${patch.fails} as it is, then with each patch`);
+        unbroken.set(patch.fails, runTest(copy, patch.fails));
+      }
       const before = unbroken.get(patch.fails);
       must(copy, 'git', 'apply', '--recount', patch.file);
       const after = before.isWell ? runTest(copy, patch.fails) : before;
