@@ -32,7 +32,7 @@ export const ruleSettings = {
 export const inputSettings = {
   AMQP_QUEUE: { ...consumerSettings.AMQP_QUEUE, default: 'hydrant.crashloop-detector' },
   AMQP_BINDINGS: { ...consumerSettings.AMQP_BINDINGS, default: 'event.Allocation.#' },
-  DETECTOR_PREFETCH: { doc: 'Most events in hand at once.', format: integer({ min: 1, max: 65_535 }), default: 500 },
+  DETECTOR_PREFETCH: { doc: 'Most events in hand at once.', format: integer({ min: 1, max: 65_535 }), default: 250 },
   DETECTOR_MAX_LINEAGES: { doc: 'Most lineages that the ledger knows; above it those with the oldest news are forgotten.', format: integer({ min: 1 }), default: defaultMaxLineages },
   DETECTOR_MEMORY: { doc: 'Most bytes of events in hand at once.', format: size, default: '64MiB' },
 } as const satisfies Schema;
