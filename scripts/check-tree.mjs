@@ -1,5 +1,6 @@
 /**
- * Looks at the tree as text: budgets of what ESLint does not read, traces of one machine, links that lead nowhere, pages that no link leads to, patches that do not apply.
+ * Looks at the tree as text: budgets of what ESLint does not read, traces of one machine, links that lead nowhere, pages that no link leads to, patches that do not apply,
+ * numbers that nobody measured.
  * Reads what git tracks and what it would track.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -75,6 +76,15 @@ function checkPatches() {
   }
 }
 
+/** What the README says in bold of how fast it is has been measured. */
+function checkNumbers() {
+  const results = readFileSync('bench/results.md', 'utf8');
+  const [, said = ''] = readFileSync('README.md', 'utf8').split('## How fast', 2);
+  for (const [, number] of said.split('\n## ', 1)[0].matchAll(/\*\*([\d.,]+)\*\*/gu)) {
+    if (!new RegExp(`(?<![\\d.,])${number.replaceAll('.', '\\.')}(?![\\d.,]*\\d)`, 'u').test(results)) problems.push(`README.md: says ${number}, which bench/results.md does not`);
+  }
+}
+
 const pages = new Map();
 for (const file of files.filter(isText)) {
   const text = readFileSync(file, 'utf8');
@@ -84,5 +94,6 @@ for (const file of files.filter(isText)) {
 checkLinks(pages);
 checkLockFile();
 checkPatches();
+checkNumbers();
 process.stdout.write(problems.length === 0 ? `The tree is in order: ${files.length} files\n` : `${problems.join('\n')}\n`);
 process.exitCode = problems.length === 0 ? 0 : 1;
