@@ -172,3 +172,37 @@ t.test('the lists are asked why for both forms of a refusal, and only for those'
   t.match(await asked(answer(403)), [{ reason: 'as the lists say' }], 'Nomad up to 1.11.1: 403');
   t.strictSame(await asked(answer(500)), []);
 });
+
+/** Of the event loop, in which what lies in a socket is read. */
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await new Promise(setImmediate);
+}
+
+t.test('a Nomad that ends the stream while there is no room ends that stream and nothing else', async (t) => {
+  // n.b. where the client stops reading depends on sizes: one of these ends just there.
+  const cases = Array.from({ length: 24 }, (_, at) => Array.from({ length: 4 + at }, (_frame, index) => frame(index + 1, 'x'.repeat(8192))));
+  await Promise.all(cases.map(async (frames) => {
+    let serving: Socket | undefined;
+    const url = await listen(t, createTcpServer((socket) => {
+      socket.on('error', () => undefined).once('data', () => {
+        serving = socket;
+        socket.write(closeDelimited);
+        for (const each of frames) setImmediate(() => { socket.write(`${each}\n`); });
+      });
+    }));
+    const held: (() => void)[] = [];
+    let isRoom = false;
+    const { lines, ends } = read(t, url, { retryMinMs: 60_000, retryMaxMs: 60_000 }, () => (isRoom ? Promise.resolve() : new Promise<void>((resolve) => { held.push(resolve); })));
+    await eventually(() => held.length > 0 && serving?.writableLength === 0);
+    await turns(100);
+    serving?.end();
+    await eventually(() => serving?.writableFinished === true);
+    await turns(100);
+    isRoom = true;
+    for (const resolve of held) resolve();
+
+    await eventually(() => ends.length > 0);
+    t.strictSame(lines.map(String), frames);
+    t.match(ends, [{ hadLines: true, err: undefined }]);
+  }));
+});

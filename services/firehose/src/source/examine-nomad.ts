@@ -41,7 +41,7 @@ async function opens(client: NomadClient, query: StreamQuery, address: NomadAddr
     return false;
   } finally {
     signal.removeEventListener('abort', close);
-    await stream.close();
+    stream.close();
   }
 }
 

@@ -3,8 +3,10 @@
  * an answer means. Each request has a connection of its own, for which token and certificates are read anew.
  */
 import { HydrantError } from '@hydrant/shared/foundation/errors';
+import type { IncomingMessage } from 'node:http';
 import { Client, type Dispatcher } from 'undici';
 import type { NomadAddress } from './address.ts';
+import { openHttpStream } from './http-stream.ts';
 import { readCredentials, type Credentials, type NomadAccess } from './nomad-access.ts';
 import { answerWords, describeFailure, isHtml, pageInstead, refusal, type NomadAnswer } from './nomad-failure.ts';
 
@@ -18,7 +20,7 @@ export interface RequestLimits {
 export interface NomadStream {
   /** Ends or throws when the connection ends; neither says why Nomad ended it. */
   readonly bytes: AsyncIterable<Buffer>;
-  close(): Promise<void>;
+  close(): void;
 }
 
 /**
@@ -41,15 +43,15 @@ function makeClient({ tls }: Credentials, { origin, socketPath }: NomadAddress):
   return new Client(origin, { connect: { ...tls, ...(tls.ca === undefined ? {} : { ca: [...tls.ca] }), ...(socketPath === undefined ? {} : { socketPath }) } });
 }
 
-function plainHeaders(headers: Dispatcher.ResponseData['headers']): NomadAnswer['headers'] {
+function plainHeaders(headers: Dispatcher.ResponseData['headers'] | IncomingMessage['headers']): NomadAnswer['headers'] {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : value]));
 }
 
 /** Reads up to `maxBytes`; what is longer ends there, or throws. */
-async function readBody({ body }: Dispatcher.ResponseData, maxBytes: number, tooLarge: 'cut' | (() => HydrantError)): Promise<Buffer> {
+async function readBody(body: AsyncIterable<Buffer>, maxBytes: number, tooLarge: 'cut' | (() => HydrantError)): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
+  for await (const chunk of body) {
     chunks.push(chunk);
     length += chunk.length;
     if (length <= maxBytes) continue;
@@ -81,19 +83,20 @@ class UndiciNomadClient implements NomadClient {
 
   async stream(address: NomadAddress, path: string, signal: AbortSignal): Promise<NomadStream> {
     const credentials = await readCredentials(this.#access, address);
-    const client = makeClient(credentials, address);
+    let answering: IncomingMessage | undefined;
     try {
-      const response = await client.request({ method: 'GET', path, headers: credentials.headers, signal, headersTimeout: 0, bodyTimeout: 0 });
-      const head = { status: response.statusCode, headers: plainHeaders(response.headers), body: Buffer.alloc(0) };
+      answering = await openHttpStream(credentials, address, path, signal);
+      const head = { status: answering.statusCode ?? 0, headers: plainHeaders(answering.headers), body: Buffer.alloc(0) };
       const isPage = isHtml(head);
       if (head.status !== 200 || isPage) {
-        const answer = { ...head, body: await readBody(response, refusalBytes, 'cut') };
+        const answer = { ...head, body: await readBody(answering, refusalBytes, 'cut') };
         if (head.status === 200) throw pageInstead(answer, address, credentials.secrets);
         throw refusal({ ...answer, words: answerWords(answer, credentials.secrets) }, address);
       }
-      return { bytes: response.body as AsyncIterable<Buffer>, close: () => client.destroy() };
+      const response = answering;
+      return { bytes: response as AsyncIterable<Buffer>, close: () => { response.destroy(); } };
     } catch (thrown) {
-      await client.destroy();
+      answering?.destroy();
       throw signal.aborted ? signal.reason : describeFailure(thrown, address);
     }
   }
@@ -105,7 +108,7 @@ class UndiciNomadClient implements NomadClient {
       new HydrantError(`Expected Nomad at ${address.label} to answer ${path} with at most ${String(maxBytes)} bytes, got more`, { code: 'nomad-answer-too-large', retryable: true });
     try {
       const response = await client.request({ method: 'GET', path, headers: credentials.headers, signal, headersTimeout: silentMs, bodyTimeout: silentMs });
-      const answer = { status: response.statusCode, headers: plainHeaders(response.headers), body: await readBody(response, maxBytes, tooLarge) };
+      const answer = { status: response.statusCode, headers: plainHeaders(response.headers), body: await readBody(response.body as AsyncIterable<Buffer>, maxBytes, tooLarge) };
       return { ...answer, words: answer.status === 200 ? '' : answerWords(answer, credentials.secrets) };
     } catch (thrown) {
       throw signal.aborted ? signal.reason : describeFailure(thrown, address);

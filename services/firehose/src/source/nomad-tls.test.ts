@@ -47,7 +47,7 @@ async function startSecured(t: Test, { wantsClient }: { readonly wantsClient: bo
   if (address === undefined) throw new Error('Expected an address');
   const open = async (access: Partial<NomadAccess>): Promise<void> => {
     const stream = await createNomadClient({ ...anonymous, ...access }).stream(address, '/v1/event/stream', forever);
-    await stream.close();
+    stream.close();
   };
   return {
     folder,

@@ -245,7 +245,7 @@ class NomadSource implements Source {
     const receiver = this.#makeReceiver(() => {
       const text = `Expected room in the spool within ${String(unreadMs / 1000)} s, there was none: closed the event stream, which Nomad would have to keep for us, to read on when there is`;
       unread = new HydrantError(text, { code: 'spool-full', retryable: true });
-      void stream?.close();
+      stream?.close();
     });
     const leaderIndex = (within: AbortSignal): Promise<number | undefined> => this.#ports.leaderIndex(address, within);
     const session = new StreamReader(this.#options, { address: address.label, receiver, telemetry, clock, leaderIndex, onFirstLine }, this.#position);
@@ -270,7 +270,7 @@ class NomadSource implements Source {
       try {
         await session.run(stream, liveness, signal);
       } finally {
-        await stream.close();
+        stream.close();
       }
     } catch (thrown) {
       if (!isUnanswered) err = unread ?? toError(silence.signal.aborted ? silence.signal.reason : thrown);
