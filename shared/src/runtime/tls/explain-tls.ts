@@ -5,7 +5,8 @@ import type { TlsOptions } from './tls-settings.ts';
 
 const untrusted = /^(?:SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_GET_ISSUER_CERT(?:_LOCALLY)?|UNABLE_TO_VERIFY_LEAF_SIGNATURE|CERT_UNTRUSTED|CERT_SIGNATURE_FAILURE|INVALID_CA)$/u;
 const notTls = /^(?:EPROTO|ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_PACKET_LENGTH_TOO_LONG|ERR_SSL_UNEXPECTED_MESSAGE)$/u;
-const ownRefused = /^ERR_SSL_(?:SSL|TLS)V[0-9]+_ALERT_(?:CERTIFICATE_\w+|BAD_CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED|UNSUPPORTED_CERTIFICATE|NO_CERTIFICATE|DECRYPT_ERROR)$/u;
+/** n.b. newer versions of OpenSSL say "ssl/tls" where older ones said "sslv3". */
+const ownRefused = /^ERR_SSL_(?:(?:SSL|TLS)V[0-9]+|SSL\/TLS)_ALERT_(?:CERTIFICATE_\w+|BAD_CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED|UNSUPPORTED_CERTIFICATE|NO_CERTIFICATE|DECRYPT_ERROR)$/u;
 /** With TLS 1.3 a server may refuse our certificate, or miss it, after our side of the handshake is over, and only close. */
 const closed = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
