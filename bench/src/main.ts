@@ -3,7 +3,7 @@
  * Arguments: names of rows, none means all; `--seconds=20` and `--rounds=1` for trying out. Results go to bench/results.json and, when nothing was left out or with `--page`, to
  * bench/results.md. A missed target ends with exit code 1.
  */
-import { writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createAgainstPath } from './against-path.ts';
 import { createBrokerAway } from './broker-away.ts';
 import { choose, readCommandLine } from './command-line.ts';
@@ -17,7 +17,7 @@ import { createJobsAxis } from './jobs-axis.ts';
 import type { Axis, FigureSource, Path } from './measure.ts';
 import { createQueueCost } from './queue-cost.ts';
 import { createRateAxis } from './rate-axis.ts';
-import { renderResults } from './results-page.ts';
+import { renderResults, type ClosingTable } from './results-page.ts';
 import { describeMachine, mergeResults, readResults, writeResults, type Measured } from './results.ts';
 import { printPaths, runAxis, runFigures, runPath, say } from './run.ts';
 import { createS3Path } from './s3-path.ts';
@@ -29,6 +29,7 @@ import { createStandalonePath } from './standalone-path.ts';
 import { createWorkersAxis } from './workers-axis.ts';
 
 const page = new URL('../results.md', import.meta.url);
+const closings = new URL('../closings/', import.meta.url);
 const options = readCommandLine(process.argv.slice(2));
 const paths = [
   createFirehosePath(), createSinkWorkerPath(), createSlowSinkPath(50), createSlowSinkPath(500), createS3Path(), createDetectorPath(), createDetectorNfhPath(),
@@ -102,9 +103,15 @@ async function measure(): Promise<readonly string[]> {
   return chosen.map(({ name }) => name);
 }
 
+/** What `make chaos` and `make soak` printed at their end, kept by hand in files named after the day: 2026-11-21-chaos-1.txt. */
+async function readClosings(): Promise<readonly ClosingTable[]> {
+  const names = (await readdir(closings)).filter((name) => name.endsWith('.txt')).sort();
+  return Promise.all(names.map(async (name) => ({ day: name.slice(0, 10), text: await readFile(new URL(name, closings), 'utf8') })));
+}
+
 const measured = await measure();
 if (measured.length > 0) printPaths([...results.paths, ...results.against].filter(({ name }) => measured.includes(name)));
-if (options.isPageWanted) await writeFile(page, renderResults(results));
+if (options.isPageWanted) await writeFile(page, renderResults(results, await readClosings()));
 say(`\n${String(Math.round((performance.now() - startedAt) / 1000))} s; bench/results.json${options.isPageWanted ? ' and bench/results.md' : ''} written`);
 if (missed.length > 0) {
   say(`Missed: ${missed.join(', ')}`);

@@ -25,9 +25,15 @@ export function formatTarget({ target, atLeastPerSecond }: PathResult): string {
   return parts.length === 0 ? dash : parts.join(', ');
 }
 
+/** What of it is not as it should be; memory when all else is. */
+function missedParts({ ratio, target, eventsPerSecond, atLeastPerSecond = 0 }: PathResult): readonly string[] {
+  const parts = [...(ratio < target ? ['ratio'] : []), ...(eventsPerSecond.median < atLeastPerSecond ? ['events/s'] : [])];
+  return parts.length === 0 ? ['memory'] : parts;
+}
+
 /** Of a row without a target there is nothing to say unless its memory is too much. */
 function formatVerdict(path: PathResult): string {
-  if (!path.isMet) return '**missed**';
+  if (!path.isMet) return `**missed**: ${missedParts(path).join(', ')}`;
   return formatTarget(path) === dash ? '' : 'met';
 }
 
@@ -70,7 +76,18 @@ function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-export function renderResults({ machine, paths, figures, axes, against }: Results): string {
+/** A closing table of `make chaos` or `make soak`, as it was printed; its first line is the command. */
+export interface ClosingTable {
+  readonly day: string;
+  readonly text: string;
+}
+
+function closingSection({ day: on, text }: ClosingTable): string {
+  const [command = '', ...lines] = text.trim().split('\n');
+  return `### ${command}\n\nRun ${on}.\n\n\`\`\`\n${lines.join('\n').trim()}\n\`\`\``;
+}
+
+export function renderResults({ machine, paths, figures, axes, against }: Results, closings: readonly ClosingTable[] = []): string {
   const sections = [
     `# What was measured
 
@@ -88,5 +105,6 @@ Written by \`make bench\`, \`make bench-axes\` and \`make bench AGAINST=…\`; n
   if (figures.length > 0) sections.push('## Promises in numbers', ...figures.map(figureSection));
   if (axes.length > 0) sections.push('## How cost grows', ...axes.map(axisSection));
   if (against.length > 0) sections.push('## Other forwarders on the load of `standalone`', pathTable(against));
+  if (closings.length > 0) sections.push('## Under fire', ...closings.map(closingSection));
   return `${sections.join('\n\n')}\n`;
 }

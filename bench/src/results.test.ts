@@ -32,12 +32,18 @@ t.test('the page says of machine, versions and each row what was measured, and w
   for (const text of ['Some processor, 2 cores', '24 GiB', '20.19.0', '3.10.8', '7.0.15']) t.match(page, text);
   t.match(page, '| firehose | 17,000 (16,999–17,001) | bare publisher | 20,000 (19,000–21,000) | 0.85 | ratio 0.8 | met | firehose 123 MB | 4.57 | 3 | 2026-03-04 |');
   t.match(page, '| slow | 9,000 (8,999–9,001) |');
-  t.match(page, /\| slow .*\*\*missed\*\*/u);
+  t.match(page, /\| slow .*\*\*missed\*\*: ratio \|/u);
   t.match(page, '| published after | 4.32 s | at most 5 | met |');
   t.match(page, '| never | – s | at most 1 | **missed** |');
   t.match(page, '| read | 3 pages | – |  |');
   t.match(page, '| 1,000 | 23,457 |\n| 100,000 | 0.123 |');
   t.match(page, /Other forwarders[^]*\| another \|/u);
+  t.end();
+});
+
+t.test('what was run under fire stands there as it was printed', (t) => {
+  const page = renderResults(none, [{ day: '2026-03-04', text: 'make chaos FOR=3m SEED=1: three services\n\nfaults\n  killed (-9)  3\n' }]);
+  t.match(page, '## Under fire\n\n### make chaos FOR=3m SEED=1: three services\n\nRun 2026-03-04.\n\n```\nfaults\n  killed (-9)  3\n```\n');
   t.end();
 });
 
