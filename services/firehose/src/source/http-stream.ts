@@ -15,8 +15,7 @@ const connectMs = 10_000;
 /** Resolves when the answer begins. Rejects with what kept it from that, or when `signal` aborts, which ends the answer as well. */
 export function openHttpStream({ headers, tls }: Credentials, { label, origin, socketPath }: NomadAddress, path: string, signal: AbortSignal): Promise<IncomingMessage> {
   const isTls = origin.startsWith('https:');
-  const { ca, ...ownTls } = tls;
-  const options = { agent: false, headers, signal, ...ownTls, ...(ca === undefined ? {} : { ca: [...ca] }), ...(socketPath === undefined ? {} : { socketPath }) };
+  const options = { agent: false, headers, signal, ...tls, ...(socketPath === undefined ? {} : { socketPath }) };
   return new Promise((resolve, reject) => {
     const asked = (isTls ? requestHttps : requestHttp)(`${origin}${path}`, options);
     const timer = systemClock.after(connectMs, () => {

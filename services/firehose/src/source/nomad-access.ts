@@ -24,7 +24,7 @@ export interface NomadAccess {
 export interface Credentials {
   readonly headers: Readonly<Record<string, string>>;
   readonly tls: {
-    readonly ca?: readonly string[];
+    readonly ca?: string[];
     readonly cert?: Buffer;
     readonly key?: Buffer;
     readonly servername?: string;

@@ -40,7 +40,7 @@ const defaults = { silentMs: 30_000, maxBytes: 256 * 1024 * 1024 };
 const refusalBytes = 16 * 1024;
 
 function makeClient({ tls }: Credentials, { origin, socketPath }: NomadAddress): Client {
-  return new Client(origin, { connect: { ...tls, ...(tls.ca === undefined ? {} : { ca: [...tls.ca] }), ...(socketPath === undefined ? {} : { socketPath }) } });
+  return new Client(origin, { connect: { ...tls, ...(socketPath === undefined ? {} : { socketPath }) } });
 }
 
 function plainHeaders(headers: Dispatcher.ResponseData['headers'] | IncomingMessage['headers']): NomadAnswer['headers'] {

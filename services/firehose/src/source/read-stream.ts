@@ -50,8 +50,6 @@ export interface StreamPosition {
   elsewhere: string | undefined;
   /** The index after which a malformed line made us read again. A second one there is skipped. */
   rereadAfter: number | undefined;
-  /** As in `Checkpoint`. */
-  namespacesAt: number | undefined;
 }
 
 export interface StreamReaderOptions {

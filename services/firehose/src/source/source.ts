@@ -91,11 +91,12 @@ function isRefused({ wasOpen, lines, err }: Connection): boolean {
 
 class NomadSource implements Source {
   readonly healthCheck: HealthCheck = { name: 'nomad', check: () => this.#health };
+  namespacesAt: number | undefined;
   readonly #options: SourceOptions & typeof defaults;
   readonly #ports: SourcePorts;
   readonly #backoff: Backoff;
   readonly #stopping = new AbortController();
-  readonly #position: StreamPosition = { index: undefined, elsewhere: undefined, rereadAfter: undefined, namespacesAt: undefined };
+  readonly #position: StreamPosition = { index: undefined, elsewhere: undefined, rereadAfter: undefined };
   readonly #recent = createRecentIndexes();
   #running: Promise<void> | undefined;
   #health: Health = { status: 'fail', detail: 'not connected yet' };
@@ -120,14 +121,10 @@ class NomadSource implements Source {
     return this.#health.status === 'pass';
   }
 
-  get namespacesAt(): number | undefined {
-    return this.#position.namespacesAt;
-  }
-
   start(checkpoint: Omit<Checkpoint, 'filter'> | undefined): void {
     const readFrom = checkpoint?.source ?? '';
     this.#position.index = checkpoint?.index;
-    this.#position.namespacesAt = checkpoint?.namespacesAt;
+    this.namespacesAt = checkpoint?.namespacesAt;
     this.#position.elsewhere = readFrom === '' || this.#options.addresses.some(({ label }) => label === readFrom) ? undefined : readFrom;
     this.#running ??= this.#run(this.#stopping.signal);
   }
@@ -179,15 +176,15 @@ class NomadSource implements Source {
 
   /** From now on the checkpoint waits for what they lack, or nothing of them can be missing. */
   #count(namespaces: readonly Namespace[]): void {
-    const highest = Math.max(this.#position.namespacesAt ?? 0, ...namespaces.map(({ createIndex }) => createIndex));
-    if (highest > 0) this.#position.namespacesAt = highest;
+    const highest = Math.max(this.namespacesAt ?? 0, ...namespaces.map(({ createIndex }) => createIndex));
+    if (highest > 0) this.namespacesAt = highest;
   }
 
   /** Before a stream is opened, with the namespaces it will have: those that the one before lacked, without anybody having noticed. */
   #findMissed(known: NamespaceList | undefined): readonly Namespace[] {
-    const { index, namespacesAt } = this.#position;
+    const { index } = this.#position;
     if (known === undefined) return [];
-    const missed = index === undefined || namespacesAt === undefined ? [] : missedNamespaces(known, namespacesAt, index);
+    const missed = index === undefined || this.namespacesAt === undefined ? [] : missedNamespaces(known, this.namespacesAt, index);
     if (missed.length === 0) this.#count(known.namespaces);
     return missed;
   }
