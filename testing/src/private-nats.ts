@@ -6,6 +6,7 @@ import { makePrivateFolder, removePrivateFolder } from './private-folder.ts';
 import { PrivateProcess } from './private-process.ts';
 import { probe } from './probe.ts';
 import { findNatsServer } from './requirements.ts';
+import { withLevers, type ServerLevers } from './server-levers.ts';
 import { readHelperArguments } from './test-like.ts';
 import type { TestLike } from './test-like.ts';
 
@@ -14,18 +15,9 @@ export interface PrivateNatsOptions {
   readonly config?: readonly string[];
 }
 
-export interface PrivateNats {
+export interface PrivateNats extends ServerLevers {
   readonly url: string;
   readonly port: number;
-  /** `kill -9`. */
-  kill(): Promise<void>;
-  stop(): Promise<void>;
-  /** On the same port, from the same folder: streams on disk are there again. */
-  start(): Promise<void>;
-  /** Connections stay open and nothing answers, until `thaw`. */
-  freeze(): void;
-  thaw(): void;
-  readonly pid: number | undefined;
   /** Safe to call twice; called by itself when a test was given. */
   close(): Promise<void>;
 }
@@ -46,20 +38,14 @@ export async function startPrivateNats(first?: TestLike | PrivateNatsOptions, se
     isReady: async (readOutput) => (await readOutput()).includes('Server is ready') && probe(port, Buffer.alloc(0), (bytes) => bytes.includes('INFO ')), readyTimeoutMs: 10_000, pollMs: 10,
   });
   await server.start();
-  const nats: PrivateNats = {
+  const nats = withLevers(server, {
     url: `nats://127.0.0.1:${port}`,
     port,
-    kill: () => server.kill(),
-    stop: () => server.stop(),
-    start: () => server.start(),
-    freeze: () => { server.freeze(); },
-    thaw: () => { server.thaw(); },
-    get pid() { return server.pid; },
     async close() {
       await server.kill();
       await removePrivateFolder(folder);
     },
-  };
+  });
   test?.teardown(() => nats.close());
   return nats;
 }

@@ -4,6 +4,7 @@
  */
 import { RabbitMqNode, readRabbitMqPlace, runRabbitMqCtl } from './rabbitmq-node.ts';
 import type { RabbitMqNodeOptions, RabbitMqPlace } from './rabbitmq-node.ts';
+import { withLevers, type ServerLevers } from './server-levers.ts';
 import { readHelperArguments } from './test-like.ts';
 import type { TestLike } from './test-like.ts';
 
@@ -24,19 +25,7 @@ export interface PrivateRabbitMq {
   close(): Promise<void>;
 }
 
-export interface ExclusiveRabbitMq extends PrivateRabbitMq {
-  /** `kill -9`. */
-  kill(): Promise<void>;
-  /** Ends it in order (2 s). */
-  stop(): Promise<void>;
-  /** Boots it again from the same folder on the same port. */
-  start(): Promise<void>;
-  /** Connections stay open and nothing answers, until `thaw`. */
-  freeze(): void;
-  thaw(): void;
-  /** Of the running server's first process. */
-  readonly pid: number | undefined;
-}
+export type ExclusiveRabbitMq = PrivateRabbitMq & ServerLevers;
 
 export interface SharedOptions {
   readonly exclusive?: false;
@@ -65,16 +54,7 @@ export async function startPrivateRabbitMq(
 
 async function startExclusive(options: ExclusiveOptions): Promise<ExclusiveRabbitMq> {
   const node = await RabbitMqNode.boot(options);
-  return {
-    ...describePlace(node.place, '/'),
-    kill: () => node.kill(),
-    stop: () => node.stop(),
-    start: () => node.start(),
-    freeze: () => { node.freeze(); },
-    thaw: () => { node.thaw(); },
-    get pid() { return node.pid; },
-    close: () => node.close(),
-  };
+  return withLevers(node, { ...describePlace(node.place, '/'), close: () => node.close() });
 }
 
 async function startShared(): Promise<PrivateRabbitMq> {

@@ -4,6 +4,7 @@ import { findFreePorts } from './free-ports.ts';
 import { makePrivateFolder, removePrivateFolder } from './private-folder.ts';
 import { PrivateProcess } from './private-process.ts';
 import { probe } from './probe.ts';
+import { withLevers, type ServerLevers } from './server-levers.ts';
 import { readHelperArguments } from './test-like.ts';
 import type { TestLike } from './test-like.ts';
 
@@ -16,22 +17,13 @@ export interface PrivateRedisOptions {
   readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly caFile: string };
 }
 
-export interface PrivateRedis {
+export interface PrivateRedis extends ServerLevers {
   readonly url: string;
   readonly port: number;
   /** With `tls`. */
   readonly tlsUrl: string;
   /** Another address of the same Redis, for instance through a fault proxy. */
   urlAt(port: number): string;
-  /** `kill -9`. */
-  kill(): Promise<void>;
-  stop(): Promise<void>;
-  /** On the same port, from the same folder. */
-  start(): Promise<void>;
-  /** Connections stay open and nothing answers, until `thaw`. */
-  freeze(): void;
-  thaw(): void;
-  readonly pid: number | undefined;
   /** Safe to call twice; called by itself when a test was given. */
   close(): Promise<void>;
 }
@@ -52,22 +44,16 @@ export async function startPrivateRedis(first?: TestLike | PrivateRedisOptions, 
   });
   await server.start();
   const urlAt = (at: number): string => `redis://127.0.0.1:${at}/0`;
-  const redis: PrivateRedis = {
+  const redis = withLevers(server, {
     url: urlAt(port),
     urlAt,
     port,
     tlsUrl: `rediss://127.0.0.1:${tlsPort}/0`,
-    kill: () => server.kill(),
-    stop: () => server.stop(),
-    start: () => server.start(),
-    freeze: () => { server.freeze(); },
-    thaw: () => { server.thaw(); },
-    get pid() { return server.pid; },
     async close() {
       await server.kill();
       await removePrivateFolder(folder);
     },
-  };
+  });
   test?.teardown(() => redis.close());
   return redis;
 }
