@@ -167,6 +167,24 @@ t.test('AMQP bus', async (t) => {
     await eventually(() => bus.publish(makeMessage(7, { routingKey: 'refuse' })));
   });
 
+  await t.test('after a refusal it publishes on another channel of the same connection, and the old one goes', async (t) => {
+    const { url, vhost, ctl } = await startPrivateRabbitMq();
+    const bus = await startBus(t, [url]);
+    const model = await connect(url);
+    t.teardown(() => model.close());
+    const channel = await model.createChannel();
+    const name = uniqueName();
+    await channel.assertQueue(name, { durable: true, arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' } });
+    await channel.bindQueue(name, 'nomad', 'refuse');
+    const publishing = async () => (await ctl('list_channels', '-p', vhost, 'number', 'confirm')).split('\n').filter((line) => line.endsWith('true'));
+    const before = await eventually(async () => (await publishing()).length === 1 && publishing());
+
+    await Promise.allSettled(Array.from({ length: 6 }, (_, n) => bus.publish(makeMessage(n, { routingKey: 'refuse' }))));
+
+    await eventually(async () => (await publishing()).length === 1 && (await publishing())[0] !== before[0], { message: 'another channel alone' });
+    t.equal(await bus.publish(makeMessage(7, { routingKey: 'nobody' }), { mandatory: true }), 'unrouted');
+  });
+
   await t.test('what AMQP cannot carry is refused for good and harms no other message', async (t) => {
     const bus = await startBus(t, [broker.url]);
     const good = bus.publish(makeMessage(1));

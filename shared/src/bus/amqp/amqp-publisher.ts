@@ -1,8 +1,12 @@
 /**
  * Publishes on one confirm channel, many messages in flight. Each publish settles exactly once: by the broker's confirm, by its refusal, or by the loss
  * of the channel, whichever comes first. Nothing is kept for a later try: that is the caller's to decide.
+ *
+ * After a refusal a new channel takes the place of the old one, which goes when all that it was given has settled: a channel remembers where it found a
+ * queue's leader, and when that node has died since, some versions of RabbitMQ refuse on that channel until the node is back.
  */
 import type { ChannelModel, ConfirmChannel, Message as ReturnedMessage } from 'amqplib';
+import { toError } from '../../foundation/errors.ts';
 import type { Message } from '../../messages/message.ts';
 import type { PublishResult } from '../bus.ts';
 import { invalidMessage, refused, unavailable } from './amqp-errors.ts';
@@ -18,12 +22,23 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
+/** A channel and what it was given. */
+interface Lane {
+  readonly model: ChannelModel;
+  readonly channel: ConfirmChannel;
+  readonly batcher: WriteBatcher;
+  readonly onLost: (reason: Error) => void;
+  inFlight: number;
+  /** Another one takes its place, or has done so. */
+  isRetired: boolean;
+  isLost: boolean;
+}
+
 /** Frames in amqplib's buffer (two or three per message) before callers wait. */
 const writeBufferFrames = 4096;
 
 export class AmqpPublisher {
-  #channel: ConfirmChannel | undefined;
-  #batcher: WriteBatcher | undefined;
+  #lane: Lane | undefined;
   /** Filled while the write buffer is full; sent in order when it has drained. */
   #waiting: Pending[] = [];
   #isFull = false;
@@ -43,25 +58,22 @@ export class AmqpPublisher {
   /** Takes a new connection into use. `onLost` is called when its channel ends while the connection may still stand. */
   async open(model: ChannelModel, onLost: (reason: Error) => void): Promise<void> {
     const channel = await model.createConfirmChannel({ highWaterMark: writeBufferFrames });
+    const lane: Lane = { model, channel, batcher: new WriteBatcher(model), onLost, inFlight: 0, isRetired: false, isLost: false };
     let reason: Error | undefined;
     channel.on('error', (error: Error) => {
       reason = error;
       this.#learnLimit(error);
     });
-    channel.on('drain', () => { this.#drain(channel); });
+    channel.on('drain', () => { this.#drain(lane); });
     channel.on('return', (message: ReturnedMessage) => { this.#noteReturn(message); });
-    // Before amqplib's own listener, which fails all that is outstanding: then `#channel` tells a loss from a refusal.
-    channel.prependListener('close', () => {
-      this.#lose(channel, reason);
-      onLost(reason ?? new Error('The publishing channel was closed'));
-    });
-    this.#batcher = new WriteBatcher(model);
-    this.#channel = channel;
-    this.#isFull = false;
+    // Before amqplib's own listener, which fails all that is outstanding: then `isLost` tells a loss from a refusal.
+    channel.prependListener('close', () => { this.#lose(lane, reason); });
+    this.#lane = lane;
+    this.#drain(lane);
   }
 
   publish(exchange: string, message: Message, mandatory: boolean): Promise<PublishResult> {
-    if (this.#channel === undefined) return Promise.reject(unavailable(this.#lossReason));
+    if (this.#lane === undefined) return Promise.reject(unavailable(this.#lossReason));
     if (message.body.length > this.#maxBodyBytes) return Promise.reject(this.#tooLarge(message));
     return new Promise((resolve, reject) => {
       const pending: Pending = { exchange, message, mandatory, resolve, reject };
@@ -78,21 +90,21 @@ export class AmqpPublisher {
   }
 
   #send(pending: Pending): void {
-    const channel = this.#channel;
-    if (channel === undefined) {
+    const lane = this.#lane;
+    if (lane === undefined) {
       pending.reject(unavailable(this.#lossReason));
       return;
     }
     const { message } = pending;
-    this.#batcher?.hold();
-    this.#inFlight += 1;
+    lane.batcher.hold();
+    this.#count(lane, 1);
     try {
-      const hasRoom = channel.publish(pending.exchange, message.routingKey, message.body, toPublishOptions(message, pending.mandatory), (error: unknown) => {
-        this.#settle(channel, pending, error);
+      const hasRoom = lane.channel.publish(pending.exchange, message.routingKey, message.body, toPublishOptions(message, pending.mandatory), (error: unknown) => {
+        this.#settle(lane, pending, error);
       });
       if (!hasRoom) this.#isFull = true;
     } catch (thrown) {
-      this.#inFlight -= 1;
+      this.#count(lane, -1);
       // A type or range error is about this message; anything else says that the channel is closing.
       const isInvalid = thrown instanceof TypeError || thrown instanceof RangeError;
       pending.reject(isInvalid ? invalidMessage(message.id, thrown.message, thrown) : unavailable('its channel is closing', thrown));
@@ -100,34 +112,61 @@ export class AmqpPublisher {
     }
   }
 
-  #settle(channel: ConfirmChannel, pending: Pending, error: unknown): void {
-    this.#inFlight -= 1;
+  #count(lane: Lane, change: number): void {
+    this.#inFlight += change;
+    lane.inFlight += change;
+  }
+
+  #settle(lane: Lane, pending: Pending, error: unknown): void {
+    this.#count(lane, -1);
     if (error === null || error === undefined) {
       pending.resolve(pending.mandatory && this.#takeReturn(pending.message.id) ? 'unrouted' : 'routed');
-    } else if (this.#channel === channel) {
+    } else if (!lane.isLost) {
       pending.reject(refused(pending.message.routingKey));
+      if (!lane.isRetired) void this.#replace(lane);
     } else if (pending.message.body.length > this.#maxBodyBytes) {
       pending.reject(this.#tooLarge(pending.message));
     } else {
       pending.reject(unavailable(`the connection was lost before it confirmed (${this.#lossReason})`));
     }
+    if (lane.isRetired) this.#leave(lane);
     if (this.unconfirmed === 0) this.#onIdle();
   }
 
-  #lose(channel: ConfirmChannel, reason: Error | undefined): void {
-    if (this.#channel !== channel) return;
-    this.#channel = undefined;
-    this.#batcher = undefined;
+  /** Never rejects. Until there is another one, `lane` is used on. */
+  async #replace(lane: Lane): Promise<void> {
+    lane.isRetired = true;
+    try {
+      await this.open(lane.model, lane.onLost);
+      this.#leave(lane);
+    } catch (thrown) {
+      lane.onLost(toError(thrown));
+    }
+  }
+
+  /** Closes a channel that another one has replaced, once it has settled all that it was given. */
+  #leave(lane: Lane): void {
+    if (lane === this.#lane || lane.inFlight > 0 || lane.isLost) return;
+    // It rejects when the channel is closed already.
+    lane.channel.close().catch(() => undefined);
+  }
+
+  #lose(lane: Lane, reason: Error | undefined): void {
+    lane.isLost = true;
+    if (this.#lane !== lane) return;
+    this.#lane = undefined;
+    this.#isFull = false;
     this.#lossReason = reason === undefined ? 'it is not connected' : `it is not connected: ${reason.message}`;
     this.#returned.clear();
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const pending of waiting) pending.reject(unavailable(this.#lossReason));
     if (this.unconfirmed === 0) this.#onIdle();
+    lane.onLost(reason ?? new Error('The publishing channel was closed'));
   }
 
-  #drain(channel: ConfirmChannel): void {
-    if (this.#channel !== channel) return;
+  #drain(lane: Lane): void {
+    if (this.#lane !== lane) return;
     this.#isFull = false;
     const waiting = this.#waiting;
     let sent = 0;
