@@ -1,7 +1,7 @@
 /** The detector's own settings and what they mean to it. Those of RabbitMQ, Redis and the process come from shared, a sink's from the sink. */
 import { describeError } from '@hydrant/shared/foundation/errors';
 import { consumerSettings } from '@hydrant/shared/runtime/config/common-settings';
-import { bool, duration, integer, oneOf, path, size, text, url } from '@hydrant/shared/runtime/config/formats';
+import { bool, duration, integer, oneOf, path, size, text, url, urls } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Setting, Values } from '@hydrant/shared/runtime/config/setting';
 import { tlsSettings } from '@hydrant/shared/runtime/tls/tls-settings';
 import type { CrashloopDetectorOptions } from './crashloop-detector.ts';
@@ -40,7 +40,7 @@ export const inputSettings = {
 /** Where alerts go; other destinations bring settings of their own. */
 export const outputSettings = {
   SINK_TIMEOUT: { doc: 'Longest time that a destination other than `amqp` may take for one alert.', format: positiveDuration, default: '10s' },
-  SINK_AMQP_CONNECTION: { doc: 'RabbitMQ for alerts; none: that of `AMQP_CONNECTION`.', format: url(['amqp:', 'amqps:']), default: null, sensitive: true },
+  SINK_AMQP_CONNECTION: { doc: 'RabbitMQ for alerts, as one URL or several; none: that of `AMQP_CONNECTION`.', format: urls(['amqp:', 'amqps:']), default: null, sensitive: true },
   ...tlsSettings('SINK_AMQP', 'the RabbitMQ of `SINK_AMQP_CONNECTION`'),
   SINK_AMQP_EXCHANGE: { doc: 'Exchange for alerts; none: that of `AMQP_EXCHANGE`.', format: text, default: null },
   SINK_AMQP_ROUTING_KEY: { doc: 'Routing key of alerts; `{namespace}` and `{job}` may stand in it.', format: text, default: 'crash-loop' },

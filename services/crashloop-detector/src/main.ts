@@ -54,12 +54,15 @@ function findAlertSink(type: string) {
   return type === 'amqp' || type === 'rabbitmq' ? undefined : findSink(type);
 }
 
-/** The bus that alerts go to, when it is not the one that events come from. */
-function makeAlertBus(config: Values<typeof schema>, { log, clock }: ServiceContext): Bus | undefined {
-  if (config.SINK_AMQP_CONNECTION === null && config.SINK_AMQP_EXCHANGE === null) return undefined;
-  const urls = config.SINK_AMQP_CONNECTION === null ? config.AMQP_CONNECTION : [config.SINK_AMQP_CONNECTION];
-  const tls = readTlsOptions(config, config.SINK_AMQP_CONNECTION === null ? 'AMQP' : 'SINK_AMQP');
-  return createAmqpBus({ urls, tls, exchange: config.SINK_AMQP_EXCHANGE ?? config.AMQP_EXCHANGE, connectionName: `${name} alerts`, log, clock });
+/** False: alerts go to where events come from. */
+function hasAlertExchange({ SINK_AMQP_CONNECTION: own, SINK_AMQP_EXCHANGE: exchange }: Values<typeof schema>): boolean {
+  return own !== null || exchange !== null;
+}
+
+/** Where alerts go in RabbitMQ. */
+function readAlertExchange(config: Values<typeof schema>) {
+  const { SINK_AMQP_CONNECTION: own, SINK_AMQP_EXCHANGE: exchange } = config;
+  return { urls: own ?? config.AMQP_CONNECTION, tls: readTlsOptions(config, own === null ? 'AMQP' : 'SINK_AMQP'), exchange: exchange ?? config.AMQP_EXCHANGE };
 }
 
 function makeOutput(config: Values<typeof schema>, bus: Bus, context: ServiceContext): Output {
@@ -70,8 +73,8 @@ function makeOutput(config: Values<typeof schema>, bus: Bus, context: ServiceCon
     const publisher = new SinkAlertPublisher({ sink, timeoutMs: config.SINK_TIMEOUT, log, clock });
     return { alertPublisher: publisher, components: [publisher], healthChecks: [publisher.healthCheck] };
   }
-  const alertBus = makeAlertBus(config, context);
-  if (alertBus === undefined) return { alertPublisher: createBusAlertPublisher(bus), components: [], healthChecks: [] };
+  if (!hasAlertExchange(config)) return { alertPublisher: createBusAlertPublisher(bus), components: [], healthChecks: [] };
+  const alertBus = createAmqpBus({ ...readAlertExchange(config), connectionName: `${name} alerts`, log, clock });
   const healthChecks = alertBus.healthChecks.map((check) => ({ name: `alert-${check.name}`, check: () => check.check() }));
   return { alertPublisher: createBusAlertPublisher(alertBus), components: [alertBus], healthChecks };
 }
@@ -80,11 +83,10 @@ function makeOutput(config: Values<typeof schema>, bus: Bus, context: ServiceCon
 function examineOutput(config: Values<typeof schema>, { log, clock }: ServiceContext): readonly Examination[] {
   const definition = findAlertSink(config.SINK_TYPE);
   if (definition !== undefined) return [examineSink(`sink ${config.SINK_TYPE}`, definition.create(config, { log, name: config.SINK_TYPE }))];
-  if (config.SINK_AMQP_CONNECTION === null && config.SINK_AMQP_EXCHANGE === null) return [];
-  const urls = config.SINK_AMQP_CONNECTION === null ? config.AMQP_CONNECTION : [config.SINK_AMQP_CONNECTION];
-  const exchange = config.SINK_AMQP_EXCHANGE ?? config.AMQP_EXCHANGE;
-  const tls = readTlsOptions(config, config.SINK_AMQP_CONNECTION === null ? 'AMQP' : 'SINK_AMQP');
-  return [examineBus(createAmqpBus({ urls, tls, exchange, connectionName: `${name} doctor`, log, clock }), { subject: 'rabbitmq for alerts', exchange, queues: [], clock })];
+  if (!hasAlertExchange(config)) return [];
+  const alertExchange = readAlertExchange(config);
+  const alertBus = createAmqpBus({ ...alertExchange, connectionName: `${name} doctor`, log, clock });
+  return [examineBus(alertBus, { subject: 'rabbitmq for alerts', exchange: alertExchange.exchange, queues: [], clock })];
 }
 
 const doctor = doctorCommand<typeof schema>((config, context) => {
@@ -104,7 +106,7 @@ async function sendExample(config: Values<typeof schema>, context: CommandContex
   const alert = makeExampleAlert(clock.now(), isResolved ? 'resolved' : 'opened');
   const { alertRoutingKey, resolvedRoutingKey } = readDetectorOptions(config);
   const definition = findAlertSink(config.SINK_TYPE);
-  const bus = makeAlertBus(config, context) ?? createAmqpBus({ urls: config.AMQP_CONNECTION, tls: readTlsOptions(config, 'AMQP'), exchange: config.AMQP_EXCHANGE, connectionName: `${name} send-test`, log, clock });
+  const bus = createAmqpBus({ ...readAlertExchange(config), connectionName: `${name} send-test`, log, clock });
   const sentence = definition === undefined
     ? await sendTestAlert(bus, { ...alert, routingKey: fillRoutingKey(isResolved ? resolvedRoutingKey : alertRoutingKey, { namespace: 'default', job: 'hydrant-send-test' }) }, { clock, signal })
     : await sendTest(definition.create(config, { log, name: config.SINK_TYPE }), alert, { name: config.SINK_TYPE, timeoutMs: config.SINK_TIMEOUT, clock, signal });
