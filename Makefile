@@ -68,7 +68,7 @@ test: build ## Unit and contract tests and the guarantees in their short form, o
 	@node scripts/test.mjs
 
 .PHONY: e2e
-e2e: build ## The guarantees in their long form and the browser, on private servers
+e2e: build ## The guarantees in their long form, clusters and the browser, on private servers
 	@node scripts/e2e.mjs
 
 .PHONY: kill-nine

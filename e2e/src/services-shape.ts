@@ -1,45 +1,27 @@
 /**
- * The suite as three services with its own RabbitMQ and Redis: firehose, sink-workers for events and alerts, crash-loop detector.
+ * The suite as three services: firehose, sink-workers for events and alerts, crash-loop detector.
  */
-import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
-import { startPrivateRedis } from '@hydrant/testing/private-redis';
+import { startOneRabbitMq, startOneRedis, type Backends } from './backends.ts';
 import { createServiceProcess, runCommand, type ServiceProcess } from './service-process.ts';
-import type { Server, ServerName, Shape, ShapeOptions } from './shape.ts';
+import type { Shape, ShapeOptions } from './shape.ts';
 
 async function createSinkWorker(name: string, settings: Readonly<Record<string, string>>): Promise<ServiceProcess> {
   return createServiceProcess('sink-worker', { SINK_NAME: name, SINK_BATCH_AGE: '100ms', SINK_RETRY_MAX: '1s', ...settings });
 }
 
-function makeServer(name: ServerName, server: Omit<Server, 'name' | 'restart'>): Server {
-  return {
-    name,
-    kill: () => server.kill(),
-    stop: () => server.stop(),
-    start: () => server.start(),
-    freeze: () => { server.freeze(); },
-    thaw: () => { server.thaw(); },
-    async restart() {
-      await server.kill();
-      await server.start();
-    },
-  };
-}
-
-export async function startServices(options: ShapeOptions): Promise<Shape> {
-  const broker = await startPrivateRabbitMq({ exclusive: true });
-  const redis = await startPrivateRedis();
-  const route = options.route ?? ((_, port) => Promise.resolve(port));
-  const bus = { AMQP_CONNECTION: broker.urlAt(await route('RabbitMQ', broker.port)) };
-  const state = { REDIS_URL: redis.urlAt(await route('Redis', redis.port)) };
-  const http = { ...bus, SINK_TYPE: 'http', SINK_HTTP_FORMAT: 'ndjson' };
-  const ofFirehose = { ...bus, ...state, NOMAD_ADDR: options.nomadUrl, ...options.firehose };
+/** Without `backends`, with a RabbitMQ and a Redis of its own. They are closed with it. */
+export async function startServices(options: ShapeOptions, backends?: Backends): Promise<Shape> {
+  const { broker, stateStore } = backends ?? { broker: await startOneRabbitMq(options.route), stateStore: await startOneRedis(options.route) };
+  const state = stateStore.settings;
+  const http = { SINK_TYPE: 'http', SINK_HTTP_FORMAT: 'ndjson' };
+  const ofFirehose = { ...broker.settings(), ...state, NOMAD_ADDR: options.nomadUrl, ...options.firehose };
   const firehose = await createServiceProcess('firehose', ofFirehose);
   const secondFirehose = await createServiceProcess('firehose', { ...ofFirehose, ...options.secondFirehose });
-  const events = { ...http, SINK_NAME: 'http', SINK_HTTP_ADDRESS: `${options.collectorUrl}/events`, ...options.sink };
+  const events = { ...broker.settings(), ...http, SINK_NAME: 'http', SINK_HTTP_ADDRESS: `${options.collectorUrl}/events`, ...options.sink };
   const worker = await createSinkWorker('http', events);
-  const alerts = await createSinkWorker('alerts', { ...http, SINK_HTTP_ADDRESS: `${options.collectorUrl}/alerts`, AMQP_BINDINGS: 'crash-loop' });
-  const archive = options.s3 === undefined ? [] : [await createSinkWorker('archive', { ...bus, ...options.s3, SINK_TYPE: 's3' })];
-  const detectors = await Promise.all(Array.from({ length: options.detectors ?? 1 }, () => createServiceProcess('crashloop-detector', { ...bus, ...state, ...options.detector })));
+  const alerts = await createSinkWorker('alerts', { ...broker.settings(), ...http, SINK_HTTP_ADDRESS: `${options.collectorUrl}/alerts`, AMQP_BINDINGS: 'crash-loop' });
+  const archive = options.s3 === undefined ? [] : [await createSinkWorker('archive', { ...broker.settings(), ...options.s3, SINK_TYPE: 's3' })];
+  const detectors = await Promise.all(Array.from({ length: options.detectors ?? 1 }, () => createServiceProcess('crashloop-detector', { ...broker.settings(), ...state, ...options.detector })));
   const consumers = [worker, alerts, ...archive, ...detectors];
   const processes = [firehose, ...consumers];
 
@@ -50,12 +32,9 @@ export async function startServices(options: ShapeOptions): Promise<Shape> {
     detectors,
     processes,
     secondSource: secondFirehose,
-    redisUrl: redis.url,
+    redisUrl: stateStore.url,
     brokerUrl: broker.url,
-    servers: [
-      makeServer('RabbitMQ', broker),
-      makeServer('Redis', redis),
-    ],
+    servers: [...broker.servers, ...stateStore.servers],
     async start() {
       await Promise.all(consumers.map((process) => process.start()));
       await firehose.start();
@@ -72,7 +51,7 @@ export async function startServices(options: ShapeOptions): Promise<Shape> {
     },
     async close() {
       await Promise.all([...processes, secondFirehose].map((process) => process.kill()));
-      await Promise.all([broker.close(), redis.close()]);
+      await Promise.all([broker.close(), stateStore.close()]);
     },
   };
 }

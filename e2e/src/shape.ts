@@ -1,4 +1,5 @@
 /** What a guarantee needs of a running Hydrant, whichever of its two shapes it has. */
+import type { ServerLevers } from '@hydrant/testing/server-levers';
 import type { CommandResult, ServiceProcess } from './service-process.ts';
 
 export interface ShapeOptions {
@@ -15,22 +16,15 @@ export interface ShapeOptions {
   /** How many detectors share the queue; default 1. Standalone has one in any case. */
   readonly detectors?: number;
   /** Resolves with the port at which the services are to find a server, instead of its own. */
-  readonly route?: (server: ServerName, port: number) => Promise<number>;
+  readonly route?: Route;
 }
 
-export type ServerName = 'RabbitMQ' | 'Redis';
+export type Route = (server: 'RabbitMQ' | 'Redis', port: number) => Promise<number>;
 
 /** A server that Hydrant depends on and that can be killed with -9 and started again on the same data. */
-export interface Server {
-  readonly name: ServerName;
+export interface Server extends ServerLevers {
+  readonly name: string;
   restart(): Promise<void>;
-  kill(): Promise<void>;
-  /** Ends it in order. */
-  stop(): Promise<void>;
-  start(): Promise<void>;
-  /** Its connections stay open and nothing answers, until `thaw`. */
-  freeze(): void;
-  thaw(): void;
 }
 
 export interface Shape {

@@ -13,6 +13,7 @@ import { startStandalone } from './standalone-shape.ts';
 
 export const shapes = { 'three services': startServices, standalone: startStandalone } as const;
 export type ShapeName = keyof typeof shapes;
+export type StartShape = (options: ShapeOptions) => Promise<Shape>;
 export const shapeNames: readonly ShapeName[] = ['three services', 'standalone'];
 
 export interface StageOptions {
@@ -57,7 +58,7 @@ interface Test {
   teardown(action: () => Promise<void>): void;
 }
 
-export async function setStage(t: Test, shapeName: ShapeName, options: StageOptions = {}): Promise<Stage> {
+export async function setStage(t: Test, shapeName: ShapeName | StartShape, options: StageOptions = {}): Promise<Stage> {
   const simulator = await startSimulator({
     speed: options.speed ?? 15, paused: true, shiftToNow: options.shiftToNow ?? false, lists: options.lists ?? 'recorded',
     ...(options.load === undefined ? {} : { load: options.load, bufferSize: loadBuffer }),
@@ -67,7 +68,8 @@ export async function setStage(t: Test, shapeName: ShapeName, options: StageOpti
   t.teardown(() => collector.close());
   const s3 = options.withS3 === true ? await startS3Server() : undefined;
   if (s3 !== undefined) t.teardown(() => s3.close());
-  const shape = await shapes[shapeName]({
+  const startShape = typeof shapeName === 'string' ? shapes[shapeName] : shapeName;
+  const shape = await startShape({
     nomadUrl: simulator.url,
     collectorUrl: collector.url,
     ...(s3 === undefined ? {} : { s3: makeS3Settings(s3) }),

@@ -1,20 +1,16 @@
 /** Two firehoses of one cluster, and what can be seen of them from outside: who leads, what each has published, the stored checkpoint. */
-import { createRedisClient } from '@hydrant/shared/redis/redis-client';
 import { eventually } from '@hydrant/testing/eventually';
-import { testLog } from '@hydrant/testing/test-log';
 import type { ServiceProcess } from './service-process.ts';
 import { setStage, type Stage } from './stage.ts';
+import { openCheckpoint, type ReadCheckpoint } from './stored-checkpoint.ts';
 
 export interface TwoFirehoses extends Stage {
   /** Leads at first. */
   readonly first: ServiceProcess;
   /** Stands by at first. */
   readonly second: ServiceProcess;
-  /** The hash in Redis, field by field. */
-  readCheckpoint(): Promise<Readonly<Record<string, string>>>;
+  readonly readCheckpoint: ReadCheckpoint;
 }
-
-const forever = new AbortController().signal;
 
 async function get(process: ServiceProcess, path: string): Promise<string> {
   const response = await fetch(`http://127.0.0.1:${String(process.port)}${path}`, { signal: AbortSignal.timeout(5_000) });
@@ -53,7 +49,7 @@ export async function untilIdle(process: ServiceProcess): Promise<number> {
 }
 
 /** Resolves to the stored checkpoint when it is at the last event that the firehose has published. */
-export async function untilSaved(process: ServiceProcess, readCheckpoint: TwoFirehoses['readCheckpoint']): Promise<Readonly<Record<string, string>>> {
+export async function untilSaved(process: ServiceProcess, readCheckpoint: ReadCheckpoint): Promise<Readonly<Record<string, string>>> {
   return eventually(async () => {
     const checkpoint = await readCheckpoint();
     return Number(checkpoint['index']) === await readMetric(process, 'hydrant_firehose_confirmed_index') ? checkpoint : undefined;
@@ -73,19 +69,8 @@ export async function playWithTwoFirehoses(t: Parameters<typeof setStage>[0], fo
   const stage = await setStage(t, 'three services', { speed: 5, firehose: { FIREHOSE_HA: 'true', ...firstFolder }, secondFirehose: { ...secondFolder } });
   const { source: first, secondSource: second, redisUrl } = stage.shape;
   if (second === undefined || redisUrl === undefined) throw new Error('Expected three services to have a second firehose and a Redis');
-  const redis = createRedisClient({ url: redisUrl, keyPrefix: '', log: testLog() });
-  t.teardown(() => redis.stop(forever));
-  await redis.start(forever);
-  const readAll = redis.script({ name: 'readAll', lua: "return redis.call('HGETALL', KEYS[1])", numberOfKeys: 1 });
+  const readCheckpoint = await openCheckpoint(t, redisUrl);
   await stage.play();
   await second.start();
-  return {
-    ...stage,
-    first,
-    second,
-    async readCheckpoint() {
-      const flat = (await readAll('hydrant:checkpoint:default:default')) as string[];
-      return Object.fromEntries(flat.flatMap((name, position) => (position % 2 === 0 ? [[name, flat[position + 1] ?? '']] : [])));
-    },
-  };
+  return { ...stage, first, second, readCheckpoint };
 }

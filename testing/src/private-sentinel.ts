@@ -1,4 +1,4 @@
-/** A Redis Sentinel of its own for a test, which decides alone. */
+/** A Redis Sentinel of its own for a test. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findFreePorts } from './free-ports.ts';
@@ -12,15 +12,17 @@ export interface PrivateSentinelOptions {
   readonly masterPort: number;
   /** Under which it knows the master. */
   readonly masterName: string;
+  /** How many Sentinels have to find that the master is down; default 1: it decides alone. */
+  readonly quorum?: number;
 }
 
 /** Ended with the test. */
-export async function startPrivateSentinel(test: TestLike, { masterPort, masterName }: PrivateSentinelOptions): Promise<{ readonly address: string }> {
+export async function startPrivateSentinel(test: TestLike, { masterPort, masterName, quorum = 1 }: PrivateSentinelOptions): Promise<{ readonly address: string }> {
   const folder = await makePrivateFolder('sentinel');
   const [port] = await findFreePorts(1) as [number];
   const config = join(folder, 'sentinel.conf');
   await writeFile(config, [
-    `port ${port}`, 'bind 127.0.0.1', `dir ${folder}`, `sentinel monitor ${masterName} 127.0.0.1 ${masterPort} 1`,
+    `port ${port}`, 'bind 127.0.0.1', `dir ${folder}`, `sentinel monitor ${masterName} 127.0.0.1 ${masterPort} ${quorum}`,
     `sentinel down-after-milliseconds ${masterName} 500`, `sentinel failover-timeout ${masterName} 5000`, '',
   ].join('\n'));
   const sentinel = new PrivateProcess({

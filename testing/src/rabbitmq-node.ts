@@ -3,7 +3,7 @@
  * the distribution's wrappers change the user and write to /var.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { findFreePorts } from './free-ports.ts';
@@ -19,6 +19,8 @@ export interface RabbitMqNodeOptions {
   readonly schedulers?: number;
   /** More lines for rabbitmq.conf. */
   readonly config?: readonly string[];
+  /** A running node whose cluster it joins. That one's epmd serves both, so it is closed last. */
+  readonly beside?: RabbitMqPlace;
 }
 
 /** Enough to find a running node again from another process: kept as node.json in its folder. */
@@ -64,19 +66,31 @@ export async function runRabbitMqCtl(place: RabbitMqPlace, args: readonly string
   return stdout;
 }
 
+/** Nodes know each other by it. Erlang makes it at the first start, for its owner alone. */
+function cookie(place: RabbitMqPlace): string {
+  return join(place.folder, 'home', '.erlang.cookie');
+}
+
+async function joinCluster(place: RabbitMqPlace, { nodeName }: RabbitMqPlace): Promise<void> {
+  await runRabbitMqCtl(place, ['stop_app']);
+  await runRabbitMqCtl(place, ['join_cluster', nodeName]);
+  await runRabbitMqCtl(place, ['start_app']);
+}
+
 export async function readRabbitMqPlace(folder: string): Promise<RabbitMqPlace> {
   return JSON.parse(await readFile(join(folder, 'node.json'), 'utf8')) as RabbitMqPlace;
 }
 
 export class RabbitMqNode {
   readonly place: RabbitMqPlace;
-  readonly #epmd: PrivateProcess;
+  /** Undefined where that of another node serves. */
+  readonly #epmd: PrivateProcess | undefined;
   readonly #server: PrivateProcess;
 
-  private constructor(place: RabbitMqPlace, schedulers: number) {
+  private constructor(place: RabbitMqPlace, { schedulers = 1, beside }: RabbitMqNodeOptions) {
     this.place = place;
     const shared = { folder: place.folder, env: environment(place, schedulers) };
-    this.#epmd = new PrivateProcess({
+    this.#epmd = beside !== undefined ? undefined : new PrivateProcess({
       ...shared, name: 'epmd', command: 'epmd', args: ['-port', String(place.epmdPort), '-address', '127.0.0.1'], logFile: join(place.folder, 'epmd.log'),
       isReady: () => probe(place.epmdPort, Buffer.from([0, 1, 0x6e]), (bytes) => bytes.length >= 4), readyTimeoutMs: 5000, pollMs: 10,
     });
@@ -91,15 +105,19 @@ export class RabbitMqNode {
     const programs = findRabbitMqFolder();
     if (programs === undefined) throw new Error('Expected RabbitMQ to be installed, but rabbitmq-server was not found: install the package rabbitmq-server');
     const folder = await makePrivateFolder('rabbitmq');
-    const [port, distributionPort, epmdPort] = await findFreePorts(3) as [number, number, number];
+    const { beside } = options;
+    const [port, distributionPort, ownEpmdPort] = await findFreePorts(3) as [number, number, number];
+    const epmdPort = beside?.epmdPort ?? ownEpmdPort;
     const place = { folder, programs, port, distributionPort, epmdPort, nodeName: `hydrant${port}@localhost` };
     await Promise.all(['home', 'mnesia', 'log', 'generated'].map((name) => mkdir(join(folder, name))));
     await writeFile(join(folder, 'enabled_plugins'), `[${(options.plugins ?? []).join(',')}].\n`);
     await writeFile(join(folder, 'rabbitmq.conf'), ['loopback_users.guest = true', 'disk_free_limit.absolute = 50MB', ...(options.config ?? []), ''].join('\n'));
     await writeFile(join(folder, 'node.json'), JSON.stringify(place));
-    const node = new RabbitMqNode(place, options.schedulers ?? 1);
-    await node.#epmd.start();
+    if (beside !== undefined) await copyFile(cookie(beside), cookie(place));
+    const node = new RabbitMqNode(place, options);
+    await node.#epmd?.start();
     await node.start();
+    if (beside !== undefined) await joinCluster(place, beside);
     return node;
   }
 
@@ -129,7 +147,7 @@ export class RabbitMqNode {
 
   async close(): Promise<void> {
     await this.#server.kill();
-    await this.#epmd.kill();
+    await this.#epmd?.kill();
     await removePrivateFolder(this.place.folder);
   }
 }
