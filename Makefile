@@ -76,11 +76,11 @@ kill-nine: build ## Kill the firehose ROUNDS times under load and count what is 
 	@node e2e/kill-nine.mjs --rounds=$(or $(ROUNDS),50) $(if $(SEED),--seed=$(SEED)) $(if $(filter true,$(SPOOL)),--spool)
 
 .PHONY: chaos
-chaos: build ## Faults of every kind under load for FOR=10m, then every event is accounted for (SEED=n repeats; SHAPE=standalone, SPOOL=memory, RATE=n)
+chaos: build ## Faults of every kind under load for FOR=10m, then every event is accounted for (SEED=n repeats; SHAPE=clusters or standalone, SPOOL=memory, RATE=n)
 	@node e2e/dist/chaos/main.js --for=$(FOR) --seed=$(SEED) --shape=$(SHAPE) --spool=$(SPOOL) --rate=$(RATE)
 
 .PHONY: soak
-soak: build ## 2,000 events/s for FOR=15m: whether memory, open handles and latency stay flat (SHAPE=standalone, RATE=n)
+soak: build ## 2,000 events/s for FOR=15m: whether memory, open handles and latency stay flat (SHAPE=clusters or standalone, RATE=n)
 	@node e2e/dist/soak/main.js --for=$(FOR) --shape=$(SHAPE) --rate=$(RATE)
 
 .PHONY: sabotage

@@ -4,6 +4,7 @@
 import { eventually } from '@hydrant/testing/eventually';
 import type { SimulatorOptions } from '@hydrant/simulator/options';
 import { startSimulator, type Simulator } from '@hydrant/simulator/simulator';
+import { startRabbitMqCluster, startRedisWithSentinels } from './clusters.ts';
 import { startCollector, type Collector } from './collector.ts';
 import { readEventHashes } from './event-hashes.ts';
 import { startS3Server, type S3Server } from './s3-server.ts';
@@ -11,9 +12,14 @@ import { startServices } from './services-shape.ts';
 import type { Shape, ShapeOptions } from './shape.ts';
 import { startStandalone } from './standalone-shape.ts';
 
-export const shapes = { 'three services': startServices, standalone: startStandalone } as const;
+export const shapes = {
+  'three services': startServices,
+  'three services on clusters': startServicesOnClusters,
+  standalone: startStandalone,
+} as const;
 export type ShapeName = keyof typeof shapes;
 export type StartShape = (options: ShapeOptions) => Promise<Shape>;
+/** Those that every guarantee is played on. */
 export const shapeNames: readonly ShapeName[] = ['three services', 'standalone'];
 
 export interface StageOptions {
@@ -47,6 +53,10 @@ export interface Stage {
   endLoad(): number;
   /** Resolves when `count` different events have arrived. */
   whenArrived(count: number): Promise<void>;
+}
+
+async function startServicesOnClusters(options: ShapeOptions): Promise<Shape> {
+  return startServices(options, { broker: await startRabbitMqCluster(), stateStore: await startRedisWithSentinels() });
 }
 
 /** Frames of a load that the simulator can send again. */

@@ -17,6 +17,7 @@ t.test('the command says again all that was given', (t) => {
   const options = readRunOptions(['--for=3m', '--seed=0', '--shape=standalone', '--rate=50', '--spool=memory'], chaos, 77);
 
   t.equal(makeCommand(options, chaos), 'make chaos FOR=3m SEED=0 SHAPE=standalone RATE=50 SPOOL=memory');
+  t.equal(makeCommand(readRunOptions(['--seed=1', '--shape=clusters'], chaos, 77), chaos), 'make chaos FOR=10m SEED=1 SHAPE=clusters');
   t.equal(makeCommand(readRunOptions(['--for=90s'], soak, 0), soak), 'make soak FOR=1m30s');
   t.end();
 });
@@ -27,7 +28,7 @@ for (const [args, message] of [
   [['--seed=-1'], 'Expected SEED to be a whole number from 0 to 4294967295, got "-1"'],
   [['--seed=4294967296'], 'Expected SEED to be a whole number from 0 to 4294967295, got "4294967296"'],
   [['--rate=0'], 'Expected RATE to be a whole number from 1 to 100000, got "0"'],
-  [['--shape=two'], 'Expected SHAPE to be services or standalone, got "two"'],
+  [['--shape=two'], 'Expected SHAPE to be services, clusters or standalone, got "two"'],
   [['--spool=disk'], 'Expected SPOOL to be folder or memory, got "disk"'],
 ] as const) {
   t.test(`${args.join(' ')} is refused`, (t) => {

@@ -18,7 +18,7 @@ export interface RunDefaults {
   readonly eventsPerSecond: number;
 }
 
-const shapeOfWord: Readonly<Record<string, ShapeName>> = { services: 'three services', standalone: 'standalone' };
+const shapeOfWord = new Map<string, ShapeName>([['services', 'three services'], ['clusters', 'three services on clusters'], ['standalone', 'standalone']]);
 const largestSeed = 2 ** 32 - 1;
 
 /** Without a seed it is `seedByChance`. An empty value is none, so that a Makefile may pass what it was not given. */
@@ -30,8 +30,8 @@ export function readRunOptions(args: readonly string[], defaults: RunDefaults, s
   const durationMs = parseDuration(duration);
   if (durationMs === undefined || durationMs < defaults.shortestMs) throw wrong('FOR', `a duration such as 10m, ${formatDuration(defaults.shortestMs)} or more`, duration);
   const shape = given('shape', 'services');
-  const shapeName = shapeOfWord[shape];
-  if (shapeName === undefined) throw wrong('SHAPE', 'services or standalone', shape);
+  const shapeName = shapeOfWord.get(shape);
+  if (shapeName === undefined) throw wrong('SHAPE', 'services, clusters or standalone', shape);
   const spool = given('spool', 'folder');
   if (spool !== 'folder' && spool !== 'memory') throw wrong('SPOOL', 'folder or memory', spool);
   return {
@@ -48,10 +48,14 @@ export function makeCommand({ durationMs, seed, shapeName, eventsPerSecond, spoo
   return [
     `make ${command} FOR=${formatDuration(durationMs)}`,
     ...(command === 'chaos' ? [`SEED=${String(seed)}`] : []),
-    ...(shapeName === 'standalone' ? ['SHAPE=standalone'] : []),
+    ...(shapeName === 'three services' ? [] : [`SHAPE=${wordOf(shapeName)}`]),
     ...(eventsPerSecond === usualRate ? [] : [`RATE=${String(eventsPerSecond)}`]),
     ...(spoolsToFolder ? [] : ['SPOOL=memory']),
   ].join(' ');
+}
+
+function wordOf(shapeName: ShapeName): string {
+  return [...shapeOfWord].find(([, name]) => name === shapeName)?.[0] ?? shapeName;
 }
 
 function readNumber(name: string, text: string, least: number, most: number): number {
