@@ -25,15 +25,9 @@ export function formatTarget({ target, atLeastPerSecond }: PathResult): string {
   return parts.length === 0 ? dash : parts.join(', ');
 }
 
-/** What of it is not as it should be; memory when all else is. */
-function missedParts({ ratio, target, eventsPerSecond, atLeastPerSecond = 0 }: PathResult): readonly string[] {
-  const parts = [...(ratio < target ? ['ratio'] : []), ...(eventsPerSecond.median < atLeastPerSecond ? ['events/s'] : [])];
-  return parts.length === 0 ? ['memory'] : parts;
-}
-
 /** Of a row without a target there is nothing to say unless its memory is too much. */
 function formatVerdict(path: PathResult): string {
-  if (!path.isMet) return `**missed**: ${missedParts(path).join(', ')}`;
+  if (path.missed.length > 0) return `**missed**: ${path.missed.join(', ')}`;
   return formatTarget(path) === dash ? '' : 'met';
 }
 

@@ -25,7 +25,8 @@ export interface PathResult extends Row {
   /** Bytes. */
   readonly peakMemory: Readonly<Record<string, number>>;
   readonly cpuSecondsPer100k: number;
-  readonly isMet: boolean;
+  /** The targets that it does not meet, in words. */
+  readonly missed: readonly string[];
 }
 
 export interface FigureResult extends Figure {
