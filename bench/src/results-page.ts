@@ -70,7 +70,7 @@ function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** A closing table of `make chaos` or `make soak`, as it was printed; its first line is the command. */
+/** What a command closed with, as it was printed; its first line is the command. */
 export interface ClosingTable {
   readonly day: string;
   readonly text: string;
@@ -99,6 +99,6 @@ Written by \`make bench\`, \`make bench-axes\` and \`make bench AGAINST=…\`; n
   if (figures.length > 0) sections.push('## Promises in numbers', ...figures.map(figureSection));
   if (axes.length > 0) sections.push('## How cost grows', ...axes.map(axisSection));
   if (against.length > 0) sections.push('## Other forwarders on the load of `standalone`', pathTable(against));
-  if (closings.length > 0) sections.push('## Under fire', ...closings.map(closingSection));
+  if (closings.length > 0) sections.push('## Closing tables', ...closings.map(closingSection));
   return `${sections.join('\n\n')}\n`;
 }

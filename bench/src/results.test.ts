@@ -41,9 +41,9 @@ t.test('the page says of machine, versions and each row what was measured, and w
   t.end();
 });
 
-t.test('what was run under fire stands there as it was printed', (t) => {
+t.test('what commands closed with stands there as it was printed', (t) => {
   const page = renderResults(none, [{ day: '2026-03-04', text: 'make chaos FOR=3m SEED=1: three services\n\nfaults\n  killed (-9)  3\n' }]);
-  t.match(page, '## Under fire\n\n### make chaos FOR=3m SEED=1: three services\n\nRun 2026-03-04.\n\n```\nfaults\n  killed (-9)  3\n```\n');
+  t.match(page, '## Closing tables\n\n### make chaos FOR=3m SEED=1: three services\n\nRun 2026-03-04.\n\n```\nfaults\n  killed (-9)  3\n```\n');
   t.end();
 });
 
