@@ -68,7 +68,7 @@ export interface PrivateRabbitMqCluster {
 
 export type ClusterNode = ExclusiveRabbitMq & { readonly nodeName: string };
 
-/** Nodes of one cluster, on the loopback address, with nothing of their own between them: what two cannot reach is down. Booting takes about 10 s each. */
+/** Nodes of one cluster, each of which pauses itself when it sees no majority. Booting takes about 10 s for each. */
 export async function startPrivateRabbitMqCluster(size: number): Promise<PrivateRabbitMqCluster> {
   const config = ['cluster_partition_handling = pause_minority'];
   const first = await RabbitMqNode.boot({ config });
