@@ -6,6 +6,7 @@ import { startRedisWithSentinels } from '../src/clusters.ts';
 import { startServices } from '../src/services-shape.ts';
 import { setStage } from '../src/stage.ts';
 import { openCheckpoint } from '../src/stored-checkpoint.ts';
+import { readMetric } from '../src/two-firehoses.ts';
 
 const failoverMs = 60_000;
 
@@ -28,4 +29,22 @@ void t.test('the Redis master dies in the middle: every event arrives, five cras
   t.equal(stage.arrived(), 879);
   t.equal(announced().length, 5);
   t.same(await stage.shape.stop(), [0, 0, 0, 0], 'a clean end');
+});
+
+void t.test('the Redis master dies while one of two firehoses leads: every event arrives, and one leads again', async (t) => {
+  const [broker, stateStore] = [await startOneRabbitMq(), await startRedisWithSentinels()];
+  const stage = await setStage(t, (options) => startServices(options, { broker, stateStore }), { speed: 3, firehose: { FIREHOSE_HA: 'true' } });
+  const { source: first, secondSource: second } = stage.shape;
+  if (second === undefined) throw new Error('Expected three services to have a second firehose');
+  await stage.play();
+  await second.start();
+  await stage.whenArrived(Math.ceil(stage.expected.length / 3));
+
+  await stateStore.master.kill();
+  await stage.whenArrived(stage.expected.length);
+  const leaders = async () => (await Promise.all([first, second].map((firehose) => readMetric(firehose, 'hydrant_firehose_leader')))).filter((leads) => leads === 1).length;
+  await eventually(async () => await leaders() > 0, { timeoutMs: failoverMs, message: 'one of them leads' });
+
+  t.equal(stage.arrived(), 879);
+  t.equal(await leaders(), 1, 'the other one does not');
 });
