@@ -41,6 +41,9 @@ export interface FirehoseTelemetry
 
 const failureReasons = [...nomadFailureCodes, 'nomad-foreign', 'spool-full', 'spool-unavailable', 'other'] as const;
 
+/** What lasts is logged again after so long, not each time. */
+const quietMs = 60_000;
+
 function makeConnectedGauge(metrics: Metrics): Gauge {
   return metrics.gauge({ name: 'hydrant_firehose_connected', help: '1 while the event stream is open' });
 }
@@ -150,7 +153,7 @@ function intakeTelemetry(log: Logger, metrics: Metrics): Omit<IntakeTelemetry, '
   };
 }
 
-function publisherTelemetry(log: Logger, metrics: Metrics, lag: LagTelemetry): PublisherTelemetry {
+function publisherTelemetry(log: Logger, metrics: Metrics, lag: LagTelemetry, clock: Clock): PublisherTelemetry {
   const confirmed = metrics.counter({ name: 'hydrant_firehose_events_published_total', help: 'Events that the bus took responsibility for, and messages in the form of nomad-firehose' });
   const unrouted = metrics.counter({ name: 'hydrant_firehose_unrouted_total', help: 'Events that no queue was bound for when they were published' });
   const failures = metrics.counter({ name: 'hydrant_firehose_publish_failures_total', help: 'Times at which publishing stopped to go back and try again' });
@@ -158,6 +161,7 @@ function publisherTelemetry(log: Logger, metrics: Metrics, lag: LagTelemetry): P
   // A series that begins at its first increase is not seen to increase.
   dropped.inc(0, { reason: 'bus-message-invalid' });
   const confirmedIndex = metrics.gauge({ name: 'hydrant_firehose_confirmed_index', help: 'Index of the event confirmed last' });
+  let failureSaidMs = Number.NEGATIVE_INFINITY;
   return {
     eventConfirmed(result, index) {
       confirmed.inc();
@@ -169,7 +173,9 @@ function publisherTelemetry(log: Logger, metrics: Metrics, lag: LagTelemetry): P
     },
     publishFailed({ unconfirmed, isRepeat, err }) {
       failures.inc();
-      if (!isRepeat) log.warn({ unconfirmed, err }, 'Publishing failed, will go on at the oldest unconfirmed event');
+      if (isRepeat && clock.monotonic() - failureSaidMs < quietMs) return;
+      failureSaidMs = clock.monotonic();
+      log.warn({ unconfirmed, err }, 'Publishing failed, will go on at the oldest unconfirmed event');
     },
     eventDropped({ id, bytes, err }) {
       dropped.inc(1, { reason: 'bus-message-invalid' });
@@ -230,9 +236,6 @@ function watchGauges(metrics: Metrics, gauges: FirehoseGauges): void {
   metrics.gauge({ name: 'hydrant_firehose_last_frame_age_seconds', help: 'Time since the newest frame was read', read: gauges.secondsSinceFrame });
 }
 
-/** A spool at its limit fills again with every event that leaves it. */
-const spoolFullQuietMs = 60_000;
-
 export function createFirehoseTelemetry(log: Logger, metrics: Metrics, clock: Clock): FirehoseTelemetry {
   const spoolFull = metrics.counter({ name: 'hydrant_firehose_spool_full_total', help: 'Times at which reading waited for room in the spool' });
   const nodeCopies = metrics.counter({ name: 'hydrant_firehose_node_copies_left_out_total', help: 'Node events that FIREHOSE_NODE_UPDATES=changes did not publish' });
@@ -242,7 +245,7 @@ export function createFirehoseTelemetry(log: Logger, metrics: Metrics, clock: Cl
     ...sourceTelemetry(log, metrics, lag),
     ...permissionTelemetry(log, metrics),
     ...intakeTelemetry(log, metrics),
-    ...publisherTelemetry(log, metrics, lag),
+    ...publisherTelemetry(log, metrics, lag, clock),
     ...checkpointTelemetry(log, metrics),
     nomadIndexRead: (index) => { lag.nomadIndexRead(index); },
     nodeCopiesLeftOut: (events) => { nodeCopies.inc(events); },
@@ -250,7 +253,8 @@ export function createFirehoseTelemetry(log: Logger, metrics: Metrics, clock: Cl
     spoolFilled(maxBytes) {
       spoolFull.inc();
       lag.waitsForRoom();
-      if (clock.monotonic() - spoolFullSaidMs < spoolFullQuietMs) return;
+      // A spool at its limit fills again with every event that leaves it.
+      if (clock.monotonic() - spoolFullSaidMs < quietMs) return;
       spoolFullSaidMs = clock.monotonic();
       log.warn({ maxBytes }, 'The spool is full, reading the event stream only as fast as the bus takes events');
     },

@@ -124,17 +124,6 @@ t.test('after a failure events go out again in order from the oldest unconfirmed
   t.match(rig.failures, [{ unconfirmed: 3, err: { code: 'bus-refused' } }]);
 });
 
-t.test('of a failure that lasts people hear again, not each time', async (t) => {
-  const tellAgainMs = 50;
-  const { spool, failures } = await start(t, () => Promise.reject(refused), { tellAgainMs });
-  const told = () => failures.filter((failure) => (failure as { readonly isRepeat: boolean }).isRepeat === false).length;
-
-  await spool.append([event('a', 1)]);
-
-  await eventually(() => told() >= 3);
-  t.ok(failures.length > told(), `${String(told())} of ${String(failures.length)}`);
-});
-
 t.test('the window bounds what is in flight by count and bytes', async (t) => {
   let inFlight = 0;
   let most = 0;

@@ -15,7 +15,7 @@ import { streamIndex } from '../message/stream-index.ts';
 export interface PublisherTelemetry {
   /** `index` is undefined for what is not of the stream. */
   eventConfirmed(result: PublishResult, index: number | undefined): void;
-  /** `isRepeat`: nothing has been confirmed since the last one, of which people heard lately. */
+  /** `isRepeat`: nothing has been confirmed since the last one. */
   publishFailed(failure: { readonly unconfirmed: number; readonly isRepeat: boolean; readonly err: Error }): void;
   /** The bus will never take it: it is lost. */
   eventDropped(event: { readonly id: string; readonly bytes: number; readonly err: Error }): void;
@@ -28,8 +28,6 @@ export interface PublisherOptions {
   readonly retryMaxMs?: number;
   /** While draining: gives up when nothing has been confirmed for so long. */
   readonly drainStallMs?: number;
-  /** How soon people hear of a failure again that lasts. */
-  readonly tellAgainMs?: number;
 }
 
 export interface PublisherPorts {
@@ -42,7 +40,7 @@ export interface PublisherPorts {
   readonly clock: Clock;
 }
 
-const defaults = { maxInFlight: 1000, maxInFlightBytes: 64 * 1024 * 1024, retryMinMs: 100, retryMaxMs: 10_000, drainStallMs: 5_000, tellAgainMs: 60_000 };
+const defaults = { maxInFlight: 1000, maxInFlightBytes: 64 * 1024 * 1024, retryMinMs: 100, retryMaxMs: 10_000, drainStallMs: 5_000 };
 const drainLookMs = 20;
 
 export class SpoolPublisher {
@@ -56,7 +54,6 @@ export class SpoolPublisher {
   #failure: Error | undefined;
   /** The oldest record that was not confirmed at the last failure. */
   #failedAt = 0;
-  #toldAtMs = 0;
   /** Ends the wait for more records when a publish has failed. */
   #reading = new AbortController();
   #wake: (() => void) | undefined;
@@ -182,12 +179,9 @@ export class SpoolPublisher {
   async #goBack(err: Error, stop: AbortSignal): Promise<void> {
     const { clock, cursor, telemetry, tracker } = this.#ports;
     const oldest = tracker.position + 1;
-    const isStuck = oldest === this.#failedAt;
+    const isRepeat = oldest === this.#failedAt;
     this.#failedAt = oldest;
-    if (!isStuck) this.#backoff.reset();
-    const nowMs = clock.monotonic();
-    const isRepeat = isStuck && nowMs - this.#toldAtMs < this.#options.tellAgainMs;
-    if (!isRepeat) this.#toldAtMs = nowMs;
+    if (!isRepeat) this.#backoff.reset();
     telemetry.publishFailed({ unconfirmed: cursor.lag, isRepeat, err });
     await clock.sleep(this.#backoff.next(), stop);
     this.#failure = undefined;

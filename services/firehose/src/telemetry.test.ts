@@ -1,0 +1,21 @@
+import { systemClock } from '@hydrant/shared/foundation/clock';
+import { createMetrics } from '@hydrant/shared/runtime/telemetry/metrics';
+import { recordingLog } from '@hydrant/testing/test-log';
+import t from 'tap';
+import { createFirehoseTelemetry } from './telemetry.ts';
+
+t.test('of a failure to publish that lasts people hear again, not each time; a new one they hear of at once', (t) => {
+  let nowMs = 0;
+  const { log, lines } = recordingLog();
+  const telemetry = createFirehoseTelemetry(log, createMetrics({ service: 'test', version: '0' }), { ...systemClock, monotonic: () => nowMs });
+  const err = new Error('refused');
+  const heard = (): number[] => lines.filter(({ msg }) => msg.startsWith('Publishing failed')).map(({ unconfirmed }) => unconfirmed as number);
+
+  for (const [second, isRepeat] of [[0, false], [10, true], [59, true], [60, true], [70, true], [80, false], [130, true], [140, true]] as const) {
+    nowMs = second * 1000;
+    telemetry.publishFailed({ unconfirmed: second, isRepeat, err });
+  }
+
+  t.same(heard(), [0, 60, 80, 140]);
+  t.end();
+});
