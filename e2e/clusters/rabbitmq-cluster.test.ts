@@ -6,7 +6,7 @@ import type { ClusterNode } from '@hydrant/testing/private-rabbitmq';
 import t from 'tap';
 import { startOneRedis } from '../src/backends.ts';
 import { startRabbitMqCluster } from '../src/clusters.ts';
-import type { ServiceProcess } from '../src/service-process.ts';
+import { readCheck } from '../src/service-process.ts';
 import { startServices } from '../src/services-shape.ts';
 import { setStage, type Stage } from '../src/stage.ts';
 
@@ -40,13 +40,6 @@ async function whenMoreArrived(stage: Stage, count: number): Promise<void> {
   await stage.whenArrived(stage.arrived() + count);
 }
 
-/** What `/readyz` of the firehose says of its connection to RabbitMQ. */
-async function describePublishing({ port }: ServiceProcess): Promise<string> {
-  const response = await fetch(`http://127.0.0.1:${String(port)}/readyz`);
-  const { checks } = (await response.json()) as { readonly checks: Readonly<Record<string, { readonly detail?: string }>> };
-  return `${String(response.status)} ${checks['rabbitmq-publish']?.detail ?? ''}`;
-}
-
 void t.test('RabbitMQ as a cluster of three nodes', async (t) => {
   const [broker, stateStore] = [await startRabbitMqCluster(), await startOneRedis()];
   const stage = await setStage(t, (options) => startServices(options, { broker, stateStore }), { load: { eventsPerSecond } });
@@ -74,8 +67,8 @@ void t.test('RabbitMQ as a cluster of three nodes', async (t) => {
     if (first === undefined || second === undefined) throw new Error('Expected a cluster to have nodes');
     await Promise.all([first.kill(), second.kill()]);
     const publishing = await eventually(async () => {
-      const said = await describePublishing(source);
-      return said.startsWith('503') ? said : undefined;
+      const { status, detail } = await readCheck(source, 'rabbitmq-publish');
+      return status === 503 ? detail : undefined;
     }, { timeoutMs: electionMs, message: 'the firehose says that it is not ready' });
     t.match(publishing, /Not connected to/u, 'the node that is left has paused itself');
     await eventually(async () => (await source.metric('hydrant_firehose_spool_events') ?? 0) > 5 * eventsPerSecond, { timeoutMs: 60_000, message: 'what is read goes into the spool' });

@@ -6,7 +6,6 @@ import { startRedisWithSentinels } from '../src/clusters.ts';
 import { startServices } from '../src/services-shape.ts';
 import { setStage } from '../src/stage.ts';
 import { openCheckpoint } from '../src/stored-checkpoint.ts';
-import { readMetric } from '../src/two-firehoses.ts';
 
 const failoverMs = 60_000;
 
@@ -42,7 +41,7 @@ void t.test('the Redis master dies while one of two firehoses leads: every event
 
   await stateStore.master.kill();
   await stage.whenArrived(stage.expected.length);
-  const leaders = async () => (await Promise.all([first, second].map((firehose) => readMetric(firehose, 'hydrant_firehose_leader')))).filter((leads) => leads === 1).length;
+  const leaders = async () => (await Promise.all([first, second].map((firehose) => firehose.metric('hydrant_firehose_leader')))).filter((leads) => leads === 1).length;
   await eventually(async () => await leaders() > 0, { timeoutMs: failoverMs, message: 'one of them leads' });
 
   t.equal(stage.arrived(), 879);

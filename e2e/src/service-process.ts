@@ -64,6 +64,13 @@ async function readMetric(port: number, series: string): Promise<number | undefi
   return line === undefined ? undefined : Number(line.slice(series.length + 1));
 }
 
+/** What `/readyz?verbose` says of a thing that the process needs, and the status of the whole. */
+export async function readCheck({ port }: Pick<ServiceProcess, 'port'>, name: string): Promise<{ readonly status: number; readonly detail: string }> {
+  const response = await fetch(`http://127.0.0.1:${String(port)}/readyz?verbose`, { signal: AbortSignal.timeout(5_000) });
+  const { checks } = (await response.json()) as { readonly checks: Readonly<Record<string, { readonly detail?: string }>> };
+  return { status: response.status, detail: checks[name]?.detail ?? '' };
+}
+
 async function readPeakMemory(pid: number | undefined): Promise<number> {
   const status = await readFile(`/proc/${String(pid)}/status`, 'utf8');
   return Number(/^VmHWM:\s+(\d+) kB$/mu.exec(status)?.[1]) * 1024;

@@ -1,6 +1,6 @@
 /** Two firehoses of one cluster, and what can be seen of them from outside: who leads, what each has published, the stored checkpoint. */
 import { eventually } from '@hydrant/testing/eventually';
-import type { ServiceProcess } from './service-process.ts';
+import { readCheck, type ServiceProcess } from './service-process.ts';
 import { setStage, type Stage } from './stage.ts';
 import { openCheckpoint, type ReadCheckpoint } from './stored-checkpoint.ts';
 
@@ -19,8 +19,7 @@ async function get(process: ServiceProcess, path: string): Promise<string> {
 
 /** What `/readyz?verbose` says of the lease, such as `leader: …`. */
 export async function describeLease(process: ServiceProcess): Promise<string> {
-  const readiness = JSON.parse(await get(process, '/readyz?verbose')) as { checks: { lease?: { detail?: string } } };
-  return readiness.checks.lease?.detail ?? '';
+  return (await readCheck(process, 'lease')).detail;
 }
 
 export async function readMetric(process: ServiceProcess, name: string): Promise<number> {

@@ -56,8 +56,8 @@ async function startExclusive(options: RabbitMqNodeOptions): Promise<ExclusiveRa
   return describeNode(await RabbitMqNode.boot(options));
 }
 
-function describeNode(node: RabbitMqNode): ExclusiveRabbitMq {
-  return withLevers(node, { ...describePlace(node.place, '/'), close: () => node.close() });
+function describeNode(node: RabbitMqNode): ClusterNode {
+  return withLevers(node, { ...describePlace(node.place, '/'), nodeName: node.place.nodeName, close: () => node.close() });
 }
 
 export interface PrivateRabbitMqCluster {
@@ -75,7 +75,7 @@ export async function startPrivateRabbitMqCluster(size: number): Promise<Private
   const nodes = [first];
   while (nodes.length < size) nodes.push(await RabbitMqNode.boot({ config, beside: first.place }));
   return {
-    nodes: nodes.map((node) => Object.assign(describeNode(node), { nodeName: node.place.nodeName })),
+    nodes: nodes.map(describeNode),
     async close() {
       for (const node of nodes.toReversed()) await node.close();
     },
