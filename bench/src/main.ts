@@ -103,7 +103,7 @@ async function measure(): Promise<readonly string[]> {
   return chosen.map(({ name }) => name);
 }
 
-/** What `make chaos` and `make soak` printed at their end, kept by hand in files named after the day: 2026-11-21-chaos-1.txt. */
+/** What `make chaos`, `make soak` and `make bench AGAINST=…` printed at their end, kept by hand in files named after the day: 2026-11-21-chaos-1.txt. */
 async function readClosings(): Promise<readonly ClosingTable[]> {
   const names = (await readdir(closings)).filter((name) => name.endsWith('.txt')).sort();
   return Promise.all(names.map(async (name) => ({ day: name.slice(0, 10), text: await readFile(new URL(name, closings), 'utf8') })));
