@@ -4,7 +4,7 @@
  */
 
 /** From the bottom up. A layer imports those before it; the folders of one layer do not import one another. */
-export const sharedLayers = [['foundation'], ['messages'], ['runtime'], ['spool', 'redis'], ['bus'], ['delivery']];
+export const sharedLayers = [['foundation'], ['messages'], ['runtime'], ['spool', 'redis'], ['bus', 'state'], ['delivery']];
 
 /** No service imports another, but for the one that is made of the others. */
 export const services = ['firehose', 'sink-worker', 'crashloop-detector'];
@@ -30,7 +30,7 @@ export const driverHomes = {
 };
 
 /** What keeps a port over RabbitMQ, Redis or the disk. In a service only main.ts chooses among them; standalone is such a choice as a whole. */
-export const adapterModules = ['@hydrant/shared/bus/amqp/*', '@hydrant/shared/bus/in-process/*', '@hydrant/shared/spool/*-spool', '@hydrant/shared/redis/redis-client'];
+export const adapterModules = ['@hydrant/shared/bus/amqp/*', '@hydrant/shared/bus/in-process/*', '@hydrant/shared/spool/*-spool', '@hydrant/shared/state/redis/*', '@hydrant/shared/state/file/*', '@hydrant/shared/redis/redis-client'];
 
 /** Where time, timers, the environment and the end of the process come from. */
 export const timeHomes = ['shared/src/foundation/clock.ts'];

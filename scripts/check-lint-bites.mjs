@@ -17,6 +17,7 @@ const layerFiles = {
   spool: 'shared/src/spool/spool.ts',
   redis: 'shared/src/redis/redis-client.ts',
   bus: 'shared/src/bus/bus.ts',
+  state: 'shared/src/state/state-store.ts',
   delivery: 'shared/src/delivery/sink.ts',
 };
 const sinkFile = 'sinks/src/registry.ts';
@@ -75,6 +76,7 @@ const probes = [
   { rule: drivers, at: anyFile, code: importOf('node:process') },
   { rule: drivers, at: anyFile, code: 'import { createAmqpBus } from "@hydrant/shared/bus/amqp/amqp-bus";\nvoid createAmqpBus;' },
   { rule: drivers, at: 'services/firehose/src/source/open-stream.ts', code: 'import { createMemorySpool } from "@hydrant/shared/spool/memory-spool";\nvoid createMemorySpool;' },
+  { rule: drivers, at: 'services/crashloop-detector/src/ledger/ledger.ts', code: 'import { createFileStateStore } from "@hydrant/shared/state/file/file-state-store";\nvoid createFileStateStore;' },
   { rule: drivers, at: anyFile, refused: false, code: 'import type { RedisClient } from "@hydrant/shared/redis/redis-client";\nexport type Client = RedisClient;' },
   { rule: drivers, at: mainOf('firehose'), refused: false, code: 'import { createAmqpBus } from "@hydrant/shared/bus/amqp/amqp-bus";\nvoid createAmqpBus;' },
   ...driverProbes(),

@@ -38,7 +38,8 @@ export interface RedisClientOptions {
 export interface ScriptOptions {
   readonly name: string;
   readonly lua: string;
-  readonly numberOfKeys: number;
+  /** Absent: each call gives it as its first argument. */
+  readonly numberOfKeys?: number;
 }
 
 /**
@@ -49,6 +50,8 @@ export type Script = (...args: readonly (string | number)[]) => Promise<unknown>
 
 export interface RedisClient extends Component {
   script(options: ScriptOptions): Script;
+  /** A single command; rejects as scripts do. */
+  run(command: string, ...args: readonly (string | number)[]): Promise<unknown>;
   readonly healthCheck: HealthCheck;
 }
 
@@ -119,18 +122,25 @@ export function createRedisClient({ url, tls = noTls('REDIS'), sentinels, keyPre
       return Promise.resolve();
     },
     script: (options) => makeScript(redis, options, address),
+    async run(command, ...args) {
+      try {
+        return await redis.call(command, ...args);
+      } catch (error) {
+        throw explain(error, `the command ${command}`, address);
+      }
+    },
   };
 }
 
 function makeScript(redis: Redis, { name, lua, numberOfKeys }: ScriptOptions, address: string): Script {
-  redis.defineCommand(name, { lua, numberOfKeys });
+  redis.defineCommand(name, { lua, ...(numberOfKeys === undefined ? {} : { numberOfKeys }) });
   const run: unknown = Reflect.get(redis, name);
   if (typeof run !== 'function') throw new Error(`Expected ioredis to define the command ${name}`);
   return async (...args) => {
     try {
       return (await Reflect.apply(run, redis, args)) as unknown;
     } catch (error) {
-      throw explain(error, name, address);
+      throw explain(error, `the script ${name}`, address);
     }
   };
 }
@@ -170,11 +180,11 @@ function findRemedy(text: string): string | undefined {
   return remedies[word];
 }
 
-function explain(error: unknown, script: string, address: string): HydrantError {
+function explain(error: unknown, what: string, address: string): HydrantError {
   if (error instanceof Error && error.name === 'ReplyError') {
     const remedy = findRemedy(error.message);
-    const text = `Expected Redis at ${address} to run the script ${script}, it refused${remedy === undefined ? '' : `; ${remedy}`}`;
+    const text = `Expected Redis at ${address} to run ${what}, it refused${remedy === undefined ? '' : `; ${remedy}`}`;
     return new HydrantError(text, { code: 'redis-refused', retryable: true, cause: error });
   }
-  return new HydrantError(`Expected Redis at ${address} to answer the script ${script}, it did not`, { code: 'redis-unavailable', retryable: true, cause: error });
+  return new HydrantError(`Expected Redis at ${address} to answer ${what}, it did not`, { code: 'redis-unavailable', retryable: true, cause: error });
 }

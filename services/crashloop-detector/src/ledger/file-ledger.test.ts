@@ -104,7 +104,7 @@ t.test('rejects while its file cannot be written, and keeps the line for the nex
   const path = join(t.testdir({}), 'ledger.ndjson');
   const ledger = createFileLedger({ path, log: testLog(), clock: systemClock });
 
-  await t.rejects(ledger.record(crash(1), rule), { code: 'ledger-unavailable', retryable: true });
+  await t.rejects(ledger.record(crash(1), rule), { code: 'state-unavailable', retryable: true });
   await ledger.start(never);
   await ledger.record(crash(1), rule);
   await ledger.stop(never);

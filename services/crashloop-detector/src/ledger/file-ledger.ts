@@ -6,7 +6,7 @@ import type { Clock } from '@hydrant/shared/foundation/clock';
 import type { Component } from '@hydrant/shared/runtime/component';
 import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
 import { decide } from './in-memory/decide.ts';
-import { Journal } from './journal.ts';
+import { Journal } from '@hydrant/shared/state/file/journal';
 import { retentionMs, defaultMaxLineages, type Claim, type Decision, type Ledger, type LedgerSize, type Observation, type OpenLoop, type ResolvedClaim, type Rule } from './ledger.ts';
 import { emptyLedger, forgetBefore, type LedgerState } from './in-memory/ledger-state.ts';
 import { restoreEntry, storeEntries, type StoredEntry } from './stored-state.ts';

@@ -2,9 +2,9 @@
  * A file of lines that is appended to, and rewritten from a snapshot when it has grown. Lines that arrive together are written and
  * synced together. A line that a crash cut off is dropped at the next start: nobody was told that it was kept.
  */
-import { mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises';
+import { chmod, mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { HydrantError } from '@hydrant/shared/foundation/errors';
+import { HydrantError } from '../../foundation/errors.ts';
 
 export interface JournalOptions {
   readonly path: string;
@@ -18,6 +18,9 @@ interface Waiting {
   resolve(this: void): void;
   reject(this: void, error: Error): void;
 }
+
+/** What a cluster runs and how it fails is nobody else's. */
+const fileMode = 0o600;
 
 /** A journal is rewritten when it is this many times as long as it was after the last time. */
 const growth = 4;
@@ -40,8 +43,10 @@ export class Journal {
   /** Opens or makes the file, cuts off a torn last line and gives the others in order. */
   async open(): Promise<readonly string[]> {
     const { path } = this.#options;
-    await mkdir(dirname(path), { recursive: true });
-    await (await open(path, 'a')).close();
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await (await open(path, 'a', fileMode)).close();
+    // n.b. one that an older version made may be readable by all.
+    await chmod(path, fileMode);
     const bytes = await readFile(path);
     this.#file = await open(path, 'r+');
     this.#size = bytes.lastIndexOf(0x0a) + 1;
@@ -87,7 +92,7 @@ export class Journal {
         for (const { resolve } of waiting) resolve();
       } catch (error) {
         this.#pending.unshift(...lines);
-        const failure = new HydrantError(`Could not write the journal ${this.#options.path}: check the disk`, { code: 'ledger-unavailable', retryable: true, cause: error });
+        const failure = new HydrantError(`Could not write the journal ${this.#options.path}: check the disk`, { code: 'state-unavailable', retryable: true, cause: error });
         for (const { reject } of waiting) reject(failure);
       }
     }
@@ -107,7 +112,7 @@ export class Journal {
   async #rewrite(): Promise<void> {
     const { path, compactAboveBytes } = this.#options;
     const bytes = encode([...this.#options.snapshot()]);
-    const fresh = await open(`${path}.new`, 'w+');
+    const fresh = await open(`${path}.new`, 'w+', fileMode);
     try {
       await writeAt(fresh, bytes, 0);
       await fresh.sync();
