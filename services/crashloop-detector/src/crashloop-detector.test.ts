@@ -10,12 +10,14 @@ import type { Message } from '@hydrant/shared/messages/message';
 import { readEventHead } from '@hydrant/shared/messages/nomad-event';
 import { eventually } from '@hydrant/testing/eventually';
 import { readRecordedList, readRecording } from '@hydrant/testing/recordings';
+import { createFileStateStore } from '@hydrant/shared/state/file/file-state-store';
 import { testLog } from '@hydrant/testing/test-log';
 import { createBusAlertPublisher } from './alerts/bus-alert-publisher.ts';
 import type { AlertPublisher } from './alerts/alert-publisher.ts';
 import { createCrashloopDetector, type CrashloopDetectorOptions } from './crashloop-detector.ts';
-import { createFileLedger } from './ledger/file-ledger.ts';
+import { manualClock, timedLedger } from './ledger/ledger-cases-contract.ts';
 import type { Ledger } from './ledger/ledger.ts';
+import { stateLimits } from './ledger/state-ledger.ts';
 import type { DetectorTelemetry } from './telemetry.ts';
 
 const never = new AbortController().signal;
@@ -69,6 +71,9 @@ function countingTelemetry(): DetectorTelemetry & { readonly counts: Map<string,
     resolvedRefused: () => { count('resolved refused'); },
     resolvedRetried: () => { count('resolved retried'); },
     ledgerSized: () => undefined,
+    partIgnored: () => { count('ignored'); },
+    clockBehind: () => { count('behind'); },
+    loopSilent: () => { count('silent'); },
   };
 }
 
@@ -85,17 +90,19 @@ interface Parts {
 
 async function startDetector(t: Test, parts: Parts = {}) {
   const bus = new FakeBus();
-  const fileLedger = createFileLedger({ path: join(t.testdir({}), 'ledger.ndjson'), log: testLog(), clock: systemClock });
-  await fileLedger.start(never);
+  const clock = manualClock(0);
+  const store = createFileStateStore({ path: join(t.testdir({}), 'state.ndjson'), limits: stateLimits(1000), log: testLog(), clock });
+  await store.start(never);
+  const ledger = timedLedger(store, clock);
   const telemetry = countingTelemetry();
   const detector = createCrashloopDetector({
-    options: { ...options, ...parts.options }, bus, ledger: parts.ledger?.(fileLedger) ?? fileLedger, alertPublisher: parts.alertPublisher ?? createBusAlertPublisher(bus), telemetry,
+    options: { ...options, ...parts.options }, bus, ledger: parts.ledger?.(ledger) ?? ledger, alertPublisher: parts.alertPublisher ?? createBusAlertPublisher(bus), telemetry,
     log: testLog(), clock: systemClock,
   });
   await detector.start(never);
   t.teardown(async () => {
     await detector.stop(never);
-    await fileLedger.stop(never);
+    await store.stop(never);
   });
   return { bus, telemetry, detector };
 }
@@ -290,7 +297,7 @@ t.test('the subscription is tried until it stands, and stopping ends that', asyn
     attempts += 1;
     return Promise.reject(new Error('refused'));
   };
-  const unused = forward({} as Ledger);
+  const unused = { ...forward({} as Ledger), prepare: () => Promise.resolve() };
   const clock = { ...systemClock, sleep: () => new Promise<void>((resolve) => setImmediate(resolve)) };
   const detector = createCrashloopDetector({ options, bus, ledger: unused, alertPublisher: createBusAlertPublisher(bus), telemetry: countingTelemetry(), log: testLog(), clock });
 
@@ -313,6 +320,7 @@ async function firstCrash(): Promise<Message> {
 /** A ledger that asks another; its methods are those of a plain object, to be replaced one by one. */
 function forward(real: Ledger): Ledger {
   return {
+    prepare: () => real.prepare(),
     record: (...args) => real.record(...args),
     confirm: (...args) => real.confirm(...args),
     takeResolved: (...args) => real.takeResolved(...args),

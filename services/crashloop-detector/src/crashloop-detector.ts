@@ -14,7 +14,7 @@ import { Resolver } from './alerts/resolver.ts';
 import type { GroupBy } from './crashes/lineage.ts';
 import { ToldTwice } from './crashes/told-twice.ts';
 import type { Ledger, Observation } from './ledger/ledger.ts';
-import { readObservations } from './read-observations.ts';
+import { readObservations, showsCrash } from './read-observations.ts';
 import { chooseRule, type Rules } from './rules/choose-rule.ts';
 import type { DetectorTelemetry } from './telemetry.ts';
 
@@ -48,6 +48,8 @@ export interface CrashloopDetectorPorts {
 
 /** How long `start` waits for the subscription: in one process it then stands before the first event is published. */
 const subscribeGraceMs = 2000;
+/** The same for the ledger: whose state a newer version wrote must not be touched. */
+const ledgerGraceMs = 1000;
 
 export function createCrashloopDetector(ports: CrashloopDetectorPorts): Component {
   return new CrashloopDetector(ports);
@@ -78,11 +80,38 @@ class CrashloopDetector implements Component {
   }
 
   async start(signal: AbortSignal): Promise<void> {
+    await this.#prepareLedger(signal);
     this.#subscribing ??= this.#subscribe();
     this.#resolving ??= this.#resolver.run(this.#stopping.signal);
     const waited = new AbortController();
     await Promise.race([this.#subscribing, this.#ports.clock.sleep(subscribeGraceMs, AbortSignal.any([signal, waited.signal]))]);
     waited.abort();
+  }
+
+  /** Rejects when a newer version wrote the ledger. One that is away is asked again by `#subscribe`. */
+  async #prepareLedger(signal: AbortSignal): Promise<void> {
+    const waited = new AbortController();
+    const limit = this.#ports.clock.sleep(ledgerGraceMs, AbortSignal.any([signal, waited.signal]));
+    let isWaiting = true;
+    const preparing = (async () => {
+      while (isWaiting && !signal.aborted) {
+        try {
+          await this.#ports.ledger.prepare();
+          return;
+        } catch (error) {
+          if (!isRetryable(error)) throw error;
+        }
+        await this.#ports.clock.sleep(this.#backoff.next(), signal);
+      }
+    })();
+    try {
+      await Promise.race([preparing, limit]);
+    } finally {
+      isWaiting = false;
+      waited.abort();
+      this.#backoff.reset();
+    }
+    preparing.catch(() => undefined);
   }
 
   async stop(deadline: AbortSignal): Promise<void> {
@@ -99,6 +128,7 @@ class CrashloopDetector implements Component {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
+        await this.#ports.ledger.prepare();
         const subscription = await bus.subscribe({ name, bindings, prefetch, maxHeldBytes, consumer: this.name }, (delivery) => this.#handle(delivery), signal);
         this.#isSubscribed = true;
         return subscription;
@@ -122,8 +152,9 @@ class CrashloopDetector implements Component {
       return { action: 'dead-letter', reason: describeError(error) };
     }
     telemetry.eventReceived(input.kind);
-    if (input.kind !== 'crash') return { action: 'ack' };
-    if (this.#toldTwice.isNews(message.type, input.observations)) telemetry.crashesToldTwice(options.queue);
+    if (input.kind === 'foreign' || input.observations.length === 0) return { action: 'ack' };
+    for (const odd of input.odd) telemetry.partIgnored(odd);
+    if (input.kind === 'crash' && this.#toldTwice.isNews(message.type, input.observations)) telemetry.crashesToldTwice(options.queue);
     try {
       // One after the other: with `DETECTOR_GROUP_BY=name` the tasks of an event share a loop, and so a claim.
       for (const observation of input.observations) await this.#detect(observation);
@@ -139,12 +170,13 @@ class CrashloopDetector implements Component {
     const { clock, ledger, options, telemetry } = this.#ports;
     const { rule, isMuted } = chooseRule(options, observation.place);
     if (isMuted) {
-      telemetry.crashesMuted();
+      if (showsCrash(observation)) telemetry.crashesMuted();
       return;
     }
     const began = clock.monotonic();
     const decision = await ledger.record(observation, rule);
     telemetry.decided(decision, (clock.monotonic() - began) / 1000);
+    if (decision.clockBehindUs > 0) telemetry.clockBehind(observation.node, decision.clockBehindUs / 1_000_000);
     if (decision.action !== 'announce') return;
     await this.#announcer.announce(decision, { place: observation.place, rule, routingKey: options.alertRoutingKey, timestampMs: clock.now() });
   }

@@ -8,6 +8,7 @@ import { sendTest, readSendTestRequest } from '@hydrant/shared/delivery/send-tes
 import { makeExampleAlert } from '@hydrant/shared/messages/example-messages';
 import { examineRedis } from '@hydrant/shared/redis/examine-redis';
 import { createRedisClient, readRedisOptions } from '@hydrant/shared/redis/redis-client';
+import { createRedisStateStore } from '@hydrant/shared/state/redis/redis-state-store';
 import { amqpSettings, commonSettings, connectionProblems, redisSettings } from '@hydrant/shared/runtime/config/common-settings';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import type { HealthCheck } from '@hydrant/shared/runtime/admin/health';
@@ -27,7 +28,7 @@ import { SinkAlertPublisher } from './alerts/sink-alert-publisher.ts';
 import { checkBindings, inputSettings, outputSettings, pageSettings, readDetectorOptions, readRules, rulesFileProblems, ruleSettings, sinkTypeSetting } from './config.ts';
 import { createCrashloopDetector } from './crashloop-detector.ts';
 import { explain } from './explain/explain-command.ts';
-import { createRedisLedger } from './ledger/redis-ledger.ts';
+import { createLedger, stateLimits } from './ledger/state-ledger.ts';
 import { createCrashLoopsPage } from './page/crash-loops-page.ts';
 import { createDetectorTelemetry } from './telemetry.ts';
 
@@ -42,6 +43,9 @@ const schema = {
   ...redisSettings,
   ...commonSettings({ httpPort: 9403 }),
 } as const satisfies Schema;
+
+/** For whoever runs the detector without anybody who takes its alerts. */
+const destinationAdvice = 'bind a queue to its routing key, as a sink-worker with `SINK_TYPE=slack` does, or set `SINK_TYPE` here';
 
 interface Output {
   readonly alertPublisher: AlertPublisher;
@@ -127,10 +131,11 @@ await runService({
     const redis = createRedisClient({ ...readRedisOptions(config), log });
     const bus = createAmqpBus({ urls, tls: readTlsOptions(config, 'AMQP'), exchange, connectionName: name, log, clock, ...(queueMaxBytes === null ? {} : { queueMaxBytes }) });
     const output = makeOutput(config, bus, context);
-    const ledger = createRedisLedger(redis, { maxLineages: config.DETECTOR_MAX_LINEAGES });
+    const store = createRedisStateStore({ redis, name: 'detector', limits: stateLimits(config.DETECTOR_MAX_LINEAGES), clock });
+    const ledger = createLedger({ store, clock });
     const detector = createCrashloopDetector({
       options: readDetectorOptions(config), bus, ledger, alertPublisher: output.alertPublisher,
-      telemetry: createDetectorTelemetry({ metrics, log }), log, clock,
+      telemetry: createDetectorTelemetry({ metrics, log, destinationAdvice }), log, clock,
     });
     const page = createCrashLoopsPage({ ledger, rules: readRules(config), nomadUiUrl: config.NOMAD_UI_URL, log, clock });
     return {

@@ -7,8 +7,7 @@ import type { Message } from '@hydrant/shared/messages/message';
 import { readRecordingFile } from '@hydrant/testing/recordings';
 import t from 'tap';
 import { buildAlertMessage } from './alerts/build-alert.ts';
-import { decide } from './ledger/in-memory/decide.ts';
-import { emptyLedger } from './ledger/in-memory/ledger-state.ts';
+import { createPlayedLedger } from './ledger/ledger-cases-contract.ts';
 import type { Rule } from './ledger/ledger.ts';
 import { readObservations } from './read-observations.ts';
 
@@ -79,18 +78,18 @@ class NomadCrashloopDetector {
 class Ours {
   readonly announced: Announced[] = [];
   readonly #rule: Rule;
-  readonly #state = emptyLedger(1000);
+  readonly #ledger = createPlayedLedger();
 
   constructor(rule: Rule) {
     this.#rule = rule;
   }
 
-  receive(line: string): void {
+  async receive(line: string): Promise<void> {
     const message: Message = { id: '', routingKey: 'allocations', type: '', contentType: 'application/json', appId: '', timestampMs: 0, headers: {}, body: Buffer.from(line) };
     const input = readObservations(message, 'name');
-    if (input.kind !== 'crash') return;
+    if (input.kind === 'foreign') return;
     for (const observation of input.observations) {
-      const { decision } = decide(this.#state, observation, this.#rule, 1);
+      const decision = await this.#ledger.record(observation, this.#rule);
       if (decision.action !== 'announce') continue;
       const alert = readAlertMessage(buildAlertMessage(decision, { place: observation.place, rule: this.#rule, routingKey: 'crash-loop', timestampMs: 1 }));
       const { Name } = JSON.parse(alert.lastEvent) as { readonly Name: string };
@@ -123,7 +122,7 @@ for (const rule of [seconds(2, 300, 300), seconds(3, 60, 3600), seconds(5, 60, 1
       // n.b. Failed allocations ("Not Restarting", "Setup Failure") count with us.
       if (restart === undefined) continue;
       former.receive(restart);
-      ours.receive(line);
+      await ours.receive(line);
     }
 
     t.ok(former.announced.length > 0);
@@ -141,7 +140,7 @@ t.test('a loop that wavers around the threshold is announced each interval at mo
     const restart = readRestart(line);
     if (restart === undefined) continue;
     former.receive(restart);
-    ours.receive(line);
+    await ours.receive(line);
   }
 
   const pauses = (announced: readonly Announced[]) => announced.slice(1).map(({ eventLog }, at) => BigInt(eventLog.at(-1) ?? 0) - BigInt(announced[at]?.eventLog.at(-1) ?? 0));
@@ -158,7 +157,7 @@ t.test('with all that it is told, the same jobs are announced, and those that on
   for (const line of await recorded()) {
     const restart = readRestart(line);
     if (restart !== undefined) former.receive(restart);
-    ours.receive(line);
+    await ours.receive(line);
   }
 
   const names = (announced: readonly Announced[]) => [...new Set(announced.map(({ name }) => name))].sort();

@@ -8,17 +8,23 @@ import { readEventMessage } from '@hydrant/shared/messages/event-message';
 import type { Message } from '@hydrant/shared/messages/message';
 import type { Observation, ObservedCrash } from './ledger/ledger.ts';
 import { makeLastEvent } from './crashes/last-event.ts';
-import { extractCrashes, type Failure, type TaskCrashes } from './crashes/extract-crashes.ts';
+import { extractCrashes, type Crash, type TaskCrashes } from './crashes/extract-crashes.ts';
 import { allocationKey, groupKey, lineageLinks, type GroupBy, type Origin } from './crashes/lineage.ts';
-import { mayHoldCrash } from './crashes/may-hold-crash.ts';
+import { mayHoldStatus } from './crashes/may-hold-crash.ts';
 import { observeFirehoseMessage } from './crashes/read-nomad-firehose-message.ts';
 import { readAllocation, type Allocation } from './crashes/read-allocation.ts';
+import { readTaskStatus } from './crashes/task-status.ts';
 
 export type Input =
   /** An event of another topic: a binding is wider than it needs to be. */
   | { readonly kind: 'foreign' }
-  | { readonly kind: 'no-crash' }
-  | { readonly kind: 'crash'; readonly observations: readonly Observation[] };
+  | {
+    /** Without a crash, an observation tells what became of a task. */
+    readonly kind: 'no-crash' | 'crash';
+    readonly observations: readonly Observation[];
+    /** Why parts of the event were left out. */
+    readonly odd: readonly Error[];
+  };
 
 /** `nowMs`: wall clock, for messages without a time of the servers. Throws a permanent error when the message is no event, or an allocation event without the fields that matter. */
 export function readObservations(message: Message, groupBy: GroupBy, nowMs = Infinity): Input {
@@ -30,47 +36,56 @@ function observeFirehose(message: Message, nowMs: number): Input | undefined {
   if (message.type.startsWith('nomad.') || !looksLikeObject(message.body)) return undefined;
   const observations = observeFirehoseMessage(message, nowMs);
   if (observations === undefined) return undefined;
-  return observations.length === 0 ? { kind: 'no-crash' } : { kind: 'crash', observations };
+  return { kind: observations.some(showsCrash) ? 'crash' : 'no-crash', observations, odd: [] };
 }
 
 function observeEvent(message: Message, groupBy: GroupBy): Input {
   const { topic, cluster, region } = readEventMessage(message);
   if (topic !== 'Allocation') return { kind: 'foreign' };
   if (!looksLikeObject(message.body)) throw noObject(message);
-  if (!mayHoldCrash(message.body)) return { kind: 'no-crash' };
+  if (!mayHoldStatus(message.body)) return { kind: 'no-crash', observations: [], odd: [] };
 
   const allocation = readAllocation(message.body);
   const observations = extractCrashes(allocation).map((crashes) => makeObservation(message.id, { cluster, region }, allocation, crashes, groupBy));
-  if (observations.length === 0) return { kind: 'no-crash' };
-  return { kind: 'crash', observations };
+  return { kind: observations.some(showsCrash) ? 'crash' : 'no-crash', observations, odd: allocation.odd };
+}
+
+export function showsCrash({ restarts, timed }: Observation): boolean {
+  return restarts.length > 0 || timed.length > 0;
 }
 
 function makeObservation(eventId: string, origin: Origin, allocation: Allocation, crashes: TaskCrashes, groupBy: GroupBy): Observation {
+  const { task, restarts, failures } = crashes;
   const newest = newestCrash(crashes);
+  const modifiedAtUs = microseconds(allocation.modifyTimeNs);
   return {
     eventId,
-    group: groupKey(origin, allocation, crashes.task.name, groupBy),
+    group: groupKey(origin, allocation, task.name, groupBy),
     followLineage: groupBy === 'lineage',
     allocation: allocationKey(origin, allocation.id),
-    task: crashes.task.name,
-    place: { cluster: origin.cluster, namespace: allocation.namespace, job: allocation.jobId, group: allocation.group, task: crashes.task.name },
+    task: task.name,
+    place: { cluster: origin.cluster, namespace: allocation.namespace, job: allocation.jobId, group: allocation.group, task: task.name },
+    node: allocation.node,
     links: groupBy === 'lineage' ? lineageLinks(origin, allocation) : [],
-    modifiedAtUs: microseconds(allocation.modifyTimeNs),
-    restarts: crashes.restarts.map((restart) => ({ ...observed(restart), number: restart.number, kind: restart.kind })),
-    timed: [],
-    failure: crashes.failure === null ? null : observed(crashes.failure),
-    lastEvent: newest === null ? null : makeLastEvent(allocation, crashes.task, newest.event),
+    modifiedAtUs,
+    createdAtUs: allocation.createTimeNs === null ? null : microseconds(allocation.createTimeNs),
+    firstSeenUs: task.events[0] === undefined ? modifiedAtUs : microseconds(task.events[0].timeNs),
+    restarts: restarts.map((restart) => ({ ...observed(restart), number: restart.number, kind: restart.kind })),
+    timed: failures.map((failure) => ({ ...observed(failure), at: String(failure.event.timeNs), isFailure: true })),
+    status: readTaskStatus(allocation, task),
+    lastEvent: newest === null ? null : makeLastEvent(allocation, task, newest.event),
   };
 }
 
-function newestCrash({ restarts, failure }: TaskCrashes): Failure | null {
+function newestCrash({ restarts, failures }: TaskCrashes): Crash | null {
   const restart = restarts.findLast(({ kind }) => kind === 'crash') ?? null;
+  const failure = failures.at(-1) ?? null;
   if (restart === null || failure === null) return failure ?? restart;
   return failure.timeNs >= restart.timeNs ? failure : restart;
 }
 
-function observed({ timeNs, detail }: Failure): ObservedCrash {
-  return { timeUs: microseconds(timeNs), detail: JSON.stringify(detail) };
+function observed({ timeNs, ranNs, detail }: Crash): ObservedCrash {
+  return { timeUs: microseconds(timeNs), timeNs: String(timeNs), detail: JSON.stringify(detail), ranUs: ranNs === undefined ? undefined : microseconds(ranNs) };
 }
 
 function microseconds(ns: bigint): number {

@@ -8,8 +8,7 @@ import { makeEventMessage } from '@hydrant/shared/messages/event-message';
 import type { Message } from '@hydrant/shared/messages/message';
 import { readEventHead } from '@hydrant/shared/messages/nomad-event';
 import { readRecordedList, readRecording, readRecordingFile, type RecordingName } from '@hydrant/testing/recordings';
-import { decide } from './ledger/in-memory/decide.ts';
-import { emptyLedger, type LedgerState } from './ledger/in-memory/ledger-state.ts';
+import { createPlayedLedger, type PlayedLoop } from './ledger/ledger-cases-contract.ts';
 import { readObservations } from './read-observations.ts';
 
 const rule = { count: 5, intervalMs: 3_600_000, notificationIntervalMs: 600_000 };
@@ -45,21 +44,22 @@ async function listMessages(name: RecordingName): Promise<Message[]> {
   return messages;
 }
 
-function play(messages: readonly Message[], state: LedgerState = emptyLedger(1000)): LedgerState {
+async function play(messages: readonly Message[]): Promise<readonly PlayedLoop[]> {
+  const ledger = createPlayedLedger();
   for (const message of messages) {
     const input = readObservations(message, 'lineage');
-    if (input.kind !== 'crash') continue;
-    for (const observation of input.observations) decide(state, observation, rule, 1);
+    if (input.kind === 'foreign') continue;
+    for (const observation of input.observations) await ledger.record(observation, rule);
   }
-  return state;
+  return ledger.loops();
 }
 
 /** Crashes per job, over all its lineages: the job is the word before the dot in the allocation's name. */
-function crashesByJob(state: LedgerState): Record<string, number> {
+function crashesByJob(loops: readonly PlayedLoop[]): Record<string, number> {
   const counts: Record<string, number> = {};
-  for (const [key, { window }] of state.loops) {
+  for (const { key, crashes } of loops) {
     const job = decodeURIComponent(key.split('/')[3] ?? '').split('.')[0] ?? '';
-    if (window.size > 0) counts[job] = (counts[job] ?? 0) + window.size;
+    if (crashes.length > 0) counts[job] = (counts[job] ?? 0) + crashes.length;
   }
   return counts;
 }
@@ -80,15 +80,15 @@ const fromStream = { 'billing-sync': 22, 'checkout-api': 7, 'geo-index': 14, 'no
 t.test('crashing-cluster, from its stream', async (t) => {
   const messages = await streamMessages('crashing-cluster');
 
-  t.same(crashesByJob(play(messages)), fromStream, 'in order');
-  for (let seed = 1; seed <= 20; seed += 1) t.same(crashesByJob(play(shuffle(messages, 30, seed))), fromStream, `shuffled within 30 and repeated, ${seed}`);
-  t.equal(play(messages).loops.size, 5 + 3, 'one lineage for each that loops, and those with requested restarts');
+  t.same(crashesByJob(await play(messages)), fromStream, 'in order');
+  for (let seed = 1; seed <= 20; seed += 1) t.same(crashesByJob(await play(shuffle(messages, 30, seed))), fromStream, `shuffled within 30 and repeated, ${seed}`);
+  t.equal((await play(messages)).length, 5 + 3, 'one lineage for each that loops, and those with requested restarts');
 });
 
 t.test('crashing-cluster, from its stream and then its lists', async (t) => {
   const messages = [...await streamMessages('crashing-cluster'), ...await listMessages('crashing-cluster')];
 
-  const { ledger, ...others } = crashesByJob(play(messages));
+  const { ledger, ...others } = crashesByJob(await play(messages));
   t.same(others, fromStream);
   t.ok(ledger !== undefined && ledger > 0, 'the job that only the lists show');
 });
@@ -100,7 +100,7 @@ t.test('crashing-cluster, from its lists alone: what the events that are visible
     if (crashes.length > 0) visible[allocation.JobID] = (visible[allocation.JobID] ?? 0) + crashes.length;
   }
 
-  t.same(crashesByJob(play(await listMessages('crashing-cluster'))), visible);
+  t.same(crashesByJob(await play(await listMessages('crashing-cluster'))), visible);
   t.same(Object.keys(visible).sort(), ['billing-sync', 'checkout-api', 'geo-index', 'ledger', 'node-agent', 'thumbnailer'], 'what a user or a template restarted is none');
 });
 
@@ -124,7 +124,7 @@ t.test('burst: each storm of two allocations is a lineage with all its crashes',
   t.equal(expected.size, 120);
 
   for (const events of [messages, shuffle(messages, 30, 1), shuffle(messages, 30, 2)]) {
-    const found = new Map([...play(events).loops].map(([key, { window }]) => [key.split('/').at(-1) ?? '', window.size]));
+    const found = new Map((await play(events)).map(({ key, crashes }) => [key.split('/').at(-1) ?? '', crashes.length]));
     t.same(found, expected);
   }
 });

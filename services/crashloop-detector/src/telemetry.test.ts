@@ -9,7 +9,7 @@ import { createDetectorTelemetry } from './telemetry.ts';
 t.test('counts what happens, and logs trouble once until it is over', async (t) => {
   const metrics = createMetrics({ service: 'test', version: '0' });
   const { log, lines } = recordingLog();
-  const telemetry = createDetectorTelemetry({ metrics, log });
+  const telemetry = createDetectorTelemetry({ metrics, log, destinationAdvice: 'bind a queue' });
   const away = new HydrantError('Redis is away', { code: 'redis-unavailable', retryable: true });
 
   telemetry.eventReceived('no-crash');
@@ -23,7 +23,7 @@ t.test('counts what happens, and logs trouble once until it is over', async (t) 
   telemetry.eventRefused(new HydrantError('No event', { code: 'event-invalid', retryable: false }));
   telemetry.crashesMuted();
   telemetry.crashesToldTwice('q');
-  telemetry.decided({ action: 'late', recorded: { restarts: 2, hidden: 1, failures: 1, requested: 3, forgotten: 2 } }, 0.002);
+  telemetry.decided({ action: 'late', verdicts: [], clockBehindUs: 0, recorded: { restarts: 2, hidden: 1, failures: 1, requested: 3, forgotten: 2 } }, 0.002);
 
   telemetry.ledgerSized({ lineages: 7, openLoops: 2 });
   telemetry.resolvedRetried(away);

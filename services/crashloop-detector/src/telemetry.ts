@@ -5,11 +5,11 @@ import type { Metrics } from '@hydrant/shared/runtime/telemetry/metrics';
 import type { AnnouncerTelemetry } from './alerts/announcer.ts';
 import type { ResolverTelemetry } from './alerts/resolver.ts';
 import type { Message } from '@hydrant/shared/messages/message';
-import type { Decision } from './ledger/ledger.ts';
+import type { Decision, Place } from './ledger/ledger.ts';
 import type { Input } from './read-observations.ts';
 
 export interface DetectorTelemetry extends AnnouncerTelemetry, Omit<ResolverTelemetry, keyof AnnouncerTelemetry> {
-  alertPublished(status: 'opened' | 'ongoing' | 'resolved', message: Message): void;
+  alertPublished(status: 'opened' | 'ongoing' | 'resolved', message: Message, place: Place): void;
   eventReceived(kind: Input['kind']): void;
   /** It goes to the dead letters. */
   eventRefused(error: unknown): void;
@@ -20,6 +20,10 @@ export interface DetectorTelemetry extends AnnouncerTelemetry, Omit<ResolverTele
   crashesMuted(): void;
   /** The queue gets them in events and in nomad-firehose's messages. */
   crashesToldTwice(queue: string): void;
+  /** A part of an event cannot be read, the others count. */
+  partIgnored(error: unknown): void;
+  /** The clock of a node is proven to be behind that of the servers. */
+  clockBehind(node: string, seconds: number): void;
   /** An event that tells of a crash is done with. */
   eventSettled(): void;
 }
@@ -28,11 +32,23 @@ const prefix = 'hydrant_crashloop_detector';
 const toldTwice = 'Each crash comes twice, in Nomad\'s event and in nomad-firehose\'s message, and so does each alert: '
   + 'unbind the queue from `allocations`, or set `AMQP_BINDINGS=allocations` and unbind it from `event.Allocation.#`';
 
-export function createDetectorTelemetry({ metrics, log }: { readonly metrics: Metrics; readonly log: Logger }): DetectorTelemetry {
+export interface DetectorTelemetryOptions {
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** What brings alerts a destination, for whoever has none. */
+  readonly destinationAdvice: string;
+}
+
+/** So many nodes and loops are remembered as logged. */
+const mostRemembered = 10_000;
+
+export function createDetectorTelemetry({ metrics, log, destinationAdvice }: DetectorTelemetryOptions): DetectorTelemetry {
   const meters = createMeters(metrics);
   const logged = new Set<string>();
   // A kind of trouble is logged once, and again after it went away.
   const isNews = (kind: string): boolean => !logged.has(kind) && Boolean(logged.add(kind));
+  const nodes = new LoggedOnce();
+  const unrouted = new LoggedOnce();
 
   return {
     eventReceived(kind) {
@@ -62,14 +78,24 @@ export function createDetectorTelemetry({ metrics, log }: { readonly metrics: Me
     crashesMuted() {
       meters.muted.inc();
     },
+    partIgnored(err) {
+      meters.ignored.inc();
+      if (isNews('ignored')) log.warn({ err }, 'Part of an event cannot be read, the rest of it counts; more are counted only');
+    },
+    clockBehind(node, seconds) {
+      if (nodes.add(node)) log.warn({ node, seconds: Math.round(seconds) }, 'Clock of a node is behind that of the servers: its crashes are shown too early, check its time synchronisation');
+    },
     crashesToldTwice: (queue) => { log.warn({ queue }, toldTwice); },
     eventSettled() {
       logged.delete('retried');
     },
-    alertPublished(status, message) {
+    alertPublished(status, message, { namespace, job, group, task }) {
       meters.alerts.inc(1, { status });
-      log.info({ alert: message.id, status, routingKey: message.routingKey }, status === 'resolved' ? 'End of a crash loop announced' : 'Crash loop announced');
+      log.info({ alert: message.id, status, namespace, job, group, task, routingKey: message.routingKey }, status === 'resolved' ? 'End of a crash loop announced' : 'Crash loop announced');
       if (status === 'resolved') logged.delete('resolved retried');
+    },
+    loopSilent({ alertId, place: { namespace, job, group, task } }) {
+      log.warn({ alert: alertId, namespace, job, group, task }, 'Crash loop ended because nothing was heard of it for very long: its job is gone, or its events are missing');
     },
     resolvedRefused(message, err) {
       meters.unresolved.inc();
@@ -83,11 +109,27 @@ export function createDetectorTelemetry({ metrics, log }: { readonly metrics: Me
       meters.lineages.set(lineages);
       meters.openLoops.set(openLoops);
     },
-    alertUnrouted(message) {
+    alertUnrouted(status, message, { namespace, job, group, task }) {
       meters.unrouted.inc();
-      log.warn({ alert: message.id, routingKey: message.routingKey }, 'Alert reached no queue: bind one to its routing key');
+      const [alert = ''] = message.id.split('/');
+      if (status === 'resolved' || !unrouted.add(alert)) return;
+      log.warn({ alert, status, namespace, job, group, task, routingKey: message.routingKey }, `Crash loop, and nobody is told of it: ${destinationAdvice}`);
     },
   };
+}
+
+/** Remembers the newest. */
+class LoggedOnce {
+  readonly #names = new Set<string>();
+
+  /** False when it was added before. */
+  add(name: string): boolean {
+    if (this.#names.has(name)) return false;
+    this.#names.add(name);
+    const [oldest] = this.#names;
+    if (this.#names.size > mostRemembered && oldest !== undefined) this.#names.delete(oldest);
+    return true;
+  }
 }
 
 function createMeters(metrics: Metrics) {
@@ -101,6 +143,7 @@ function createMeters(metrics: Metrics) {
     openLoops: metrics.gauge({ name: `${prefix}_open_loops`, help: 'Crash loops that have not ended' }),
     forgotten: metrics.counter({ name: `${prefix}_forgotten_lineages_total`, help: 'Lineages that made room for others' }),
     muted: metrics.counter({ name: `${prefix}_muted_total`, help: 'Events that tell of crashes of a task that a rule mutes, per task' }),
+    ignored: metrics.counter({ name: `${prefix}_ignored_parts_total`, help: 'Tasks and task events in allocation events that could not be read' }),
     late: metrics.counter({ name: `${prefix}_late_loops_total`, help: 'Crash loops known too late to be announced' }),
     retries: metrics.counter({ name: `${prefix}_retries_total`, help: 'Events tried again because the ledger or the destination of alerts was away' }),
     decideSeconds: metrics.histogram({

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { createBusAlertPublisher } from '@hydrant/crashloop-detector/alerts/bus-alert-publisher';
 import { readRules } from '@hydrant/crashloop-detector/config';
 import { createCrashloopDetector } from '@hydrant/crashloop-detector/crashloop-detector';
-import { createFileLedger } from '@hydrant/crashloop-detector/ledger/file-ledger';
+import { createLedger, stateLimits } from '@hydrant/crashloop-detector/ledger/state-ledger';
+import { defaultMaxLineages } from '@hydrant/crashloop-detector/ledger/ledger';
 import { createCrashLoopsPage } from '@hydrant/crashloop-detector/page/crash-loops-page';
 import { createDetectorTelemetry } from '@hydrant/crashloop-detector/telemetry';
 import { createFileCheckpointStore } from '@hydrant/firehose/checkpoint/file-checkpoint-store';
@@ -14,6 +15,7 @@ import { createFirehose } from '@hydrant/firehose/firehose';
 import { createInProcessBus } from '@hydrant/shared/bus/in-process/in-process-bus';
 import type { ServiceContext, ServiceParts } from '@hydrant/shared/runtime/run-service';
 import { createFolderSpool } from '@hydrant/shared/spool/folder-spool';
+import { createFileStateStore } from '@hydrant/shared/state/file/file-state-store';
 import { createMemorySpool } from '@hydrant/shared/spool/memory-spool';
 import { createSinkWorker } from '@hydrant/sink-worker/sink-worker';
 import type { StandaloneConfig, StandaloneParts } from './config.ts';
@@ -33,6 +35,8 @@ export function readQueues(sinks: StandaloneParts['sinks']): readonly string[] {
   return [detectorQueue, ...sinks.map(({ worker }) => worker.queue)];
 }
 
+/** For whoever has no sink that takes alerts. */
+const destinationAdvice = 'add a sink that takes alerts, such as `SINK_TYPE=slack`, or a `[[sink]]` whose bindings hold `crash-loop`';
 const detectorQueue = 'hydrant.crashloop-detector';
 /** Between the stream and the log on disk; what the log's writer has not taken yet. */
 const memorySpoolBytes = 4 * 1024 * 1024;
@@ -53,7 +57,8 @@ export function createStandalone(config: StandaloneConfig, { sinks, formerIndex,
     const sink = definition.create(values, { log, name: worker.delivery.name });
     return createSinkWorker(worker, { bus, sink, log, metrics, clock });
   });
-  const ledger = createFileLedger({ path: join(folder, 'ledger.ndjson'), log, clock });
+  const state = createFileStateStore({ path: join(folder, 'state.ndjson'), limits: stateLimits(defaultMaxLineages), log, clock });
+  const ledger = createLedger({ store: state, clock });
   const detector = createCrashloopDetector({
     options: {
       queue: detectorQueue,
@@ -71,7 +76,7 @@ export function createStandalone(config: StandaloneConfig, { sinks, formerIndex,
     bus,
     ledger,
     alertPublisher: createBusAlertPublisher(bus),
-    telemetry: createDetectorTelemetry({ metrics, log }),
+    telemetry: createDetectorTelemetry({ metrics, log, destinationAdvice }),
     log,
     clock,
   });
@@ -87,7 +92,7 @@ export function createStandalone(config: StandaloneConfig, { sinks, formerIndex,
   const page = createCrashLoopsPage({ ledger, rules: readRules(config), nomadUiUrl: config.NOMAD_UI_URL, log, clock });
   return {
     routes: [page.routes],
-    components: [bus, ...workers, ledger, page, detector, firehose],
+    components: [bus, ...workers, state, page, detector, firehose],
     healthChecks: [...firehose.healthChecks, ...bus.healthChecks, ...workers.flatMap((worker) => worker.healthChecks)],
   };
 }

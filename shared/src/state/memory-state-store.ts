@@ -127,8 +127,8 @@ export class MemoryState {
   }
 }
 
-export function createMemoryStateStore(options: MemoryStateOptions): StateStore {
-  const state = new MemoryState(options);
+/** `state`: where it keeps its entries, for who wants to look into it. */
+export function createMemoryStateStore(options: MemoryStateOptions, state = new MemoryState(options)): StateStore {
   return {
     prepare: () => Promise.resolve(),
     load: (keys) => Promise.resolve(state.load(keys)),

@@ -18,7 +18,7 @@ function crash(fields: Record<string, unknown> = {}): string {
 
 function announcement(changes: Partial<Announcement> = {}): Announcement {
   return {
-    action: 'announce', status: 'opened', recorded: { restarts: 1, hidden: 0, failures: 0, requested: 0, forgotten: 0 }, count: 1, crashes: [crash()], lastEvent: '{"Time":1795231704791828627}',
+    action: 'announce', status: 'opened', recorded: { restarts: 1, hidden: 0, failures: 0, requested: 0, forgotten: 0 }, verdicts: [], clockBehindUs: 0, count: 1, crashes: [crash()], lastEvent: '{"Time":1795231704791828627}',
     claim: { alertId: '0123456789abcdef0123456789abcdef', group: 'eu/global/default/a/server', allocation: 'eu/a1', eventId: 'e', openedAtUs: 7, announcedAtUs: 9 }, ...changes,
   };
 }
@@ -96,7 +96,7 @@ t.test('ids follow from the claim', async (t) => {
 t.test('the end of a loop is the same alert, told once', async (t) => {
   const { alertId } = announcement().claim;
   const end = {
-    alertId, token: 't', loop: 'l', openedAtUs: 7, newestUs: 9, intervalMs: 600_000, count: 1, crashes: [crash()], lastEvent: '{"Time":1795231704791828627}', place: context.place,
+    alertId, token: 't', reason: 'ran' as const, loop: 'l', openedAtUs: 7, newestUs: 9, intervalMs: 600_000, count: 1, crashes: [crash()], lastEvent: '{"Time":1795231704791828627}', place: context.place,
   };
 
   const message = buildResolvedMessage(end, { routingKey: 'crash-loop-resolved.{job}', timestampMs: 1 });

@@ -3,14 +3,14 @@
  * acknowledged only after that, so a death anywhere in between repeats the announcement under the same ids.
  */
 import type { Message } from '@hydrant/shared/messages/message';
-import type { Ledger } from '../ledger/ledger.ts';
+import type { Ledger, Place } from '../ledger/ledger.ts';
 import type { AlertPublisher } from './alert-publisher.ts';
 import { buildAlertMessage, type AlertContext, type Announcement } from './build-alert.ts';
 
 export interface AnnouncerTelemetry {
-  alertPublished(status: Announcement['status'], message: Message): void;
+  alertPublished(status: Announcement['status'], message: Message, place: Place): void;
   /** No queue takes alerts. */
-  alertUnrouted(message: Message): void;
+  alertUnrouted(status: Announcement['status'] | 'resolved', message: Message, place: Place): void;
 }
 
 export interface AnnouncerPorts {
@@ -33,16 +33,16 @@ export class Announcer {
     const message = buildAlertMessage(announcement, context);
     const underWay = this.#underWay.get(message.id);
     if (underWay !== undefined) return underWay;
-    const announcing = this.#publish(announcement, message).finally(() => this.#underWay.delete(message.id));
+    const announcing = this.#publish(announcement, message, context.place).finally(() => this.#underWay.delete(message.id));
     this.#underWay.set(message.id, announcing);
     return announcing;
   }
 
-  async #publish({ status, claim }: Announcement, message: Message): Promise<void> {
+  async #publish({ status, claim }: Announcement, message: Message, place: Place): Promise<void> {
     const { ledger, alertPublisher, telemetry } = this.#ports;
     const result = await alertPublisher.publish(message);
-    if (result === 'unrouted') telemetry.alertUnrouted(message);
-    telemetry.alertPublished(status, message);
+    if (result === 'unrouted') telemetry.alertUnrouted(status, message, place);
+    else telemetry.alertPublished(status, message, place);
     await ledger.confirm(claim);
   }
 }

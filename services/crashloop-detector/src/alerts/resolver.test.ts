@@ -7,7 +7,7 @@ import type { Ledger, ResolvedClaim } from '../ledger/ledger.ts';
 import { Resolver, type ResolverPorts } from './resolver.ts';
 
 const end: ResolvedClaim = {
-  alertId: 'a', token: 't', loop: 'l', openedAtUs: 1, newestUs: 2, intervalMs: 600_000, count: 1, lastEvent: '{}',
+  alertId: 'a', token: 't', reason: 'ran', loop: 'l', openedAtUs: 1, newestUs: 2, intervalMs: 600_000, count: 1, lastEvent: '{}',
   crashes: [JSON.stringify({ allocation: 'a1', task: 'server', time: '1795231704791828627', reason: 'Restart within policy' })],
   place: { cluster: 'c', namespace: 'default', job: 'job', group: 'group', task: 'server' },
 };
@@ -39,7 +39,7 @@ function startResolver(t: Test, parts: Partial<ResolverPorts> = {}) {
     ledger,
     alertPublisher: { publish: (message) => { published.push(message); return Promise.resolve('routed'); } },
     telemetry: {
-      alertPublished: count('published'), alertUnrouted: count('unrouted'), resolvedRefused: count('refused'), resolvedRetried: count('retried'), ledgerSized: count('sized'),
+      alertPublished: count('published'), alertUnrouted: count('unrouted'), resolvedRefused: count('refused'), resolvedRetried: count('retried'), loopSilent: count('silent'), ledgerSized: count('sized'),
     },
     clock,
     isConnected: () => true,

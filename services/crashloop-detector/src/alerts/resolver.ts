@@ -1,17 +1,19 @@
 /**
- * Announces the ends of crash loops. Nothing but the absence of crashes tells of an end, so it asks the ledger every few seconds; and it asks
+ * Announces the ends of crash loops. What runs well says nothing, so it asks the ledger every few seconds; and it asks
  * only while an absence means something: the bus has stood for a while, and the messages are not a backlog from a time when nobody read them.
  */
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { isRetryable } from '@hydrant/shared/foundation/errors';
 import type { Message } from '@hydrant/shared/messages/message';
-import type { Ledger, LedgerSize, ResolvedClaim } from '../ledger/ledger.ts';
+import type { Ledger, LedgerSize, Place, ResolvedClaim } from '../ledger/ledger.ts';
 import type { AlertPublisher } from './alert-publisher.ts';
 import { buildResolvedMessage } from './build-alert.ts';
 
 export interface ResolverTelemetry {
-  alertPublished(status: 'resolved', message: Message): void;
-  alertUnrouted(message: Message): void;
+  alertPublished(status: 'resolved', message: Message, place: Place): void;
+  alertUnrouted(status: 'resolved', message: Message, place: Place): void;
+  /** Nothing was heard of the loop for so long that it is given up. */
+  loopSilent(claim: ResolvedClaim): void;
   /** The destination will never take it: nobody hears of this end. */
   resolvedRefused(message: Message, error: unknown): void;
   /** The ledger or the destination of alerts is away. */
@@ -97,12 +99,13 @@ export class Resolver {
 
   async #announce(claim: ResolvedClaim): Promise<void> {
     const { alertPublisher, clock, ledger, options, telemetry } = this.#ports;
+    if (claim.reason === 'silent') telemetry.loopSilent(claim);
     if (options.notify) {
       const message = buildResolvedMessage(claim, { routingKey: options.routingKey, timestampMs: clock.now() });
       try {
         const result = await alertPublisher.publish(message);
-        if (result === 'unrouted') telemetry.alertUnrouted(message);
-        telemetry.alertPublished('resolved', message);
+        if (result === 'unrouted') telemetry.alertUnrouted('resolved', message, claim.place);
+        else telemetry.alertPublished('resolved', message, claim.place);
       } catch (error) {
         if (isRetryable(error)) throw error;
         telemetry.resolvedRefused(message, error);

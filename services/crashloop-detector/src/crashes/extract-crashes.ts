@@ -11,14 +11,17 @@ import type { TaskEvent } from './task-event.ts';
 /** `requested`: a person, a template or a new identity asked for it. Never counted. */
 export type RestartKind = 'crash' | 'requested';
 
-/** For the alert; the ledger keeps it without looking inside. */
-export interface CrashDetail {
+/** For the alert; the ledger keeps it without looking inside. The time stands apart, because the rest repeats from crash to crash. */
+export interface CrashDetail extends UntimedDetail {
+  /** Nanoseconds since 1970, in decimal. */
+  readonly time: string;
+}
+
+export interface UntimedDetail {
   readonly allocation: string;
   readonly task: string;
   /** Where it ran. */
   readonly node?: string;
-  /** Nanoseconds since 1970, in decimal. */
-  readonly time: string;
   readonly reason: string;
   /** What went wrong before it, in Nomad's words, where that says more than an exit code. */
   readonly cause?: string;
@@ -27,26 +30,26 @@ export interface CrashDetail {
   readonly oomKilled?: true;
 }
 
-export interface Restart {
-  /** Which restart of the task in its allocation it was, from 1. */
-  readonly number: number;
-  readonly kind: RestartKind;
+export interface Crash {
   readonly timeNs: bigint;
-  readonly detail: CrashDetail;
+  /** How long the task had run before it; undefined when the event does not show it. */
+  readonly ranNs: bigint | undefined;
+  readonly detail: UntimedDetail;
   readonly event: TaskEvent;
 }
 
-export interface Failure {
-  readonly timeNs: bigint;
-  readonly detail: CrashDetail;
-  readonly event: TaskEvent;
+export interface Restart extends Crash {
+  /** Which restart of the task in its allocation it was, from 1. */
+  readonly number: number;
+  readonly kind: RestartKind;
 }
 
 export interface TaskCrashes {
   readonly task: TaskState;
   /** Oldest first, numbered without holes. */
   readonly restarts: readonly Restart[];
-  readonly failure: Failure | null;
+  /** The ends of the task in this allocation, oldest first: one that has ended may be run again. */
+  readonly failures: readonly Crash[];
 }
 
 const longestCause = 300;
@@ -57,64 +60,90 @@ const causes: ReadonlySet<string> = new Set([
   'Restart Signaled', 'Template',
 ]);
 
-/** One entry per task that shows a restart or a failure. */
+/** Signals by which a person ends a task. */
+const endingSignals = /^(?:SIG)?(?:TERM|INT|QUIT|KILL)$/iu;
+
+/** One entry per task, also of those that show no crash. */
 export function extractCrashes(allocation: Allocation): readonly TaskCrashes[] {
-  return allocation.tasks.map((task) => extractTask(allocation, task)).filter(({ restarts, failure }) => restarts.length > 0 || failure !== null);
+  return allocation.tasks.map((task) => extractTask(allocation, task));
+}
+
+export function hasCrashes({ restarts, failures }: TaskCrashes): boolean {
+  return restarts.length > 0 || failures.length > 0;
 }
 
 function extractTask(allocation: Allocation, task: TaskState): TaskCrashes {
   const restarts: Restart[] = [];
-  let failure: Failure | null = null;
+  const failures: Crash[] = [];
   let before: TaskEvent[] = [];
+  let isFailed = false;
   let number = task.restarts - task.events.filter(({ type }) => type === 'Restarting').length;
   for (const event of task.events) {
     if (event.type === 'Restarting') {
       number += 1;
       // n.b. Numbers below 1 belong to a counter that has gone back since: they were counted under their old numbers.
-      if (number >= 1) restarts.push({ number, kind: kindOf(event), ...describe(allocation, task, event, before) });
+      if (number >= 1) restarts.push({ number, kind: kindOf(event, before), ...describe(allocation, task, event, before) });
       before = [];
     } else if (event.type === 'Not Restarting') {
-      failure = describe(allocation, task, event, before);
+      isFailed = true;
+      if (!isSignalled(before)) failures.push(describe(allocation, task, event, before));
       before = [];
     } else {
+      if (event.type === 'Started') isFailed = false;
       before.push(event);
     }
   }
-  return { task, restarts, failure: failure ?? silentFailure(allocation, task, before) };
+  const silent = isFailed ? null : silentFailure(allocation, task, before);
+  return { task, restarts, failures: silent === null ? failures : [...failures, silent] };
 }
 
 /** A task can fail without `Not Restarting`, such as in the setup of its allocation: then the newest event that fails it counts. */
-function silentFailure(allocation: Allocation, task: TaskState, events: readonly TaskEvent[]): Failure | null {
+function silentFailure(allocation: Allocation, task: TaskState, events: readonly TaskEvent[]): Crash | null {
   if (!task.failed || task.state !== 'dead') return null;
   if (events.some(({ type }) => type === 'Sibling Task Failed')) return null;
   const event = events.findLast(({ fields }) => fields.isTrue('FailsTask')) ?? events.at(-1);
   return event === undefined ? null : describe(allocation, task, event, events);
 }
 
-function describe(allocation: Allocation, task: TaskState, event: TaskEvent, before: readonly TaskEvent[]): Failure {
+function describe(allocation: Allocation, task: TaskState, event: TaskEvent, before: readonly TaskEvent[]): Crash {
   // Clients' clocks may run ahead; the server received the event at ModifyTime at the latest.
   const timeNs = event.timeNs < allocation.modifyTimeNs ? event.timeNs : allocation.modifyTimeNs;
   const terminated = before.findLast(({ type }) => type === 'Terminated');
   const exitCode = terminated === undefined ? undefined : wholeNumber(terminated, 'ExitCode');
   const signal = terminated === undefined ? undefined : wholeNumber(terminated, 'Signal');
   const cause = causeOf(before, terminated);
-  const detail: CrashDetail = {
+  const detail: UntimedDetail = {
     allocation: allocation.id,
     task: task.name,
     ...(allocation.node === '' ? {} : { node: allocation.node }),
-    time: String(timeNs),
     reason: reasonOf(event),
     ...(cause === '' ? {} : { cause: cause.slice(0, longestCause) }),
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(signal === undefined || signal === 0 ? {} : { signal }),
     ...(terminated !== undefined && innerText(terminated.fields, 'Details', 'oom_killed') === 'true' ? { oomKilled: true } : {}),
   };
-  return { timeNs, detail, event };
+  const started = before.findLast(({ type }) => type === 'Started');
+  const ended = terminated ?? event;
+  const ranNs = started === undefined || started.timeNs > ended.timeNs ? undefined : ended.timeNs - started.timeNs;
+  return { timeNs, ranNs, detail, event };
 }
 
 /** Nomad gives every restart of its own a reason, and a requested one none. */
-function kindOf(event: TaskEvent): RestartKind {
-  return restartReason(event) === '' ? 'requested' : 'crash';
+function kindOf(event: TaskEvent, before: readonly TaskEvent[]): RestartKind {
+  return restartReason(event) === '' || isSignalled(before) ? 'requested' : 'crash';
+}
+
+/**
+ * Whether a person ended the task with `nomad alloc signal`: the signal is the last that happened before it terminated, and one that ends a process. Templates and Vault, which send
+ * signals too, write what they are for; a person's signal has only a text that Nomad makes of its name.
+ */
+function isSignalled(before: readonly TaskEvent[]): boolean {
+  const at = before.findLastIndex(({ type }) => type === 'Terminated');
+  const signal = before[at - 1];
+  if (signal?.type !== 'Signaling') return false;
+  const name = signal.fields.textOr('TaskSignal', '') || innerText(signal.fields, 'Details', 'task_signal');
+  const text = signal.fields.textOr('DisplayMessage', '');
+  return endingSignals.test(name) && (text === '' || text.startsWith('Task being sent'));
 }
 
 function restartReason(event: TaskEvent): string {

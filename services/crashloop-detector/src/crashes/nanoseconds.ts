@@ -10,3 +10,8 @@ export function nanoseconds(fields: RawObject, key: string): bigint {
   if (value === undefined || value < 0n || value > latest) throw invalid(`\`${key}\` to be nanoseconds since 1970`, fields.raw(key));
   return value;
 }
+
+/** `otherwise` when the number is no time that a counter reaches. */
+export function microsecondsOr<T>(us: number, otherwise: T): number | T {
+  return us >= 0 && us * 1000 <= Number(latest) ? us : otherwise;
+}

@@ -85,12 +85,10 @@ export class RawObject {
     return this.#bytes[start] === 0x6e ? undefined : start;
   }
 
-  /** The object under `key`, or undefined when it is absent or null. Throws `event-invalid` when it is something else. */
-  object(key: string): RawObject | undefined {
+  /** The object under `key`, or undefined when it is absent or something else. */
+  objectOr(key: string): RawObject | undefined {
     const start = this.startOf(key);
-    if (start === undefined) return undefined;
-    if (this.#bytes[start] !== 0x7b) throw invalid(`\`${key}\` to be an object`, this.raw(key));
-    return new RawObject(this.#bytes, start);
+    return start === undefined || this.#bytes[start] !== 0x7b ? undefined : new RawObject(this.#bytes, start);
   }
 
   #find(key: string): number {

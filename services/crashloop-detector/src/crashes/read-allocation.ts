@@ -2,7 +2,7 @@
  * Reads the allocation out of an event or a snapshot message, in one pass over its bytes. Checks only the fields that the detector uses.
  */
 import { errorCode, HydrantError } from '@hydrant/shared/foundation/errors';
-import { walkArray, walkObject } from '@hydrant/shared/foundation/json-scanner';
+import { skipValue, walkArray, walkObject } from '@hydrant/shared/foundation/json-scanner';
 import { nanoseconds } from './nanoseconds.ts';
 import { invalid, RawObject } from './raw-object.ts';
 import { TaskEvent } from './task-event.ts';
@@ -27,8 +27,12 @@ export interface Allocation {
   readonly group: string;
   /** The client's name, or its id where the event gives no name. */
   readonly node: string;
+  readonly desiredStatus: string;
+  readonly clientStatus: string;
   /** By the clock of the servers, nanoseconds since 1970. */
   readonly modifyTimeNs: bigint;
+  /** The same; null when the event does not say. */
+  readonly createTimeNs: bigint | null;
   /** The allocation that this one replaced, or null when it replaced none or the event does not say. */
   readonly replaced: string | null;
   /** Those that were rescheduled before it, oldest first: each replaced the one before. */
@@ -36,7 +40,10 @@ export interface Allocation {
   /** The allocation that replaced this one. */
   readonly replacedBy: string | null;
   readonly fields: RawObject;
+  /** Those that can be read. */
   readonly tasks: readonly TaskState[];
+  /** Why others, or some of their events, cannot. */
+  readonly odd: readonly HydrantError[];
 }
 
 /** Throws a permanent `event-invalid` when the body is no Nomad event with an allocation, or the allocation lacks the fields that matter here. */
@@ -52,11 +59,14 @@ export function readAllocation(body: Buffer): Allocation {
 function readEvent(body: Buffer): Allocation {
   let fields: RawObject | undefined;
   let tasks: TaskState[] = [];
+  let odd: HydrantError[] = [];
   const readTasks = (start: number): number => {
     tasks = [];
+    odd = [];
     return walkObject(body, objectAt(body, start, '`TaskStates`'), (name, at) => {
-      const { task, end } = readTask(body, name, at);
-      tasks.push(task);
+      const end = skipValue(body, at);
+      // n.b. Nomad writes null for a task that it has no state of yet.
+      if (body[at] !== 0x6e) keepReadable(odd, () => { tasks.push(readTask(body, name, at, odd)); });
       return end;
     });
   };
@@ -66,68 +76,86 @@ function readEvent(body: Buffer): Allocation {
   if (body.toString('latin1', event.end).trim() !== '') throw invalid('nothing behind the event', undefined);
   event.requiredText('Topic');
   if (fields === undefined) throw invalid('`Payload.Allocation` to be an object', undefined);
-  return makeAllocation(body, fields, tasks);
+  const [first] = odd;
+  if (tasks.length === 0 && first !== undefined) throw first;
+  return makeAllocation(body, fields, tasks, odd);
 }
 
-function makeAllocation(body: Buffer, fields: RawObject, tasks: readonly TaskState[]): Allocation {
+/** One odd part takes none of the others with it. */
+function keepReadable(odd: HydrantError[], read: () => void): void {
+  try {
+    read();
+  } catch (error) {
+    if (!(error instanceof HydrantError) || error.code !== 'event-invalid') throw error;
+    odd.push(error);
+  }
+}
+
+function makeAllocation(body: Buffer, fields: RawObject, tasks: readonly TaskState[], odd: readonly HydrantError[]): Allocation {
+  const createdNs = fields.integer('CreateTime');
   return {
     id: fields.requiredText('ID'),
     name: fields.requiredText('Name'),
-    namespace: fields.text('Namespace') ?? 'default',
-    jobId: fields.text('JobID') ?? '',
-    group: fields.text('TaskGroup') ?? '',
-    node: fields.text('NodeName') ?? fields.text('NodeID') ?? '',
+    namespace: fields.textOr('Namespace', '') || 'default',
+    jobId: fields.textOr('JobID', ''),
+    group: fields.textOr('TaskGroup', ''),
+    node: fields.textOr('NodeName', '') || fields.textOr('NodeID', ''),
+    desiredStatus: fields.textOr('DesiredStatus', ''),
+    clientStatus: fields.textOr('ClientStatus', ''),
     modifyTimeNs: nanoseconds(fields, 'ModifyTime'),
-    replaced: fields.text('PreviousAllocation'),
+    createTimeNs: createdNs !== undefined && createdNs > 0n ? createdNs : null,
+    replaced: fields.textOr('PreviousAllocation', '') || null,
     rescheduled: readTracker(body, fields),
-    replacedBy: fields.text('NextAllocation'),
+    replacedBy: fields.textOr('NextAllocation', '') || null,
     fields,
     tasks,
+    odd,
   };
 }
 
-function readTask(body: Buffer, name: string, at: number): { readonly task: TaskState; readonly end: number } {
+function readTask(body: Buffer, name: string, at: number, odd: HydrantError[]): TaskState {
   let events: TaskEvent[] = [];
+  const oddBefore = odd.length;
   const readEvents = (start: number): number => {
     if (body[start] !== 0x5b) throw invalid(`\`Events\` of task "${name}" to be a list`, body.toString('latin1', start, start + 1));
     events = [];
     return walkArray(body, start, (from) => {
-      const event = new TaskEvent(body, objectAt(body, from, 'a task event'));
-      events.push(event);
-      return event.end;
+      const known = odd.length;
+      keepReadable(odd, () => { events.push(new TaskEvent(body, objectAt(body, from, 'a task event'))); });
+      // n.b. Restarts are numbered from the newest back: what lies before one that cannot be read has no certain number.
+      if (odd.length > known) events = [];
+      return skipValue(body, from);
     });
   };
   const state = new RawObject(body, objectAt(body, at, `the state of task "${name}"`), { Events: readEvents });
-  const task = {
+  if (events.length === 0 && odd.length > oddBefore) throw odd.pop() ?? invalid(`the events of task "${name}" to be readable`, undefined);
+  return {
     name,
-    state: state.text('State') ?? '',
+    state: state.textOr('State', ''),
     failed: state.isTrue('Failed'),
     restarts: count(state, 'Restarts'),
-    startedAt: state.text('StartedAt'),
-    finishedAt: state.text('FinishedAt'),
+    startedAt: state.textOr('StartedAt', '') || null,
+    finishedAt: state.textOr('FinishedAt', '') || null,
     events,
   };
-  return { task, end: state.end };
 }
 
 /** List objects, which snapshots are made of, lack `PreviousAllocation` but carry the tracker. */
 function readTracker(body: Buffer, fields: RawObject): string[] {
-  const start = fields.object('RescheduleTracker')?.startOf('Events');
-  if (start === undefined) return [];
+  const start = fields.objectOr('RescheduleTracker')?.startOf('Events');
+  if (start === undefined || body[start] !== 0x5b) return [];
   const ids: string[] = [];
-  if (body[start] !== 0x5b) throw invalid('`Events` of `RescheduleTracker` to be a list', body.toString('latin1', start, start + 1));
   walkArray(body, start, (from) => {
-    const event = new RawObject(body, objectAt(body, from, 'an event of `RescheduleTracker`'));
-    const id = event.text('PrevAllocID');
-    if (id !== null) ids.push(id);
-    return event.end;
+    const id = body[from] === 0x7b ? new RawObject(body, from).textOr('PrevAllocID', '') : '';
+    if (id !== '') ids.push(id);
+    return skipValue(body, from);
   });
   return ids;
 }
 
 /** A member of an object within, such as the `Details` of a task event. */
 export function innerText(fields: RawObject, key: string, innerKey: string): string {
-  return fields.object(key)?.textOr(innerKey, '') ?? '';
+  return fields.objectOr(key)?.textOr(innerKey, '') ?? '';
 }
 
 function objectAt(body: Buffer, at: number, what: string): number {

@@ -6,8 +6,7 @@ import type { Message } from '@hydrant/shared/messages/message';
 import { readRecordingFile } from '@hydrant/testing/recordings';
 import { buildAlertMessage } from '../alerts/build-alert.ts';
 import { checkBindings } from '../config.ts';
-import { decide } from '../ledger/in-memory/decide.ts';
-import { emptyLedger } from '../ledger/in-memory/ledger-state.ts';
+import { createPlayedLedger } from '../ledger/ledger-cases-contract.ts';
 import { readObservations, type Input } from '../read-observations.ts';
 
 /** As nomad-firehose publishes: no id, no type, no headers. */
@@ -38,7 +37,7 @@ t.test('alerts are those of the rule of nomad-crashloop-detector', async (t) => 
   const times = new Map<string, number[]>();
   const expected = new Set<string>();
   const found = new Set<string>();
-  const state = emptyLedger(1000);
+  const ledger = createPlayedLedger();
 
   for (const line of await recorded()) {
     // n.b. The rule is computed here from the bytes alone: at least so many restarts with a reason within the interval, by allocation name.
@@ -51,7 +50,7 @@ t.test('alerts are those of the rule of nomad-crashloop-detector', async (t) => 
     }
     const input = readObservations(message(line), 'lineage');
     if (input.kind !== 'crash' || !line.includes('"Type":"Restarting"')) continue;
-    const { decision } = decide(state, observation(input), rule, 1);
+    const decision = await ledger.record(observation(input), rule);
     if (decision.action !== 'announce') continue;
     const { place } = observation(input);
     const alert = readAlertMessage(buildAlertMessage(decision, { place, rule, routingKey: 'crash-loop', timestampMs: 1 }));
@@ -118,9 +117,10 @@ t.test('a crash is told apart by its time, and counted by allocation name', asyn
   const input = observation(readObservations(message(payload({})), 'lineage'));
 
   t.match(input, {
-    eventId: 'default/a1/task@1795231700123456', group: 'default/default//job.group%5B0%5D', followLineage: false, links: [], restarts: [], failure: null,
+    eventId: 'default/a1/task@1795231700123456', group: 'default/default//job.group%5B0%5D', followLineage: false, links: [], restarts: [],
     timed: [{ at: '1795231700123456', timeUs: 1_795_231_700_123, isFailure: false }], place: { cluster: 'default', namespace: 'default', job: 'job', group: 'group', task: 'task' },
   });
+  t.equal(input.timed[0]?.timeNs, '1795231700123456');
   t.match(JSON.parse(input.timed[0]?.detail ?? ''), { allocation: 'a1', task: 'task', node: 'n1', reason: 'Restart within policy' });
   t.match(observation(readObservations(message(payload({}), { headers: { cluster: 'eu', region: 'r' } }), 'lineage')), { group: 'eu/r//job.group%5B0%5D', allocation: 'eu/a1' });
 });
@@ -136,6 +136,22 @@ t.test('what counts', async (t) => {
   ];
 
   for (const [name, event, expected] of cases) t.equal(readObservations(message(payload(event)), 'lineage').kind, expected, name);
+});
+
+t.test('what became of the task is told by its starts and its end', async (t) => {
+  const cases: [event: Record<string, unknown>, fields: Record<string, unknown>, state: string | undefined][] = [
+    [{}, {}, 'waiting'],
+    [{ Type: 'Not Restarting' }, { TaskFailed: true }, 'failed'],
+    [{ Type: 'Started', RestartReason: '' }, {}, 'running'],
+    [{ Type: 'Killed', RestartReason: '' }, {}, 'stopped'],
+    [{ Type: 'Killed', RestartReason: '' }, { TaskFailed: true }, 'failed'],
+    [{ Type: 'Terminated', RestartReason: '' }, {}, undefined],
+  ];
+
+  for (const [event, fields, state] of cases) {
+    const input = readObservations(message(payload(event, fields)), 'lineage');
+    t.equal(input.kind === 'foreign' ? undefined : input.observations[0]?.status?.state, state, String(event['Type']));
+  }
 });
 
 t.test('a crash in the future is taken as of now', async (t) => {

@@ -4,19 +4,28 @@
  */
 import { errorCode } from '@hydrant/shared/foundation/errors';
 import type { Message } from '@hydrant/shared/messages/message';
-import type { Observation, TimedCrash } from '../ledger/ledger.ts';
+import { microsecondsOf } from '../ledger/crash-window.ts';
+import type { Observation } from '../ledger/ledger.ts';
 import { makeLastEventOfFirehose } from './last-event.ts';
 import { allocationKey, namedGroupKey, type Origin } from './lineage.ts';
 import { nanoseconds } from './nanoseconds.ts';
 import { RawObject } from './raw-object.ts';
-import { readUsualRestart, type FirehoseCrash } from './usual-firehose-message.ts';
+import type { ObservedStatus } from './task-status.ts';
+import { readUsualRestart, type FirehoseCrash, type FirehoseTask } from './usual-firehose-message.ts';
 
 interface FirehoseMessage {
   readonly fields: RawObject;
   readonly event: RawObject;
 }
 
+interface FirehoseStatus extends FirehoseTask {
+  readonly at: string;
+  readonly state: ObservedStatus['state'];
+}
+
 const crashTypes = ['Restarting"', '"Setup Failure"'].map((text) => Buffer.from(text));
+/** What tells that the task goes on, or was stopped. */
+const statusTypes = ['"Type":"Started"', '"Type":"Killed"'].map((text) => Buffer.from(text));
 
 /**
  * What the message proves: one observation, none when it tells of no crash; undefined when it is none of nomad-firehose's. `nowMs`: no crash is later.
@@ -30,7 +39,9 @@ export function observeFirehoseMessage(message: Message, nowMs: number): readonl
   const read = readMembers(message.body);
   if (read === undefined) return undefined;
   const crash = mayHoldCrash ? findCrash(read) : undefined;
-  return crash === undefined ? [] : [observeCrash(message, crash, nowMs)];
+  if (crash !== undefined) return [observeCrash(message, crash, nowMs)];
+  const status = statusTypes.some((text) => message.body.includes(text)) ? findStatus(read) : undefined;
+  return status === undefined ? [] : [observe(message, status, nowMs)];
 }
 
 /** Undefined when the body has not the shape of that payload. */
@@ -46,48 +57,72 @@ function readMembers(body: Buffer): FirehoseMessage | undefined {
   }
 }
 
-function findCrash({ fields, event }: FirehoseMessage): FirehoseCrash | undefined {
+function findCrash(read: FirehoseMessage): FirehoseCrash | undefined {
+  const { fields, event } = read;
   const type = event.requiredText('Type');
-  const reason = event.textOr('RestartReason', '') || event.object('Details')?.textOr('restart_reason', '') || '';
+  const reason = event.textOr('RestartReason', '') || event.objectOr('Details')?.textOr('restart_reason', '') || '';
   const isFailure = type === 'Not Restarting' || (type === 'Setup Failure' && event.isTrue('FailsTask'));
   if (!isFailure && (type !== 'Restarting' || reason === '')) return undefined;
   return {
+    ...readTask(read),
     isFailure,
-    allocation: fields.requiredText('AllocationID'),
-    name: fields.requiredText('Name'),
-    task: fields.requiredText('TaskName'),
     at: String(nanoseconds(event, 'Time')),
-    node: fields.textOr('NodeID', ''),
-    job: fields.text('JobID') ?? '',
-    group: fields.text('GroupName') ?? '',
     reason: reason || event.textOr('DisplayMessage', '') || type,
     lastEvent: makeLastEventOfFirehose(fields, event),
   };
 }
 
+function findStatus(read: FirehoseMessage): FirehoseStatus | undefined {
+  const type = read.event.requiredText('Type');
+  if (type !== 'Started' && type !== 'Killed') return undefined;
+  const hasFailed = read.fields.isTrue('TaskFailed');
+  return { ...readTask(read), at: String(nanoseconds(read.event, 'Time')), state: type === 'Started' ? 'running' : hasFailed ? 'failed' : 'stopped' };
+}
+
+function readTask({ fields }: FirehoseMessage): FirehoseTask {
+  return {
+    allocation: fields.requiredText('AllocationID'),
+    name: fields.requiredText('Name'),
+    task: fields.requiredText('TaskName'),
+    node: fields.textOr('NodeID', ''),
+    job: fields.textOr('JobID', ''),
+    group: fields.textOr('GroupName', ''),
+  };
+}
+
 function observeCrash(message: Message, crash: FirehoseCrash, nowMs: number): Observation {
-  const { task, at, node } = crash;
-  const origin: Origin = { cluster: header(message, 'cluster'), region: header(message, 'region') };
-  const allocation = allocationKey(origin, crash.allocation);
-  const timeUs = Math.min(Number(at.slice(0, -3)), Math.floor(nowMs * 1000));
+  const { at, isFailure, node, task } = crash;
+  const status = { ...crash, state: isFailure ? 'failed' : 'waiting' } as const;
+  const observation = observe(message, status, nowMs);
+  const timeUs = observation.firstSeenUs;
   // n.b. a member that is undefined is not written.
-  const detail = { allocation: crash.allocation, task, node: node === '' ? undefined : node, time: at, reason: crash.reason };
-  const timed: TimedCrash = { at, timeUs, detail: JSON.stringify(detail), isFailure: crash.isFailure };
+  const detail = JSON.stringify({ allocation: crash.allocation, task, node: node === '' ? undefined : node, reason: crash.reason });
+  const timeNs = timeUs === microsecondsOf(at) ? at : `${timeUs}000`;
+  return { ...observation, timed: [{ at, timeUs, timeNs, detail, isFailure }], lastEvent: crash.lastEvent };
+}
+
+function observe(message: Message, { allocation: id, at, group, job, name, node, state, task }: FirehoseStatus, nowMs: number): Observation {
+  const origin: Origin = { cluster: header(message, 'cluster'), region: header(message, 'region') };
+  const allocation = allocationKey(origin, id);
+  const timeUs = Math.min(microsecondsOf(at), Math.floor(nowMs * 1000));
   return {
     // nomad-firehose gives its messages no id, and tells of a task event again after a restart.
     eventId: `${allocation}/${task}@${at}`,
-    group: namedGroupKey(origin, '', crash.name),
+    group: namedGroupKey(origin, '', name),
     followLineage: false,
     allocation,
     task,
-    place: { cluster: origin.cluster, namespace: 'default', job: crash.job, group: crash.group, task },
+    place: { cluster: origin.cluster, namespace: 'default', job, group, task },
+    node,
     links: [],
     // Only Hydrant's own messages of this kind say when they were published.
     modifiedAtUs: Math.max(timeUs, message.timestampMs * 1000),
+    createdAtUs: null,
+    firstSeenUs: timeUs,
     restarts: [],
-    timed: [timed],
-    failure: null,
-    lastEvent: crash.lastEvent,
+    timed: [],
+    status: { state, sinceUs: timeUs },
+    lastEvent: null,
   };
 }
 

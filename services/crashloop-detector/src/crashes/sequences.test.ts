@@ -4,8 +4,7 @@
  */
 import t from 'tap';
 import { makeEventMessage } from '@hydrant/shared/messages/event-message';
-import { decide } from '../ledger/in-memory/decide.ts';
-import { emptyLedger } from '../ledger/in-memory/ledger-state.ts';
+import { createPlayedLedger } from '../ledger/ledger-cases-contract.ts';
 import { readObservations } from '../read-observations.ts';
 import type { GroupBy } from './lineage.ts';
 
@@ -84,16 +83,21 @@ function message({ allocation = 'a1', task = 'task', events, restarts = 0, state
 }
 
 /** `a1/task#1` for each crash, sorted within its lineage; `requested 2` at the end. */
-function crashesOf(frames: readonly Frame[], groupBy: GroupBy = 'lineage'): string[] {
-  const state = emptyLedger(100);
+async function crashesOf(frames: readonly Frame[], groupBy: GroupBy = 'lineage'): Promise<string[]> {
+  const ledger = createPlayedLedger();
   let requested = 0;
   for (const [index, frame] of frames.entries()) {
     const input = readObservations(message(frame, index), groupBy);
-    if (input.kind !== 'crash') continue;
-    for (const observation of input.observations) requested += decide(state, observation, rule, 1).decision.recorded.requested;
+    if (input.kind === 'foreign') continue;
+    for (const observation of input.observations) requested += (await ledger.record(observation, rule)).recorded.requested;
   }
-  const lineages = [...state.loops.values()].map(({ window }) => window.records.map(({ id }) => id.slice(2)).sort().join(' ')).filter((ids) => ids !== '');
+  const lineages = (await ledger.loops()).map(({ crashes }) => crashes.map(showCrash).sort().join(' ')).filter((ids) => ids !== '');
   return [...lineages.sort(), ...(requested > 0 ? [`requested ${requested}`] : [])];
+}
+
+/** Without the cluster; what its time tells apart is the end of a task. */
+function showCrash({ id, task }: { readonly id: string; readonly task: string }): string {
+  return `${task.slice(2)}#${/#(.*)$/u.exec(id)?.[1] ?? 'failed'}`;
 }
 
 const crashed = [received(0), started(1), terminated(2, 1), restarting(2, within), started(3)];
@@ -188,12 +192,12 @@ const cases: Readonly<Record<string, readonly [frames: readonly Frame[], expecte
 };
 
 for (const [name, [frames, expected]] of Object.entries(cases)) {
-  t.test(name, async (t) => { t.same(crashesOf(frames), expected); });
+  t.test(name, async (t) => { t.same(await crashesOf(frames), expected); });
 }
 
 t.test('grouped by name, nodes, canaries and tasks count together', async (t) => {
   for (const name of ['a system job on two nodes', 'a canary beside the old allocation', 'two tasks of an allocation']) {
     const [frames, expected] = cases[name] ?? [[], []];
-    t.same(crashesOf(frames, 'name'), [[...expected].sort().join(' ')], name);
+    t.same(await crashesOf(frames, 'name'), [[...expected].sort().join(' ')], name);
   }
 });

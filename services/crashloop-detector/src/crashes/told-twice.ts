@@ -40,8 +40,8 @@ function remember(crashes: Set<string>, crash: string): void {
   if (crashes.size > remembered && oldest !== undefined) crashes.delete(oldest);
 }
 
-function crashesIn({ allocation, task, restarts, timed, failure }: Observation): readonly string[] {
+function crashesIn({ allocation, task, restarts, timed }: Observation): readonly string[] {
   // nomad-firehose does not know its cluster.
   const id = allocation.slice(allocation.lastIndexOf('/') + 1);
-  return [...restarts, ...timed, ...(failure === null ? [] : [failure])].map(({ timeUs }) => `${id}/${task}@${String(timeUs)}`);
+  return [...restarts, ...timed].map(({ timeUs }) => `${id}/${task}@${String(timeUs)}`);
 }

@@ -4,19 +4,22 @@
  */
 import { taskEventFields, type Zero } from './last-event.ts';
 
-/** What nomad-firehose's message tells of a crash. */
-export interface FirehoseCrash {
-  /** The end of the task in this allocation, not one of its restarts. */
-  readonly isFailure: boolean;
-  readonly reason: string;
-  /** Nanoseconds since 1970 in decimal. */
-  readonly at: string;
+export interface FirehoseTask {
   readonly allocation: string;
   readonly name: string;
   readonly task: string;
   readonly node: string;
   readonly job: string;
   readonly group: string;
+}
+
+/** What nomad-firehose's message tells of a crash. */
+export interface FirehoseCrash extends FirehoseTask {
+  /** The end of the task in this allocation, not one of its restarts. */
+  readonly isFailure: boolean;
+  readonly reason: string;
+  /** Nanoseconds since 1970 in decimal. */
+  readonly at: string;
   /** As alerts show it, in JSON. */
   readonly lastEvent: string;
 }

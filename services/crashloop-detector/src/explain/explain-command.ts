@@ -25,9 +25,12 @@ export async function explain(options: ExplainerOptions, { args, stdin, stdout, 
   try {
     for await (const line of createInterface({ input: file === '-' ? stdin : createReadStream(file), crlfDelay: Infinity })) {
       if (out.isClosed || signal.aborted) break;
-      await out.write(explainer.take(Buffer.from(line)));
+      if (line.startsWith('\ufffd\ufffd') || line.includes('\u0000')) throw new HydrantError('Expected text in UTF-8, got something else: convert it first', { code: 'file-unreadable', retryable: false });
+      await out.write(await explainer.take(Buffer.from(line)));
     }
+    await out.write(await explainer.end());
   } catch (error) {
+    if (errorCode(error) === 'file-unreadable') throw error;
     throw new HydrantError(`Expected "${file}" to be a file that can be read, could not: ${errorCode(error) ?? 'unknown'}`, { code: 'file-unreadable', retryable: false, cause: error });
   }
   await out.write(explainer.summary());

@@ -9,13 +9,16 @@ import { Explainer, type ExplainerOptions } from './explainer.ts';
 const options: ExplainerOptions = { rules: { rule: { count: 5, intervalMs: 600_000, notificationIntervalMs: 600_000 }, overrides: [] }, groupBy: 'lineage' };
 const never = new AbortController().signal;
 
-function explainAll(lines: readonly Buffer[], changes: Partial<ExplainerOptions> = {}) {
+async function explainAll(lines: readonly Buffer[], changes: Partial<ExplainerOptions> = {}) {
   const explainer = new Explainer({ ...options, ...changes });
-  return { said: lines.flatMap((line) => explainer.take(line)), summary: explainer.summary() };
+  const said: string[] = [];
+  for (const line of lines) said.push(...await explainer.take(line));
+  said.push(...await explainer.end());
+  return { said, summary: explainer.summary() };
 }
 
 t.test('the recording is explained restart by restart', async (t) => {
-  const { said, summary } = explainAll(await readRecording('crashing-cluster'));
+  const { said, summary } = await explainAll(await readRecording('crashing-cluster'));
   const about = (job: string, verdict: string): number => said.filter((line) => line.includes(`${job}/`) && line.includes(verdict)).length;
 
   t.match(said.find((line) => line.includes('checkout-api/')), /^2026-11-21T03:2\d:\d\d\.\d{3}Z {2}checkout-api\/app\/server {2}[0-9a-f]{8}#1 {2}counted: Restart within policy \(exit 17\)$/u);
@@ -31,8 +34,8 @@ t.test('the recording is explained restart by restart', async (t) => {
 t.test('seeing everything twice and the other way round explains nothing twice', async (t) => {
   const lines = await readRecording('crashing-cluster');
 
-  const once = explainAll(lines);
-  const twice = explainAll([...lines, ...lines.toReversed()]);
+  const once = await explainAll(lines);
+  const twice = await explainAll([...lines, ...lines.toReversed()]);
 
   t.equal(twice.said.filter((line) => line.includes('counted:')).length, once.said.filter((line) => line.includes('counted:')).length);
   t.equal(twice.summary[2], once.summary[2]);
@@ -42,7 +45,7 @@ t.test('a muted task says by which rule, and a short window says what is outside
   const rule = { count: 3, intervalMs: 4000, notificationIntervalMs: 0 };
   const overrides = [{ matches: ({ job }: { readonly job: string }) => job === 'thumbnailer', isMuted: true, rule }];
 
-  const { said, summary } = explainAll((await readRecording('crashing-cluster')).toReversed(), { rules: { rule, overrides } });
+  const { said, summary } = await explainAll((await readRecording('crashing-cluster')).toReversed(), { rules: { rule, overrides } });
 
   t.ok(said.some((line) => line.includes('thumbnailer/workers/worker') && line.endsWith('not counted: muted by rule 1')));
   t.ok(said.some((line) => line.includes('checkout-api/') && line.endsWith('not counted: 4s or more before the newest crash')));
@@ -52,7 +55,7 @@ t.test('a muted task says by which rule, and a short window says what is outside
 t.test('single events, heartbeats and blank lines are read, what cannot be is named', async (t) => {
   const frame = (await readRecording('crashing-cluster')).find((line) => line.includes('Restart within policy'));
   const { Events: [event] } = JSON.parse(frame?.toString() ?? '') as { Events: [unknown] };
-  const { said, summary } = explainAll(['{}', '', JSON.stringify(event), 'hello\u001b[2J', '[1]', '{"Topic":"Job","Type":"JobRegistered","Index":1}', '{"Topic":"Allocation"}'].map((line) => Buffer.from(line)));
+  const { said, summary } = await explainAll(['{}', '', JSON.stringify(event), 'hello\u001b[2J', '[1]', '{"Topic":"Job","Type":"JobRegistered","Index":1}', '{"Topic":"Allocation"}'].map((line) => Buffer.from(line)));
 
   t.ok(said.length >= 1);
   t.match(summary.join('\n'), /Events: 1 of allocations, 1 of them tell of restarts or failures; 1 of other topics, ignored\./u);
@@ -67,7 +70,7 @@ t.test('messages of nomad-firehose are explained as the detector takes them', as
     return TaskEvent.Type === 'Not Restarting' || (TaskEvent.Type === 'Restarting' && TaskEvent.RestartReason !== '') || (TaskEvent.Type === 'Setup Failure' && TaskEvent.FailsTask);
   });
 
-  const { said, summary } = explainAll([...payloads, ...payloads]);
+  const { said, summary } = await explainAll([...payloads, ...payloads]);
 
   t.ok(restarts.length > 0);
   t.equal(said.filter((line) => line.includes('  counted: ')).length, restarts.length);

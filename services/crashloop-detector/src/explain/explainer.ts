@@ -1,20 +1,20 @@
 /**
- * Says of events what the detector would count, and why, and which crash loops it would announce. Keeps a ledger of its own in memory; connects to
+ * Says of events what the detector would count, and why, and which crash loops it would announce. Runs the detector's own rule on a store in memory; connects to
  * nothing. By the times of the events, so that a recording of last week is judged as it would have been then.
  */
 import { formatDuration } from '@hydrant/shared/foundation/durations';
 import { describeError } from '@hydrant/shared/foundation/errors';
-import type { CrashDetail } from '../crashes/extract-crashes.ts';
+import type { CrashDetail, UntimedDetail } from '../crashes/extract-crashes.ts';
 import type { GroupBy } from '../crashes/lineage.ts';
-import { decide } from '../ledger/in-memory/decide.ts';
-import { defaultMaxLineages, type Decision, type Observation, type ObservedCrash, type Rule } from '../ledger/ledger.ts';
-import { emptyLedger } from '../ledger/in-memory/ledger-state.ts';
-import { confirmClaim } from '../ledger/in-memory/resolve.ts';
+import { createMemoryStateStore } from '@hydrant/shared/state/memory-state-store';
+import { createLedger, stateLimits } from '../ledger/state-ledger.ts';
+import { defaultMaxLineages, type Decision, type Ledger, type Observation, type ObservedCrash, type Rule, type Verdict } from '../ledger/ledger.ts';
 import { readObservations } from '../read-observations.ts';
 import { makeNextStep } from '../page/next-step.ts';
 import { makeVisible } from '../page/visible-text.ts';
 import { chooseRule, type Rules } from '../rules/choose-rule.ts';
-import { splitLine } from './split-line.ts';
+import { DocumentSplitter, type FoundDocument } from './document-splitter.ts';
+import { splitDocument } from './split-document.ts';
 
 export interface ExplainerOptions {
   readonly rules: Rules;
@@ -27,40 +27,40 @@ const mostRefusalsNamed = 20;
 interface Sighted extends ObservedCrash {
   /** `#7`, `failed`, or nothing where there is no number. */
   readonly label: string;
-  readonly isRequested: boolean;
+  /** Of the ledger. */
+  readonly verdict: Verdict | undefined;
 }
 
 export class Explainer {
   readonly #options: ExplainerOptions;
-  readonly #ledger = emptyLedger(defaultMaxLineages);
+  readonly #splitter = new DocumentSplitter();
+  readonly #ledger: Ledger;
+  /** The time of the events, milliseconds. */
+  #nowMs = 0;
   /** Restarts and failures that have been explained. */
   readonly #known = new Set<string>();
-  /** Time of the newest crash by what is counted together. */
-  readonly #newestUs = new Map<string, number>();
   readonly #loops = new Map<string, string>();
   readonly #refusals: string[] = [];
-  readonly #counts = { lines: 0, crash: 0, 'no-crash': 0, foreign: 0, refused: 0, counted: 0, hidden: 0, uncounted: 0 };
+  readonly #counts = { crash: 0, 'no-crash': 0, foreign: 0, refused: 0, counted: 0, hidden: 0, uncounted: 0 };
 
   constructor(options: ExplainerOptions) {
     this.#options = options;
+    const clock = { now: () => this.#nowMs };
+    this.#ledger = createLedger({ store: createMemoryStateStore({ limits: stateLimits(defaultMaxLineages), clock }), clock });
   }
 
-  /** What the next line of the input brings: one line of text for each restart or failure that is seen for the first time. Never throws. */
-  take(line: Buffer): readonly string[] {
-    this.#counts.lines += 1;
-    if (line.toString('latin1').trim() === '') return [];
-    const name = `line ${this.#counts.lines}`;
-    try {
-      return splitLine(line, name).flatMap((message) => {
-        const input = readObservations(message, this.#options.groupBy);
-        this.#counts[input.kind] += 1;
-        return input.kind === 'crash' ? input.observations.flatMap((observation) => this.#explain(observation)) : [];
-      });
-    } catch (error) {
-      this.#counts.refused += 1;
-      if (this.#refusals.length < mostRefusalsNamed) this.#refusals.push(`${name}: ${makeVisible(describeError(error))}`);
-      return [];
-    }
+  /** What the next line of the input brings: one line of text for each restart or failure that is seen for the first time. Never rejects. */
+  async take(line: Buffer): Promise<readonly string[]> {
+    const said: string[] = [];
+    for (const document of this.#splitter.take(line)) said.push(...await this.#takeDocument(document));
+    return said;
+  }
+
+  /** What the end of the input brings. */
+  async end(): Promise<readonly string[]> {
+    const said: string[] = [];
+    for (const document of this.#splitter.end()) said.push(...await this.#takeDocument(document));
+    return said;
   }
 
   /** All in all. */
@@ -74,52 +74,71 @@ export class Explainer {
       `Rule: ${rule.count} crashes within ${formatDuration(rule.intervalMs)}${this.#options.rules.overrides.length === 0 ? '' : `, and ${this.#options.rules.overrides.length} of their own for some tasks`}.`,
       `Crash loops that would be announced: ${this.#loops.size === 0 ? 'none' : this.#loops.size}`,
       ...[...this.#loops.values()].map((loop) => `  ${loop}`),
-      ...(refused === 0 ? [] : [`Lines that cannot be used: ${refused}`, ...this.#refusals.map((refusal) => `  ${refusal}`)]),
+      ...(this.#refusals.length === 0 ? [] : [`Lines that cannot be used: ${refused}`, ...this.#refusals.map((refusal) => `  ${refusal}`)]),
     ];
   }
 
-  #explain(observation: Observation): readonly string[] {
+  async #takeDocument({ bytes, line }: FoundDocument): Promise<readonly string[]> {
+    const said: string[] = [];
+    try {
+      for (const message of splitDocument(bytes, `line ${line}`)) {
+        const input = readObservations(message, this.#options.groupBy);
+        this.#counts[input.kind] += 1;
+        if (input.kind === 'foreign') continue;
+        for (const odd of input.odd) this.#refuse(line, odd);
+        for (const observation of input.observations) said.push(...await this.#explain(observation));
+      }
+    } catch (error) {
+      this.#counts.refused += 1;
+      this.#refuse(line, error);
+    }
+    return said;
+  }
+
+  #refuse(line: number, error: unknown): void {
+    if (this.#refusals.length < mostRefusalsNamed) this.#refusals.push(`line ${line}: ${makeVisible(describeError(error))}`);
+  }
+
+  async #explain(observation: Observation): Promise<readonly string[]> {
     const { rule, isMuted, position } = chooseRule(this.#options.rules, observation.place);
-    const news = sightings(observation).filter(({ label, timeUs }) => this.#isNew(`${observation.allocation}/${observation.task}${label}@${timeUs}`));
     if (isMuted) {
+      const news = this.#news(observation, []);
       this.#counts.uncounted += news.length;
       return news.map((sighted) => describe(observation, sighted, `not counted: muted by rule ${position ?? 0}`));
     }
-    const crashTimes = sightings(observation).filter(({ isRequested }) => !isRequested).map(({ timeUs }) => timeUs);
-    const newestUs = Math.max(this.#newestUs.get(observation.group) ?? 0, ...crashTimes);
-    this.#newestUs.set(observation.group, newestUs);
-    const { decision } = decide(this.#ledger, observation, rule, observation.modifiedAtUs);
+    this.#nowMs = Math.max(this.#nowMs, observation.modifiedAtUs / 1000);
+    const decision = await this.#ledger.record(observation, rule);
     this.#counts.counted += decision.recorded.restarts + decision.recorded.failures;
     this.#counts.hidden += decision.recorded.hidden;
     return [
-      ...news.map((sighted) => describe(observation, sighted, this.#verdict(sighted, newestUs, rule))),
+      ...this.#news(observation, decision.verdicts).map((sighted) => describe(observation, sighted, this.#describeVerdict(sighted, rule))),
       ...(decision.recorded.hidden === 0 ? [] : [`${' '.repeat(26)}${showPlace(observation)}  ${decision.recorded.hidden} more counted, which Nomad no longer shows`]),
-      ...this.#announce(observation, decision, rule),
+      ...await this.#announce(observation, decision, rule),
     ];
   }
 
-  #isNew(key: string): boolean {
-    if (this.#known.has(key)) return false;
-    this.#known.add(key);
-    return true;
+  /** What is seen for the first time. */
+  #news(observation: Observation, verdicts: readonly Verdict[]): readonly Sighted[] {
+    return sightings(observation, verdicts).filter(({ label, timeNs }) => {
+      const key = `${observation.allocation}/${observation.task}${label}@${timeNs}`;
+      const isNew = !this.#known.has(key);
+      this.#known.add(key);
+      return isNew;
+    });
   }
 
-  #verdict({ isRequested, timeUs, detail }: Sighted, newestUs: number, rule: Rule): string {
-    if (isRequested) {
-      this.#counts.uncounted += 1;
-      return 'not counted: asked for by a person, a template or a new identity';
-    }
-    if (newestUs - timeUs >= rule.intervalMs * 1000) {
-      this.#counts.uncounted += 1;
-      return `not counted: ${formatDuration(rule.intervalMs)} or more before the newest crash`;
-    }
-    return `counted: ${describeCrash(detail)}`;
+  #describeVerdict({ verdict, detail }: Sighted, rule: Rule): string {
+    if (verdict === 'counted') return `counted: ${describeCrash(detail)}`;
+    this.#counts.uncounted += 1;
+    if (verdict === 'requested') return 'not counted: asked for by a person, a template or a new identity';
+    if (verdict === 'old') return `not counted: ${formatDuration(rule.intervalMs)} or more before the newest crash`;
+    return 'not counted: known already';
   }
 
-  #announce(observation: Observation, decision: Decision, rule: Rule): readonly string[] {
+  async #announce(observation: Observation, decision: Decision, rule: Rule): Promise<readonly string[]> {
     if (decision.action === 'late') return [`${' '.repeat(26)}${showPlace(observation)}  a crash loop, but known too late to be announced`];
     if (decision.action !== 'announce') return [];
-    confirmClaim(this.#ledger, decision.claim);
+    await this.#ledger.confirm(decision.claim);
     const newest = decision.crashes.at(-1);
     const next = newest === undefined ? '' : `; next: ${makeNextStep(observation.place.namespace, JSON.parse(newest) as CrashDetail)}`;
     const text = `${showPlace(observation)}: ${decision.count} crashes within ${formatDuration(rule.intervalMs)}${next}`;
@@ -130,21 +149,18 @@ export class Explainer {
 }
 
 /** Oldest first. */
-function sightings({ restarts, timed, failure }: Observation): readonly Sighted[] {
-  return [
-    ...restarts.map(({ number, kind, timeUs, detail }) => ({ label: `#${number}`, isRequested: kind === 'requested', timeUs, detail })),
-    ...timed.map(({ timeUs, detail }) => ({ label: '', isRequested: false, timeUs, detail })),
-    ...(failure === null ? [] : [{ label: ' failed', isRequested: false, timeUs: failure.timeUs, detail: failure.detail }]),
-  ];
+function sightings({ restarts, timed }: Observation, verdicts: readonly Verdict[]): readonly Sighted[] {
+  const labels = [...restarts.map(({ number }) => `#${number}`), ...timed.map(({ isFailure }) => isFailure ? ' failed' : '')];
+  return [...restarts, ...timed].map((crash, at) => ({ ...crash, label: labels[at] ?? '', verdict: verdicts[at] }));
 }
 
 function describe(observation: Observation, { label, timeUs, detail }: Sighted, verdict: string): string {
-  const { allocation } = JSON.parse(detail) as CrashDetail;
+  const { allocation } = JSON.parse(detail) as UntimedDetail;
   return `${showTime(timeUs)}  ${showPlace(observation)}  ${makeVisible(allocation.slice(0, 8))}${label}  ${verdict}`;
 }
 
 function describeCrash(detail: string): string {
-  const { reason, cause, exitCode, signal, oomKilled } = JSON.parse(detail) as CrashDetail;
+  const { reason, cause, exitCode, signal, oomKilled } = JSON.parse(detail) as UntimedDetail;
   const facts = [
     ...(cause === undefined ? [] : [cause]),
     ...(oomKilled === true ? ['out of memory'] : []),

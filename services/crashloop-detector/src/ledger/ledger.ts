@@ -1,14 +1,15 @@
 /**
- * The port of the ledger: the crashes within the window, per lineage and task, and what was announced of them.
- * Adapters: Redis, and memory with a journal on disk. `decide.ts` and `resolve.ts` say what both must answer.
+ * What the detector asks of what it remembers: the crashes within the window, per lineage and task, and what was announced of them. One implementation, on any
+ * state store: `state-ledger.ts`.
  */
 import type { RestartKind } from '../crashes/extract-crashes.ts';
 import type { Link } from '../crashes/lineage.ts';
+import type { ObservedStatus } from '../crashes/task-status.ts';
 
 export interface Rule {
   /** So many crashes make a loop. */
   readonly count: number;
-  /** The window: crashes strictly less than this before the newest one. */
+  /** The window: crashes strictly less than this before the newest one. Also how long a task must run for its loop to end. */
   readonly intervalMs: number;
   /** Least time between two announcements of one loop, by the time of the crashes. */
   readonly notificationIntervalMs: number;
@@ -24,10 +25,14 @@ export interface Place {
 }
 
 export interface ObservedCrash {
-  /** Microseconds since 1970: the finest that a double, and so a sorted set of Redis, holds exactly. */
+  /** Microseconds since 1970. */
   readonly timeUs: number;
-  /** Opaque to the ledger. */
+  /** The same in nanoseconds, in decimal: more than a number holds. */
+  readonly timeNs: string;
+  /** JSON object, opaque to the ledger; without the time, so that what repeats from crash to crash is kept once. */
   readonly detail: string;
+  /** How long the task had run before it; undefined when the event does not show it. */
+  readonly ranUs?: number | undefined;
 }
 
 export interface ObservedRestart extends ObservedCrash {
@@ -35,10 +40,11 @@ export interface ObservedRestart extends ObservedCrash {
   readonly kind: RestartKind;
 }
 
-/** A crash whose number is not known: its own time tells it apart. */
+/** A crash without a number: its own time tells it apart. */
 export interface TimedCrash extends ObservedCrash {
   /** Nanoseconds since 1970 in decimal, as the client wrote them. */
   readonly at: string;
+  /** The end of the task in its allocation. */
   readonly isFailure: boolean;
 }
 
@@ -53,14 +59,20 @@ export interface Observation {
   readonly allocation: string;
   readonly task: string;
   readonly place: Place;
+  /** Where the allocation runs. */
+  readonly node: string;
   readonly links: readonly Link[];
-  /** The allocation's ModifyTime. */
+  /** The allocation's ModifyTime, by the clock of the servers. */
   readonly modifiedAtUs: number;
+  /** When the allocation was made, by the clock of the servers; null when the event does not say. */
+  readonly createdAtUs: number | null;
+  /** The earliest moment in the life of the task that the event shows. */
+  readonly firstSeenUs: number;
   /** Oldest first, numbered without holes. */
   readonly restarts: readonly ObservedRestart[];
   readonly timed: readonly TimedCrash[];
-  /** The end of the task in this allocation, a crash of its own. */
-  readonly failure: ObservedCrash | null;
+  /** What became of the task; null when the event does not say. */
+  readonly status: ObservedStatus | null;
   /** The event as it is shown in an alert whose newest crash is this one's, opaque; null when nothing in it counts. */
   readonly lastEvent: string | null;
 }
@@ -76,6 +88,9 @@ export interface Recorded {
   readonly forgotten: number;
 }
 
+/** What became of a crash of the observation: `old` ones lie before the window. */
+export type Verdict = 'counted' | 'known' | 'old' | 'requested';
+
 /** The right to announce; it stays with the event that made it until it is confirmed. */
 export interface Claim {
   /** The same through the life of a loop. */
@@ -90,18 +105,25 @@ export interface Claim {
   readonly announcedAtUs: number;
 }
 
-export type Decision =
-  | { readonly action: 'none' | 'late'; readonly recorded: Recorded }
+interface Decided {
+  readonly recorded: Recorded;
+  /** Of the restarts, then of the timed crashes, in the order of the observation. */
+  readonly verdicts: readonly Verdict[];
+  /** How far the node's clock is proven to be behind that of the servers. */
+  readonly clockBehindUs: number;
+}
+
+export type Decision = Decided & (
+  | { readonly action: 'none' | 'late' }
   | {
     readonly action: 'announce';
     readonly status: 'opened' | 'ongoing';
-    readonly recorded: Recorded;
     readonly claim: Claim;
     readonly count: number;
-    /** Details of the crashes in the window, oldest first. */
+    /** Details of the crashes in the window in JSON, oldest first. */
     readonly crashes: readonly string[];
     readonly lastEvent: string;
-  };
+  });
 
 /** A loop that was announced and has not ended. */
 export interface OpenLoop {
@@ -118,11 +140,15 @@ export interface OpenLoop {
   readonly place: Place;
 }
 
+/** Why a loop ended: `ran`, the task has run long enough; `stopped` by a person; `silent`, nothing was heard of it for long. */
+export type EndReason = 'ran' | 'stopped' | 'silent';
+
 /** The right to announce the end of a loop; it passes to whoever asks next when it is not confirmed in time. */
 export interface ResolvedClaim extends OpenLoop {
   /** Opaque; confirms it. */
   readonly token: string;
   readonly intervalMs: number;
+  readonly reason: EndReason;
 }
 
 export interface LedgerSize {
@@ -131,6 +157,8 @@ export interface LedgerSize {
 }
 
 export interface Ledger {
+  /** See `StateStore.prepare`. */
+  prepare(): Promise<void>;
   /**
    * Records what is new in the observation and decides in the same step. Resolves when both are kept.
    * A repeated call with the event of an unconfirmed claim gets that claim again. May be called many times at once;
@@ -140,13 +168,12 @@ export interface Ledger {
   /** The announcement is out. Without it the claim's event, redelivered, announces once more under the same alert id. May be called twice. */
   confirm(claim: Claim): Promise<void>;
   /**
-   * Ends the loops of which no crash came for their interval, by the ledger's own clock, and gives at most `limit` ends that nobody is
-   * announcing. An end that is not confirmed within half a minute is given again, under the same alert id.
-   * A loop whose announcement is not confirmed yet has no end.
+   * Ends the loops that are over and gives at most `limit` ends that nobody is announcing. An end that is not confirmed within half a minute is given
+   * again, under the same alert id. A loop whose announcement is not confirmed yet has no end.
    */
   takeResolved(limit: number): Promise<readonly ResolvedClaim[]>;
   /** The end is announced. May be called twice. */
-  confirmResolved(claim: ResolvedClaim): Promise<void>;
+  confirmResolved(claim: Pick<ResolvedClaim, 'token'>): Promise<void>;
   /** What loops now and was announced, in the order of opening; of more than `mostOpenLoops` only that many. */
   openLoops(): Promise<readonly OpenLoop[]>;
   size(): Promise<LedgerSize>;
@@ -163,11 +190,13 @@ export const defaultMaxLineages = 100_000;
 /** How long the end of a loop stays with the one that took it. */
 export const resolvedLeaseMs = 30_000;
 
-export function crashCap(rule: Rule): number {
+const dayMs = 24 * 3_600_000;
+
+export function crashCap(rule: Pick<Rule, 'count'>): number {
   return Math.max(mostCrashes, rule.count);
 }
 
-/** How long what is known of a lineage is kept without news of it. */
-export function retentionMs(rule: Rule): number {
-  return Math.max(24 * 3_600_000, 2 * (rule.intervalMs + rule.notificationIntervalMs));
+/** How long what is known of a lineage is kept without news of it, and how long an open loop may be silent. */
+export function retentionMs(rule: Pick<Rule, 'intervalMs' | 'notificationIntervalMs'>): number {
+  return Math.max(dayMs, 2 * (rule.intervalMs + rule.notificationIntervalMs));
 }

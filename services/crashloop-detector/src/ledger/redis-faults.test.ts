@@ -5,21 +5,22 @@ import { createRedisClient } from '@hydrant/shared/redis/redis-client';
 import { eventually } from '@hydrant/testing/eventually';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { testLog } from '@hydrant/testing/test-log';
-import { claimOf, observation, restart, rule, shown } from './ledger-cases-contract.ts';
-import type { Ledger } from './ledger.ts';
-import { createRedisLedger } from './redis-ledger.ts';
+import { createRedisStateStore } from '@hydrant/shared/state/redis/redis-state-store';
+import { claimOf, manualClock, observation, restart, rule, shown, timedLedger, type TimedLedger } from './ledger-cases-contract.ts';
+import { stateLimits } from './state-ledger.ts';
 
 const server = await startPrivateRedis(t);
 const signal = new AbortController().signal;
 let prefixes = 0;
 
-async function startLedger(t: Test): Promise<Ledger> {
+async function startLedger(t: Test): Promise<TimedLedger> {
   prefixes += 1;
   const redis = createRedisClient({ url: server.url, keyPrefix: `faults-${prefixes}:`, log: testLog(), commandTimeoutMs: 1000 });
   await redis.start(signal);
   t.teardown(() => redis.stop(signal));
   await eventually(() => redis.healthCheck.check().status === 'pass');
-  return createRedisLedger(redis);
+  const clock = manualClock();
+  return timedLedger(createRedisStateStore({ redis, name: 'detector', limits: stateLimits(1000), clock }), clock);
 }
 
 /** What an operator would type; resolves with the first line of the reply. */
@@ -36,7 +37,7 @@ function command(text: string): Promise<string> {
 
 const crashes = [1, 2, 3].map((number) => observation(`e${number}`, [restart(number, number)]));
 
-async function recordAll(ledger: Ledger): Promise<string[]> {
+async function recordAll(ledger: TimedLedger): Promise<string[]> {
   return (await Promise.all(crashes.map((one) => ledger.record(one, rule)))).map(shown);
 }
 
@@ -86,12 +87,12 @@ t.test('while Redis takes no writes nothing is recorded, and each call says so',
 
 t.test('an observation that Redis cannot take stops no other', async (t) => {
   const ledger = await startLedger(t);
-  const loop = `faults-${prefixes}:detector:loop:${crashes[0]?.group}/broken`;
-  t.match(await command(`SET ${loop} text`), '+OK');
+  const loop = `faults-${prefixes}:{detector}:loop/${crashes[0]?.group}/broken`;
+  t.match(await command(`HSET ${loop} field text`), ':1');
 
   const [broken, fine] = await Promise.allSettled([ledger.record(observation('e1', [restart(1, 1)], { allocation: 'broken' }), rule), ledger.record(observation('e2', [restart(1, 1)]), rule)]);
 
-  t.match(broken, { status: 'rejected', reason: { code: 'redis-refused', retryable: true } });
+  t.match(broken, { status: 'rejected', reason: { code: 'state-contended', retryable: true } });
   t.match(fine, { status: 'fulfilled', value: { action: 'none' } });
 });
 

@@ -1,16 +1,15 @@
 import t, { type Test } from 'tap';
 import { createRedisClient, type RedisClient } from '@hydrant/shared/redis/redis-client';
+import { createRedisStateStore } from '@hydrant/shared/state/redis/redis-state-store';
 import { eventually } from '@hydrant/testing/eventually';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { testLog } from '@hydrant/testing/test-log';
+import { manualClock, observation, replaced, restart, rule, timedLedger, type TimedLedger } from './ledger-cases-contract.ts';
 import { ledgerContract } from './ledger-contract.ts';
-import type { Observation, Rule } from './ledger.ts';
-import { createRedisLedger } from './redis-ledger.ts';
+import { stateLimits } from './state-ledger.ts';
 
 const server = await startPrivateRedis(t);
 const signal = new AbortController().signal;
-const rule: Rule = { count: 3, intervalMs: 600_000, notificationIntervalMs: 600_000 };
-const start = 1_795_231_700_000_000;
 let prefixes = 0;
 
 async function connect(t: Test, keyPrefix: string): Promise<RedisClient> {
@@ -26,49 +25,36 @@ function freshPrefix(): string {
   return `test-${prefixes}:`;
 }
 
-function crash(number: number): Observation {
-  const timeUs = start + number * 1_000_000;
-  return {
-    eventId: `e${number}`, group: 'g', followLineage: true, allocation: 'a', task: 'task',
-    place: { cluster: 'c', namespace: 'default', job: 'job', group: 'group', task: 'task' }, timed: [], links: [{ child: 'a', parent: 'b' }], modifiedAtUs: timeUs,
-    restarts: [{ number, kind: 'crash', timeUs, detail: `#${number}` }], failure: null, lastEvent: '{}',
-  };
+async function open(t: Test, keyPrefix: string, { maxLineages = 1000, clock = manualClock() } = {}): Promise<TimedLedger> {
+  return timedLedger(createRedisStateStore({ redis: await connect(t, keyPrefix), name: 'detector', limits: stateLimits(maxLineages), clock }), clock);
 }
 
-ledgerContract(t, {
-  name: 'redis',
-  async create(t, options) {
-    return createRedisLedger(await connect(t, freshPrefix()), options);
-  },
+ledgerContract(t, { name: 'redis', create: (t, options) => open(t, freshPrefix(), options) });
+
+t.test('every key expires', async (t) => {
+  const keyPrefix = freshPrefix();
+  const ledger = await open(t, keyPrefix);
+  for (const number of [1, 2, 3]) await ledger.record(observation(`e${number}`, [restart(number, number)], { links: [replaced('c/a1', 'c/a0')] }), rule);
+  const plain = await connect(t, '');
+
+  const keys = (await plain.run('KEYS', `${keyPrefix}*`) as readonly string[]).toSorted();
+  t.same(keys, ['allocation/c/a1', 'due:loop', 'loop/c/r/default/job.group[0]/task/c/a0', 'used:allocation', 'used:loop'].map((key) => `${keyPrefix}{detector}:${key}`));
+  for (const key of keys.filter((one) => one.includes('/'))) t.ok(Number(await plain.run('TTL', key)) > 86_000, key);
 });
 
-t.test('every key has the prefix and expires', async (t) => {
+t.test('several detectors announce a loop once, whatever they do at once', async (t) => {
   const keyPrefix = freshPrefix();
-  const redis = await connect(t, keyPrefix);
-  const ledger = createRedisLedger(redis);
-  for (const number of [1, 2, 3]) await ledger.record(crash(number), rule);
-  const inspect = redis.script({
-    name: 'inspect', numberOfKeys: 1, lua: `
-      local lines = {}
-      for _, key in ipairs(redis.call('KEYS', KEYS[1] .. '*')) do lines[#lines + 1] = key .. (redis.call('TTL', key) > 86000 and ' expires' or ' stays') end
-      table.sort(lines)
-      return lines` });
+  const ledgers = await Promise.all([1, 2, 3].map(() => open(t, keyPrefix)));
 
-  t.same(await inspect(''), ['allocation:a', 'crashes:g/b', 'lineages', 'loop:g/b', 'open'].map((key) => `${keyPrefix}detector:${key} expires`));
-});
+  const decisions = await Promise.all(Array.from({ length: 300 }, (_, index) => ledgers[index % 3]?.record(observation(`e${index}`, [restart(index + 1, index / 1000)]), rule)));
 
-t.test('two detectors announce a loop once', async (t) => {
-  const keyPrefix = freshPrefix();
-  const first = createRedisLedger(await connect(t, keyPrefix));
-  const second = createRedisLedger(await connect(t, keyPrefix));
-
-  const decisions = await Promise.all(Array.from({ length: 40 }, (_, index) => (index % 2 === 0 ? first : second).record(crash(index + 1), rule)));
-
-  t.equal(decisions.filter((decision) => decision.action === 'announce').length, 1);
+  t.equal(decisions.filter((decision) => decision?.action === 'announce').length, 1);
+  t.equal(decisions.reduce((sum, decision) => sum + (decision?.recorded.restarts ?? 0) + (decision?.recorded.hidden ?? 0), 0), 300, 'and count each crash once');
 });
 
 t.test('what was recorded outlives Redis, and a call meanwhile fails at once', async (t) => {
-  const ledger = createRedisLedger(await connect(t, freshPrefix()));
+  const ledger = await open(t, freshPrefix());
+  const crash = (number: number) => observation(`e${number}`, [restart(number, number)]);
   for (const number of [1, 2]) await ledger.record(crash(number), rule);
 
   await server.kill();

@@ -4,8 +4,9 @@
  * `TaskState.Restarts` numbers the restarts of a task in an allocation. What is accounted for is a range of numbers without holes; restarts
  * that lie between it and what is visible now happened, and count like the nearest visible one. First sight proves only what is visible.
  * A number below the range with a later time than any in it means that the counter began anew: another epoch, with identities of its own.
+ * What has no number, such as the end of a task in its allocation, is told apart by its time: a task whose allocation has failed may be run again, and fail again.
  */
-import type { Observation, ObservedRestart, Recorded } from '../ledger.ts';
+import type { Observation, ObservedRestart, Recorded } from './ledger.ts';
 
 export interface NumberRange {
   readonly epoch: number;
@@ -20,17 +21,22 @@ export interface NumberRange {
 export interface FoundCrash {
   readonly id: string;
   readonly timeUs: number;
+  readonly timeNs: string;
   readonly detail: string;
+  readonly ranUs: number | undefined;
   readonly kind: keyof Pick<Recorded, 'restarts' | 'hidden' | 'failures'>;
+  /** Its number was not accounted for before, so that it cannot be known. */
+  readonly isNew: boolean;
 }
 
 export interface Sighting {
+  /** Those that the observation shows, in its order, then the hidden ones. */
   readonly found: readonly FoundCrash[];
   /** Identities of restarts that are proven to be requested. */
   readonly requested: readonly string[];
   readonly newlyRequested: number;
-  /** What is accounted for now; undefined when the observation has no numbered restart. */
-  readonly range: NumberRange | undefined;
+  /** What is accounted for now; null when no numbered restart was ever seen. */
+  readonly range: NumberRange | null;
 }
 
 interface Numbering {
@@ -43,37 +49,38 @@ interface Numbering {
   isNew(number: number): boolean;
 }
 
-export function numberRestarts({ allocation, task, restarts, timed, failure }: Observation, known: NumberRange | undefined, cap: number): Sighting {
-  const identity = `${allocation}/${task}#`;
-  const unnumbered = timed.map(({ at, timeUs, detail, isFailure }): FoundCrash => ({ id: `${allocation}/${task}@${at}`, timeUs, detail, kind: isFailure ? 'failures' : 'restarts' }));
-  if (failure !== null) unnumbered.push({ id: `${identity}failed`, timeUs: failure.timeUs, detail: failure.detail, kind: 'failures' });
+/** `no`: names the task in the identities. */
+export function numberRestarts({ restarts, timed }: Pick<Observation, 'restarts' | 'timed'>, no: number, known: NumberRange | null, cap: number): Sighting {
+  const unnumbered = timed.map(({ at, timeUs, timeNs, detail, ranUs, isFailure }): FoundCrash => (
+    { id: `${no}@${at}`, timeUs, timeNs, detail, ranUs, kind: isFailure ? 'failures' : 'restarts', isNew: false }
+  ));
   const first = restarts[0];
   const last = restarts.at(-1);
   if (first === undefined || last === undefined) return { found: unnumbered, requested: [], newlyRequested: 0, range: known };
 
   const numbering = account(restarts, first, last, known, cap);
-  const idOf = (number: number): string => numbering.epoch === 0 ? `${identity}${number}` : `${identity}${numbering.epoch}.${number}`;
-  const like = ({ timeUs, detail, kind }: ObservedRestart, numbers: readonly number[]): FoundCrash[] =>
-    kind === 'crash' ? numbers.map((number) => ({ id: idOf(number), timeUs, detail, kind: 'hidden' })) : [];
-  const found = [...like(first, numbering.hiddenBefore), ...like(last, numbering.hiddenAfter)];
+  const idOf = (number: number): string => numbering.epoch === 0 ? `${no}#${number}` : `${no}#${numbering.epoch}.${number}`;
+  const like = ({ timeUs, timeNs, detail, kind }: ObservedRestart, numbers: readonly number[]): FoundCrash[] =>
+    kind === 'crash' ? numbers.map((number) => ({ id: idOf(number), timeUs, timeNs, detail, ranUs: undefined, kind: 'hidden', isNew: numbering.isNew(number) })) : [];
+  const found: FoundCrash[] = [];
   const requested: string[] = [];
   let newlyRequested = 0;
-  for (const { number, kind, timeUs, detail } of restarts) {
+  for (const { number, kind, timeUs, timeNs, detail, ranUs } of restarts) {
     if (kind === 'crash') {
-      found.push({ id: idOf(number), timeUs, detail, kind: 'restarts' });
+      found.push({ id: idOf(number), timeUs, timeNs, detail, ranUs, kind: 'restarts', isNew: numbering.isNew(number) });
     } else {
       requested.push(idOf(number));
       if (numbering.isNew(number)) newlyRequested += 1;
     }
   }
-  return { found: [...found, ...unnumbered], requested, newlyRequested, range: numbering.range };
+  return { found: [...found, ...unnumbered, ...like(first, numbering.hiddenBefore), ...like(last, numbering.hiddenAfter)], requested, newlyRequested, range: numbering.range };
 }
 
-function account(restarts: readonly ObservedRestart[], first: ObservedRestart, last: ObservedRestart, known: NumberRange | undefined, cap: number): Numbering {
+function account(restarts: readonly ObservedRestart[], first: ObservedRestart, last: ObservedRestart, known: NumberRange | null, cap: number): Numbering {
   const newestUs = restarts.reduce((newest, { timeUs }) => Math.max(newest, timeUs), -1);
-  if (known === undefined || (last.number < known.high && newestUs > known.newestUs)) {
-    const epoch = known === undefined ? 0 : known.epoch + 1;
-    const sinceUs = known === undefined ? -1 : first.timeUs;
+  if (known === null || (last.number < known.high && newestUs > known.newestUs)) {
+    const epoch = known === null ? 0 : known.epoch + 1;
+    const sinceUs = known === null ? -1 : first.timeUs;
     return { epoch, range: { epoch, low: first.number, high: last.number, newestUs, sinceUs }, hiddenBefore: [], hiddenAfter: [], isNew: () => true };
   }
   // What the epoch before left to account for is not known any more.

@@ -1,11 +1,11 @@
-/** From a line of a file to the messages that the detector would have received: a frame's events, a single event, or a payload of nomad-firehose. */
+/** From a JSON document of a file to the messages that the detector would have received: a frame's events, a single event, or a payload of nomad-firehose. */
 import { forEachElement, forEachMember } from '@hydrant/shared/foundation/json-scanner';
 import { makeEventMessage } from '@hydrant/shared/messages/event-message';
 import type { Message } from '@hydrant/shared/messages/message';
 import { readEventHead } from '@hydrant/shared/messages/nomad-event';
 
-/** `name` tells one line from another. Throws when the line is no JSON object, or holds an event without Topic, Type or Index. */
-export function splitLine(line: Buffer, name: string): readonly Message[] {
+/** `name` tells one line from another. Throws when it is no JSON object, or holds an event without Topic, Type or Index. */
+export function splitDocument(line: Buffer, name: string): readonly Message[] {
   const members = new Set<string>();
   const events: Buffer[] = [];
   forEachMember(line, 0, (member, at) => {
