@@ -16,14 +16,14 @@ const anyRule: Rule = { count: 1, intervalMs: 1, notificationIntervalMs: 0 };
 /** What makes a crash loop, and what is said of it. */
 export const ruleSettings = {
   RESTART_COUNT: { doc: 'So many crashes within `RESTART_INTERVAL` make a crash loop.', format: integer({ min: 1 }), default: 5 },
-  RESTART_INTERVAL: { doc: 'How far back crashes count, from the newest one.', format: positiveDuration, default: '10m' },
+  RESTART_INTERVAL: { doc: 'How far back crashes count, from the newest one; and how long a task must run for its loop to be over.', format: positiveDuration, default: '10m' },
   NOTIFICATION_INTERVAL: { doc: 'Least time between two alerts of one crash loop, by the time of its crashes.', format: duration, default: '10m' },
   DETECTOR_GROUP_BY: {
     doc: 'What counts together: `lineage` is a task in an allocation and in all that it replaced, `name` everything under one allocation name.',
     format: oneOf(['lineage', 'name']),
     default: 'lineage',
   },
-  NOTIFY_RESOLVED: { doc: 'Whether the end of a crash loop is announced too, when no crash came for `RESTART_INTERVAL`.', format: bool, default: true },
+  NOTIFY_RESOLVED: { doc: 'Whether the end of a crash loop is announced too: its task has run for `RESTART_INTERVAL`, or was stopped.', format: bool, default: true },
   DETECTOR_RULES_FILE: {
     doc: 'TOML or JSON file with rules of their own for some namespaces, jobs, groups or tasks.', format: path, default: null, example: 'rules.toml',
   },

@@ -90,7 +90,8 @@ class Ours {
     if (input.kind === 'foreign') return;
     for (const observation of input.observations) {
       const decision = await this.#ledger.record(observation, this.#rule);
-      if (decision.action !== 'announce') continue;
+      // n.b. A loop that waited for its next start through a whole interval goes on with us, and says so at its next crash.
+      if (decision.action !== 'announce' || decision.count < this.#rule.count) continue;
       const alert = readAlertMessage(buildAlertMessage(decision, { place: observation.place, rule: this.#rule, routingKey: 'crash-loop', timestampMs: 1 }));
       const { Name } = JSON.parse(alert.lastEvent) as { readonly Name: string };
       this.announced.push({ name: Name, lastEvent: alert.lastEvent, eventLog: alert.eventLog.map((time) => String(toNanoseconds(time))) });
@@ -119,7 +120,8 @@ for (const rule of [seconds(2, 300, 300), seconds(3, 60, 3600), seconds(5, 60, 1
 
     for (const line of await recorded()) {
       const restart = readRestart(line);
-      // n.b. Failed allocations ("Not Restarting", "Setup Failure") count with us.
+      // n.b. Failed allocations ("Not Restarting", "Setup Failure") count with us, and a start tells whether a task ran or waited.
+      if (line.includes('"Type":"Started"')) await ours.receive(line);
       if (restart === undefined) continue;
       former.receive(restart);
       await ours.receive(line);

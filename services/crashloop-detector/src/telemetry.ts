@@ -111,6 +111,7 @@ export function createDetectorTelemetry({ metrics, log, destinationAdvice }: Det
     },
     alertUnrouted(status, message, { namespace, job, group, task }) {
       meters.unrouted.inc();
+      meters.alerts.inc(1, { status });
       const [alert = ''] = message.id.split('/');
       if (status === 'resolved' || !unrouted.add(alert)) return;
       log.warn({ alert, status, namespace, job, group, task, routingKey: message.routingKey }, `Crash loop, and nobody is told of it: ${destinationAdvice}`);
