@@ -39,6 +39,27 @@ t.test('counts what happens, and logs trouble once until it is over', async (t) 
   ]) t.ok(text.includes(expected), expected);
 });
 
+t.test('a loop that nobody is told of, and a clock that is behind, are logged once', async (t) => {
+  const { log, lines } = recordingLog();
+  const telemetry = createDetectorTelemetry({ metrics: createMetrics({ service: 'test', version: '0' }), log, destinationAdvice: 'set `SINK_TYPE`' });
+  const place = { cluster: 'c', namespace: 'default', job: 'web', group: 'app', task: 'server' };
+  const message = (id: string) => ({ id, routingKey: 'crash-loop', type: '', contentType: '', appId: '', timestampMs: 0, headers: {}, body: Buffer.alloc(0) });
+
+  telemetry.alertUnrouted('opened', message('a/1'), place);
+  telemetry.alertUnrouted('ongoing', message('a/2'), place);
+  telemetry.alertUnrouted('resolved', message('a/resolved'), place);
+  telemetry.alertUnrouted('opened', message('b/1'), place);
+  telemetry.clockBehind('node-1', 3600);
+  telemetry.clockBehind('node-1', 3601);
+
+  t.match(lines, [
+    { alert: 'a', status: 'opened', job: 'web', task: 'server', msg: /set `SINK_TYPE`/u },
+    { alert: 'b' },
+    { node: 'node-1', seconds: 3600 },
+  ]);
+  t.equal(lines.length, 3);
+});
+
 t.test('settings', async (t) => {
   const schema = { ...ruleSettings, ...inputSettings, ...outputSettings, SINK_TYPE: sinkTypeSetting(['http']) };
 

@@ -6,6 +6,7 @@ import { allocationKey, groupKey, lineageLinks } from './lineage.ts';
 import { mayHoldCrash } from './may-hold-crash.ts';
 import { readAllocation, type Allocation } from './read-allocation.ts';
 import { TaskEvent } from './task-event.ts';
+import { readTaskStatus } from './task-status.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -125,6 +126,49 @@ t.test('what is no allocation event is refused for good', async (t) => {
   ];
 
   for (const [name, bytes] of cases) t.throws(() => read(Buffer.from(bytes)), { code: 'event-invalid', retryable: false }, name);
+});
+
+t.test('one odd part takes no other with it', async (t) => {
+  const crash = { Restarts: 1, Events: [taskEvent('Restarting', 1, within)] };
+  const cases: [name: string, bytes: Buffer, expected: string[], odd: number][] = [
+    ['a task without a state', body({}, { TaskStates: { log: null, task: crash } }), ['1 crash'], 0],
+    ['a task that is a text', body({}, { TaskStates: { log: 'x', task: crash } }), ['1 crash'], 1],
+    ['a task whose events are no list', body({}, { TaskStates: { log: { Events: {} }, task: crash } }), ['1 crash'], 1],
+    ['a task whose restarts are no number', body({}, { TaskStates: { task: crash, log: { Restarts: 'many' } } }), ['1 crash'], 1],
+    ['a task event that is null, before', body({ Restarts: 2, Events: [taskEvent('Restarting', 1, within), null, taskEvent('Restarting', 2, within)] }), ['2 crash'], 1],
+    ['a task event without a time, after', body({ Restarts: 1, Events: [{ Type: 'Started' }, taskEvent('Restarting', 2, within)] }), ['1 crash'], 1],
+    ['details that are a text', body({ Restarts: 1, Events: [taskEvent('Terminated', 1, { Details: 'x' }), taskEvent('Restarting', 1, within)] }), ['1 crash'], 0],
+    ['a tracker that is a list', body(crash, { RescheduleTracker: [], PreviousAllocation: 7, NextAllocation: {} }), ['1 crash'], 0],
+    ['a tracker with odd events', body(crash, { RescheduleTracker: { Events: [null, 1, { PrevAllocID: 1 }] } }), ['1 crash'], 0],
+    ['names that are numbers', body(crash, { JobID: 1, TaskGroup: null, Namespace: 2, NodeName: [] }), ['1 crash'], 0],
+  ];
+
+  for (const [name, bytes, expected, odd] of cases) {
+    t.same(shown(bytes), expected, name);
+    t.equal(read(bytes).odd.length, odd, name);
+  }
+});
+
+t.test('what became of a task', async (t) => {
+  const cases: [name: string, task: Fields, fields: Fields, state: string][] = [
+    ['it runs', { State: 'running' }, {}, 'running'],
+    ['it waits for its next start', { State: 'pending' }, {}, 'waiting'],
+    ['it has failed', { State: 'dead', Failed: true }, { ClientStatus: 'failed' }, 'failed'],
+    ['another task of its allocation has failed', { State: 'dead' }, { ClientStatus: 'failed' }, 'failed'],
+    ['it is done', { State: 'dead' }, { ClientStatus: 'complete' }, 'done'],
+    ['its job was stopped', { State: 'running' }, { DesiredStatus: 'stop' }, 'stopped'],
+    ['it has failed, and its job was stopped', { State: 'dead', Failed: true }, { DesiredStatus: 'stop', ClientStatus: 'failed' }, 'stopped'],
+    ['it was rescheduled', { State: 'dead', Failed: true }, { DesiredStatus: 'stop', NextAllocation: 'a2' }, 'replaced'],
+    ['its node is down', { State: 'running' }, { DesiredStatus: 'stop', ClientStatus: 'lost' }, 'failed'],
+    ['its node is disconnected', { State: 'running' }, { ClientStatus: 'unknown' }, 'failed'],
+    ['it made room for another', { State: 'dead' }, { DesiredStatus: 'evict', ClientStatus: 'complete' }, 'failed'],
+  ];
+
+  for (const [name, task, fields, state] of cases) {
+    const allocation = read(body(task, fields));
+    const [only] = allocation.tasks;
+    t.equal(only && readTaskStatus(allocation, only).state, state, name);
+  }
 });
 
 t.test('a task event says the same however its keys are ordered and whatever they hold', async (t) => {

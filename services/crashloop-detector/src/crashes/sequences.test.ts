@@ -38,6 +38,10 @@ function signaled(at: number, reason: string, text = ''): Fields {
   return event('Restart Signaled', at, { RestartReason: reason, DisplayMessage: text });
 }
 
+function signalling(at: number, signal: string): Fields {
+  return event('Signaling', at, { TaskSignal: signal, DisplayMessage: `Task being sent signal ${signal}` });
+}
+
 function killed(at: number): Fields[] {
   return [event('Killing', at), event('Terminated', at, { ExitCode: 143 }), event('Killed', at)];
 }
@@ -151,6 +155,17 @@ const cases: Readonly<Record<string, readonly [frames: readonly Frame[], expecte
   '(d) restarted for a new Vault token': [[{ events: [signaled(1, '', 'Vault: new Vault token acquired'), restarting(2, '')], restarts: 1 }], ['requested 1']],
   '(d) restarted for a new identity': [[{ events: [signaled(1, '', 'Identity[vault_default]: new token acquired'), restarting(2, '')], restarts: 1 }], ['requested 1']],
   '(d) signalled by a template': [[{ events: [started(1), event('Signaling', 2, { TaskSignal: 'SIGHUP' })] }], []],
+  '(d) ended by a person with a signal': [
+    [{ events: [started(1), signalling(2, 'SIGTERM'), terminated(3, 143), restarting(3, within), started(4), signalling(5, 'SIGKILL'), terminated(6, 137), notRestarting(6, exhausted)], restarts: 1, state: 'dead', failed: true }],
+    ['requested 1'],
+  ],
+  '(d) a crash after a signal that is not to end it, and after one that did not': [
+    [{ events: [started(1), signalling(2, 'SIGHUP'), terminated(3, 1), restarting(3, within), signalling(4, 'SIGTERM'), started(5), terminated(6, 1), restarting(6, within)], restarts: 2 }],
+    ['a1/task#1 a1/task#2'],
+  ],
+  '(d) ended by the signal of a template': [
+    [{ events: [started(1), event('Signaling', 2, { TaskSignal: 'SIGTERM', DisplayMessage: 'Template re-rendered' }), terminated(3, 1), restarting(3, within)], restarts: 1 }], ['a1/task#1'],
+  ],
   '(d) an unhealthy check': [
     [{ events: [signaled(1, 'healthcheck: check "alive" unhealthy'), terminated(2, 137), restarting(2, within)], restarts: 1 }], ['a1/task#1'],
   ],
