@@ -57,7 +57,7 @@ export async function setChaosStage({ shapeName, eventsPerSecond, spoolsToFolder
   }
   try {
     const tally = new EventTally(() => performance.now());
-    const simulator = await startSimulator({ load: { eventsPerSecond, allocations, crashPercent }, paused: true, bufferSize, lists: 'played', observer: observeFor(tally) });
+    const simulator = await startSimulator({ load: { eventsPerSecond, allocations, crashPercent }, paused: true, shiftToNow: true, bufferSize, lists: 'played', observer: observeFor(tally) });
     endings.push(() => simulator.close());
     const collector = await startCollector({ take: (event) => { tally.noteArrived(event); } });
     endings.push(() => collector.close());

@@ -23,7 +23,7 @@ const bufferSize = 20_000;
 export async function setSoakStage({ eventsPerSecond, shapeName }: RunOptions, folder: string, onEnd: (end: () => Promise<unknown>) => void): Promise<SoakStage> {
   const tally = new EventTally(() => performance.now());
   let latencies: number[] = [];
-  const simulator = await startSimulator({ load: { eventsPerSecond, allocations, crashPercent }, paused: true, bufferSize, writes: 'joined', observer: observeFor(tally) });
+  const simulator = await startSimulator({ load: { eventsPerSecond, allocations, crashPercent }, paused: true, shiftToNow: true, bufferSize, writes: 'joined', observer: observeFor(tally) });
   onEnd(() => simulator.close());
   const collector = await startCollector({
     take(event) {

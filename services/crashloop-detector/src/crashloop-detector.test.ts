@@ -241,6 +241,16 @@ t.test('while the ledger is away events are kept and tried again', async (t) => 
   t.same(await bus.deliver(crash), { action: 'ack' });
 });
 
+t.test('a ledger of a newer version is refused at the start, and one that is away is not', async (t) => {
+  const newer = new HydrantError('Expected an older format', { code: 'state-format-newer', retryable: true });
+  await t.rejects(startDetector(t, { ledger: (real) => ({ ...forward(real), prepare: () => Promise.reject(newer) }) }), newer);
+
+  let attempts = 0;
+  const away = new HydrantError('Redis is away', { code: 'redis-unavailable', retryable: true });
+  const { bus } = await startDetector(t, { ledger: (real) => ({ ...forward(real), prepare: () => (attempts += 1) < 3 ? Promise.reject(away) : Promise.resolve() }) });
+  t.same(await bus.deliver(await firstCrash()), { action: 'ack' });
+});
+
 t.test('an alert that its destination refuses for good leaves its event among the dead letters', async (t) => {
   const alertPublisher = { publish: () => Promise.reject(new HydrantError('Too large', { code: 'sink-permanent', retryable: false })) };
   const { bus } = await startDetector(t, { options: { rule: { ...options.rule, count: 1 } }, alertPublisher });

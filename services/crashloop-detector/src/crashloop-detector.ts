@@ -5,7 +5,7 @@
 import type { Bus, Delivery, Settlement, Subscription } from '@hydrant/shared/bus/bus';
 import { createBackoff } from '@hydrant/shared/foundation/backoff';
 import type { Clock } from '@hydrant/shared/foundation/clock';
-import { describeError, isRetryable } from '@hydrant/shared/foundation/errors';
+import { describeError, errorCode, isRetryable } from '@hydrant/shared/foundation/errors';
 import type { Component } from '@hydrant/shared/runtime/component';
 import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
 import type { AlertPublisher } from './alerts/alert-publisher.ts';
@@ -88,7 +88,7 @@ class CrashloopDetector implements Component {
     waited.abort();
   }
 
-  /** Rejects when a newer version wrote the ledger. One that is away is asked again by `#subscribe`. */
+  /** Rejects when a newer version wrote the ledger. One that is away says so at its first use: events wait meanwhile. */
   async #prepareLedger(signal: AbortSignal): Promise<void> {
     const waited = new AbortController();
     const limit = this.#ports.clock.sleep(ledgerGraceMs, AbortSignal.any([signal, waited.signal]));
@@ -99,7 +99,7 @@ class CrashloopDetector implements Component {
           await this.#ports.ledger.prepare();
           return;
         } catch (error) {
-          if (!isRetryable(error)) throw error;
+          if (errorCode(error) === 'state-format-newer') throw error;
         }
         await this.#ports.clock.sleep(this.#backoff.next(), signal);
       }
@@ -128,7 +128,6 @@ class CrashloopDetector implements Component {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
-        await this.#ports.ledger.prepare();
         const subscription = await bus.subscribe({ name, bindings, prefetch, maxHeldBytes, consumer: this.name }, (delivery) => this.#handle(delivery), signal);
         this.#isSubscribed = true;
         return subscription;

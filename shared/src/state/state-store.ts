@@ -37,8 +37,8 @@ export type CommitResult = Committed | { readonly outcome: 'conflict' };
 
 export interface StateStore {
   /**
-   * Resolves when the stored format is known to be ours, and marks an empty store with it. Rejects with `state-format-newer` (permanent) when a newer Hydrant wrote it, with a
-   * retryable error while the store is away. May be called often.
+   * Resolves when the stored format is known to be ours, and marks an empty store with it. Rejects with `state-format-newer` when a newer Hydrant wrote it, with another error
+   * while the store is away. The other calls do it themselves before anything is touched. May be called often.
    */
   prepare(): Promise<void>;
   /** Resolves with each of the keys. Rejects with a retryable error while the store is away, with `state-format-newer` when an entry has a newer format. */

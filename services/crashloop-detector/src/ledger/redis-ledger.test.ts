@@ -38,7 +38,7 @@ t.test('every key expires', async (t) => {
   const plain = await connect(t, '');
 
   const keys = (await plain.run('KEYS', `${keyPrefix}*`) as readonly string[]).toSorted();
-  t.same(keys, ['allocation/c/a1', 'due:loop', 'loop/c/r/default/job.group[0]/task/c/a0', 'used:allocation', 'used:loop'].map((key) => `${keyPrefix}{detector}:${key}`));
+  t.same(keys, ['allocation/c/a1', 'due:loop', 'format', 'loop/c/r/default/job.group[0]/task/c/a0', 'used:allocation', 'used:loop'].map((key) => `${keyPrefix}{detector}:${key}`));
   for (const key of keys.filter((one) => one.includes('/'))) t.ok(Number(await plain.run('TTL', key)) > 86_000, key);
 });
 

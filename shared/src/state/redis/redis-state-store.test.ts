@@ -56,7 +56,9 @@ t.test('state of a newer format is refused', async (t) => {
   await redis.run('SET', '{detector}:format', 3);
   await redis.run('SET', '{detector}:loop/a', 'version 2  value');
 
-  await t.rejects(makeStore(redis).prepare(), { code: 'state-format-newer', retryable: false, message: /at most the format 1.*found the format 3/u });
+  await t.rejects(makeStore(redis).prepare(), { code: 'state-format-newer', retryable: true, message: /at most the format 1.*found the format 3/u });
+  await t.rejects(makeStore(redis).load(['loop/b']), { code: 'state-format-newer', message: /found the format 3/u });
+  await redis.run('SET', '{detector}:format', 1);
   await t.rejects(makeStore(redis).load(['loop/a']), { code: 'state-format-newer', message: /found the format 2/u });
 });
 

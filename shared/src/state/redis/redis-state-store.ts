@@ -33,6 +33,7 @@ class RedisStateStore implements StateStore {
   /** No two processes give the same version. */
   readonly #writer = randomBytes(6).toString('base64url');
   #commits = 0;
+  #isPrepared = false;
 
   constructor({ redis, name, limits, clock }: RedisStateStoreOptions) {
     this.#redis = redis;
@@ -47,10 +48,12 @@ class RedisStateStore implements StateStore {
     await this.#redis.run('SET', key, stateFormat, 'NX');
     const found = Number(await this.#redis.run('GET', key));
     if (found > stateFormat) throw newerFormat(found, where);
+    this.#isPrepared = true;
   }
 
   async load(keys: readonly string[]): Promise<LoadedEntries> {
     if (keys.length === 0) return new Map();
+    if (!this.#isPrepared) await this.prepare();
     const texts = readList(await this.#redis.run('MGET', ...keys.map((key) => this.#prefix + key)));
     return new Map(keys.map((key, at) => [key, readEntry(texts[at])]));
   }
