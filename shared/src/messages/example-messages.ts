@@ -2,6 +2,7 @@
 import { makeAlertMessage, type AlertStatus } from './alert-message.ts';
 import { makeEventMessage } from './event-message.ts';
 import type { Message } from './message.ts';
+import { makeNextStep } from './next-step.ts';
 
 const cluster = 'hydrant-test';
 const job = 'hydrant-send-test';
@@ -30,6 +31,6 @@ export function makeExampleAlert(nowMs: number, status: AlertStatus): Message {
   const routingKey = status === 'resolved' ? 'crash-loop-resolved' : 'crash-loop';
   return makeAlertMessage({
     lastEvent: JSON.stringify(lastEvent), eventLog: [time], id: job, status, cluster, namespace: 'default', count: 5, interval: '10m', reasons: ['Restarting'], exitCodes: [1],
-    oomKilled: false, firstCrash: time, lineage: [allocation], nextStep: `nomad alloc logs -stderr ${allocation} server`,
+    oomKilled: false, firstCrash: time, lineage: [allocation], nextStep: makeNextStep('default', { allocation, task: 'server', exitCode: 1 }),
   }, { messageId: `${job}/${String(nowMs)}/${status}`, routingKey, timestampMs: nowMs });
 }

@@ -2,6 +2,7 @@
  * The sentences about a crash loop. The body is read leniently: nomad-crashloop-detector's alone (`LastEvent`, `EventLog`) will do, and a field that is missing is left out.
  */
 import type { Message } from '@hydrant/shared/messages/message';
+import { isShowable, makeNextStep } from '@hydrant/shared/messages/next-step';
 import type { Description, Fact } from './description.ts';
 import { asFields, listOf, numberOf, textOf, type Fields } from './fields.ts';
 
@@ -38,9 +39,16 @@ export function describeAlert(message: Message, body: Fields): Description {
   return {
     kind, sentence: sentences[kind], id: textOf(body, 'Id'), cluster, namespace, job, task,
     facts: facts.filter((one) => one !== undefined),
-    nextStep: kind === 'resolved' ? undefined : textOf(body, 'NextStep') ?? (allocation === undefined ? undefined : `nomad alloc status ${allocation}`),
+    nextStep: kind === 'resolved' ? undefined : chooseNextStep(textOf(body, 'NextStep'), namespace ?? 'default', allocation),
     uiPath: allocation === undefined ? undefined : `/allocations/${encodeURIComponent(allocation)}${task === undefined ? '' : `/${encodeURIComponent(task)}`}`,
   };
+}
+
+/** The alert's own, if it can be shown as it stands. */
+function chooseNextStep(own: string | undefined, namespace: string, allocation: string | undefined): string | undefined {
+  if (own !== undefined && isShowable(own)) return own;
+  if (allocation === undefined) return undefined;
+  return makeNextStep(namespace, { allocation, task: '' }) || undefined;
 }
 
 function fact(label: string, text: string | undefined): Fact | undefined {

@@ -3,6 +3,7 @@ import { formatDuration } from '@hydrant/shared/foundation/durations';
 import { formatGoTime } from '@hydrant/shared/foundation/go-json';
 import { makeAlertMessage, type Alert, type AlertStatus } from '@hydrant/shared/messages/alert-message';
 import type { Message } from '@hydrant/shared/messages/message';
+import { makeNextStep } from '@hydrant/shared/messages/next-step';
 import type { CrashDetail } from '../crashes/extract-crashes.ts';
 import type { Decision, Place, ResolvedClaim, Rule } from '../ledger/ledger.ts';
 
@@ -51,6 +52,7 @@ export function buildAlert({ status, claim, crashes, lastEvent }: Announcement, 
 
 function makeAlert({ id, status, place, intervalMs, crashes, lastEvent }: AlertParts): Alert {
   const details = crashes.map((detail) => JSON.parse(detail) as CrashDetail);
+  const newest = details.at(-1);
   const eventLog = details.map(({ time }) => formatGoTime(BigInt(time)));
   return {
     lastEvent,
@@ -66,16 +68,8 @@ function makeAlert({ id, status, place, intervalMs, crashes, lastEvent }: AlertP
     oomKilled: details.some(({ oomKilled }) => oomKilled === true),
     firstCrash: eventLog[0] ?? '',
     lineage: distinct(details.map(({ allocation }) => allocation)),
-    nextStep: nextStep(place.namespace, details.at(-1)),
+    nextStep: newest === undefined ? '' : makeNextStep(place.namespace, newest),
   };
-}
-
-/** A task that never started has no logs: then the allocation's events say why. */
-function nextStep(namespace: string, newest: CrashDetail | undefined): string {
-  if (newest === undefined) return '';
-  const where = namespace === 'default' ? '' : ` -namespace ${namespace}`;
-  if (newest.exitCode === undefined) return `nomad alloc status${where} ${newest.allocation}`;
-  return `nomad alloc logs${where} -stderr ${newest.allocation} ${newest.task}`;
 }
 
 export function fillRoutingKey(template: string, { namespace, job }: Pick<Place, 'namespace' | 'job'>): string {

@@ -4,14 +4,14 @@
  */
 import { formatDuration } from '@hydrant/shared/foundation/durations';
 import { describeError } from '@hydrant/shared/foundation/errors';
+import { makeVisible } from '@hydrant/shared/foundation/visible-text';
+import { makeNextStep } from '@hydrant/shared/messages/next-step';
 import type { CrashDetail, UntimedDetail } from '../crashes/extract-crashes.ts';
 import type { GroupBy } from '../crashes/lineage.ts';
 import { createMemoryStateStore } from '@hydrant/shared/state/memory-state-store';
 import { createLedger, stateLimits } from '../ledger/state-ledger.ts';
 import { defaultMaxLineages, type Decision, type Ledger, type Observation, type ObservedCrash, type Rule, type Verdict } from '../ledger/ledger.ts';
 import { readObservations } from '../read-observations.ts';
-import { makeNextStep } from '../page/next-step.ts';
-import { makeVisible } from '../page/visible-text.ts';
 import { chooseRule, type Rules } from '../rules/choose-rule.ts';
 import { DocumentSplitter, type FoundDocument } from './document-splitter.ts';
 import { splitDocument } from './split-document.ts';

@@ -3,12 +3,12 @@
  * docs/crash-loops-page.md describes the fields.
  */
 import { formatDuration } from '@hydrant/shared/foundation/durations';
+import { makeVisible } from '@hydrant/shared/foundation/visible-text';
+import { makeNextStep } from '@hydrant/shared/messages/next-step';
 import type { CrashDetail } from '../crashes/extract-crashes.ts';
 import type { OpenLoop } from '../ledger/ledger.ts';
 import type { ChosenRule } from '../rules/choose-rule.ts';
-import { makeNextStep } from './next-step.ts';
 import type { NomadLinks } from './nomad-links.ts';
-import { makeVisible } from './visible-text.ts';
 
 export interface CrashView {
   readonly time: string;
@@ -84,7 +84,7 @@ export function makeLoopView({ alertId, openedAtUs, newestUs, count, crashes, la
     allocations: new Set(details.map(({ allocation }) => allocation)).size,
     timeline: makeTimeline(times, newestUs / 1000, rule.intervalMs),
     crashes: details.map(showCrash),
-    nextStep: newest === undefined ? null : unlessLong(makeNextStep(place.namespace, newest)),
+    nextStep: newest === undefined ? null : makeNextStep(place.namespace, newest) || null,
     jobUrl: unlessLong(links?.job(place.namespace, place.job)),
     taskUrl: newest === undefined ? null : unlessLong(links?.task(newest.allocation, newest.task)),
   };

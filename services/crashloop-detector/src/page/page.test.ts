@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import t, { type Test } from 'tap';
 import { systemClock, type Clock } from '@hydrant/shared/foundation/clock';
 import { createAdminServer } from '@hydrant/shared/runtime/admin/admin-server';
@@ -10,7 +9,6 @@ import type { Rules } from '../rules/choose-rule.ts';
 import { makeLoopView, mostCrashesShown } from './crash-loop-view.ts';
 import { createCrashLoopsPage } from './crash-loops-page.ts';
 import { LoopsReader } from './loops-reader.ts';
-import { makeNextStep } from './next-step.ts';
 import { createNomadLinks } from './nomad-links.ts';
 
 type OpenLoops = Pick<Ledger, 'openLoops'>;
@@ -91,25 +89,6 @@ t.test('crashes that the ledger holds in another form are left out', async (t) =
 
   t.equal(view.crashes.length, 1);
   t.match(makeLoopView(makeLoop({ crashes: ['{}'], lastEvent: '{"NodeName":"worker-1"}' }), chosen, null), { nextStep: null, allocation: null, node: 'worker-1', count: 1 });
-});
-
-t.test('the next step is one command, whatever the names hold', async (t) => {
-  const cases: [namespace: string, task: string, expected: string][] = [
-    ['default', 'server', `nomad alloc logs -stderr ${allocation} server`],
-    ['payments', 'server', `nomad alloc logs -namespace payments -stderr ${allocation} server`],
-    ['default', 'a b; rm -rf ~ $(id) `id`', `nomad alloc logs -stderr ${allocation} 'a b; rm -rf ~ $(id) \`id\`'`],
-    ['default', "it's", String.raw`nomad alloc logs -stderr ${allocation} 'it'\''s'`],
-    ['default', 'a\u202E\'\\\n$(id)', String.raw`nomad alloc logs -stderr ${allocation} $'a\u202e\'\\\u000a$(id)'`],
-  ];
-
-  for (const [namespace, task, expected] of cases) {
-    const step = makeNextStep(namespace, { allocation, task, exitCode: 1 });
-    t.equal(step, expected);
-    const words = execFileSync('bash', ['-c', `nomad() { printf '%s\\0' "$@"; }; ${step}`], { encoding: 'utf8', env: { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8' } }).split('\0');
-    t.equal(words.at(-2), task, 'and the shell takes it so');
-  }
-  const { exitCode: _, ...neverStarted } = { allocation, task: 'server', exitCode: 1 };
-  t.equal(makeNextStep('payments', neverStarted), `nomad alloc status -namespace payments ${allocation}`);
 });
 
 t.test('links lead to the UI wherever it is', async (t) => {

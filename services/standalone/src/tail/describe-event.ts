@@ -1,5 +1,5 @@
 /** An event as a person reads it: when, what it is about, and what happened. Pure; takes whatever a payload holds and shows what it knows. */
-import { makeVisible } from '@hydrant/crashloop-detector/page/visible-text';
+import { makeVisible } from '@hydrant/shared/foundation/visible-text';
 
 export interface EventLine {
   /** Milliseconds since 1970; undefined: the event does not say. */
