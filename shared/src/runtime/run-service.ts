@@ -195,8 +195,8 @@ async function run<S extends Schema>(service: Service<S>, config: Values<S>, env
   const { components, healthChecks, routes = [] } = await service.create(config, context);
   let isStarted = false;
   const started: HealthCheck = { name: 'process', check: () => (isStarted ? { status: 'pass' } : { status: 'fail', detail: 'is starting' }) };
-  const { HTTP_HOST: host, HTTP_PORT: port } = common;
-  const admin = createAdminServer({ host, port, metrics, healthChecks: [started, ...healthChecks], routes, log });
+  const { HTTP_HOST: host, HTTP_PORT: port, HTTP_ALLOWED_HOSTS: allowedHosts } = common;
+  const admin = createAdminServer({ host, port, allowedHosts: allowedHosts ?? [], metrics, healthChecks: [started, ...healthChecks], routes, log });
   const lifecycle = createLifecycle({ components: [admin, ...components], stopTimeoutMs: common.SHUTDOWN_TIMEOUT, log, clock });
   const starting = new AbortController();
 

@@ -1,3 +1,5 @@
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import { createMetrics } from '../telemetry/metrics.ts';
@@ -54,13 +56,13 @@ void t.test('metrics are served in the text format', async (t) => {
   const { get } = await startServer(t, { metrics });
 
   const response = await get('/metrics');
-  const text = await response.text();
+  const answer = await response.text();
 
   t.match(response.headers.get('content-type'), 'text/plain; version=0.0.4');
   for (const line of [
     'hydrant_build_info{service="test",version="1.2.3"} 1', 'hydrant_test_events_total{topic="Job"} 2', 'hydrant_test_events_total{topic="Node"} 0', 'hydrant_test_depth 7', 'hydrant_test_index 9',
     'hydrant_test_write_seconds_bucket{le="0.1"} 0', 'hydrant_test_write_seconds_bucket{le="1"} 1', 'process_cpu_seconds_total',
-  ]) t.match(text, line);
+  ]) t.match(answer, line);
 });
 
 void t.test('metrics tell of each dependency what readiness says', async (t) => {
@@ -72,6 +74,31 @@ void t.test('metrics tell of each dependency what readiness says', async (t) => 
   health.redis = { status: 'fail' };
   server.setDraining();
   t.same(await read(), ['hydrant_dependency_ready{dependency="nomad"} 0', 'hydrant_dependency_ready{dependency="redis"} 0', 'hydrant_dependency_ready{dependency="process"} 0']);
+});
+
+/** The answer to these bytes, whole. */
+async function speak(port: number, bytes: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  socket.end(bytes);
+  return text(socket);
+}
+
+void t.test('a name that is not its own is refused, whatever the path', async (t) => {
+  const { server } = await startServer(t, { allowedHosts: ['hydrant.example.com'] });
+  const ask = (host: string, path = '/livez'): Promise<string> => speak(server.address.port, `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+
+  for (const path of ['/', '/livez', '/metrics', '/nothing', '/%', 'http://localhost/livez']) t.match(await ask('evil.example', path), /^HTTP\/1\.1 421 [\s\S]*HTTP_ALLOWED_HOSTS/u, path);
+  for (const host of ['127.0.0.1', 'localhost:9400', '[::1]', 'firehose:9401', 'hydrant.example.com']) t.match(await ask(host), /^HTTP\/1\.1 200 /u, host);
+  t.match(await speak(server.address.port, 'GET /livez HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /u);
+});
+
+void t.test('no answer is taken for anything but what it says it is', async (t) => {
+  const { server } = await startServer(t, { routes: [(app) => app.get('/broken', () => { throw new Error('broken'); })] });
+  const requests = ['/livez', '/readyz', '/metrics', '/nothing', '/broken', '/%', `/${'x'.repeat(20_000)}`].map((path) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+
+  for (const bytes of [...requests, 'GET /livez HTTP/1.1\r\nHost: evil.example\r\n\r\n', 'POST /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: x/y\r\nContent-Length: 1\r\n\r\n1', 'nonsense\r\n\r\n']) {
+    t.match(await speak(server.address.port, bytes), /^HTTP\/1\.1 \d{3} [\s\S]*\r\nx-content-type-options: nosniff\r\n/iu, bytes.slice(0, 40));
+  }
 });
 
 void t.test('a request that cannot be answered is logged', async (t) => {

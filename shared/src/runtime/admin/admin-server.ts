@@ -1,11 +1,15 @@
 /**
- * The port for operators: `/livez` (the event loop turns), `/readyz` (each dependency by name), `/metrics`, and what a service adds. On loopback unless told otherwise.
+ * The port for operators: `/livez` (the event loop turns), `/readyz` (each dependency by name), `/metrics`, and what a service adds. On loopback unless told otherwise,
+ * for requests to names that are its own (allowed-hosts.ts).
  */
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { fastify, type FastifyError, type FastifyInstance } from 'fastify';
 import { describeError, errorCode, HydrantError } from '../../foundation/errors.ts';
 import type { Component } from '../component.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { createHostCheck } from './allowed-hosts.ts';
 import type { Health, HealthCheck } from './health.ts';
 
 /** Adds routes beside those of the server. Called once, before it listens. */
@@ -14,6 +18,8 @@ export type AdminRoutes = (app: FastifyInstance) => void;
 export interface AdminServerOptions {
   readonly host: string;
   readonly port: number;
+  /** Names beside those that are always its own. Default none. */
+  readonly allowedHosts?: readonly string[];
   readonly metrics: Metrics;
   readonly healthChecks: readonly HealthCheck[];
   readonly routes?: readonly AdminRoutes[];
@@ -55,7 +61,7 @@ function read(healthCheck: HealthCheck): Health {
   }
 }
 
-export function createAdminServer({ host, port, metrics, healthChecks, routes = [], log }: AdminServerOptions): AdminServer {
+export function createAdminServer({ host, port, allowedHosts = [], metrics, healthChecks, routes = [], log }: AdminServerOptions): AdminServer {
   let isDraining = false;
   let address = { host, port };
   metrics.gauge({
@@ -64,7 +70,7 @@ export function createAdminServer({ host, port, metrics, healthChecks, routes = 
     labels: ['dependency'],
     readEach: () => Object.entries(readReadiness(healthChecks, { isDraining, isVerbose: false }).checks).map(([dependency, { status }]) => ({ labels: { dependency }, value: status === 'pass' ? 1 : 0 })),
   });
-  const app: FastifyInstance = fastify({ logger: false, forceCloseConnections: true });
+  const app: FastifyInstance = fastify({ logger: false, forceCloseConnections: true, serverFactory: (answer) => createGuardedServer(answer, createHostCheck([host, ...allowedHosts])) });
 
   app.get('/livez', () => ({ status: 'pass' }));
   app.get<{ Querystring: Readonly<Record<string, unknown>> }>('/readyz', (request, reply) => {
@@ -101,6 +107,35 @@ export function createAdminServer({ host, port, metrics, healthChecks, routes = 
       await app.close();
     },
   };
+}
+
+/** On every answer, that of an error too. A page may say more of itself. */
+const headers = {
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+} as const;
+
+function createGuardedServer(answer: RequestListener, isAllowed: (host: string | undefined) => boolean): Server {
+  const server = createServer((request: IncomingMessage, response: ServerResponse) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    if (isAllowed(request.headers.host)) answer(request, response);
+    else refuseHost(response);
+  });
+  return server.on('clientError', refuseMalformed);
+}
+
+function refuseHost(response: ServerResponse): void {
+  const text = 'Hydrant does not answer to the name in the Host of this request. Ask by address or as localhost, or set HTTP_ALLOWED_HOSTS to the name.\n';
+  // The body is not read: the connection ends with the answer.
+  response.writeHead(421, { 'content-type': 'text/plain; charset=utf-8', 'connection': 'close' }).end(text);
+}
+
+/** What is no HTTP has no request to answer. */
+function refuseMalformed(_error: Error, socket: Duplex): void {
+  if (!socket.writable) return;
+  socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\nX-Content-Type-Options: nosniff\r\n\r\n');
 }
 
 function showHost(host: string): string {

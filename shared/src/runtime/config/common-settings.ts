@@ -1,5 +1,5 @@
 /** Settings that several services have. */
-import { durationBetween, hostPorts, list, oneOf, path, port, size, text, url, urls } from './formats.ts';
+import { durationBetween, hostNames, hostPorts, list, oneOf, path, port, size, text, url, urls } from './formats.ts';
 import { tlsProblems } from '../tls/read-tls.ts';
 import { readTlsOptions, tlsSettings } from '../tls/tls-settings.ts';
 import type { Schema } from './setting.ts';
@@ -14,6 +14,12 @@ export function commonSettings({ httpPort }: { readonly httpPort: number }) {
     LOG_FORMAT: { doc: 'Form of log lines on stderr: `json` for machines, `text` or `pretty` for people.', format: oneOf(['json', 'text', 'pretty']), default: 'json' },
     HTTP_HOST: { doc: 'Address of the admin server (`/livez`, `/readyz`, `/metrics`).', format: text, default: '127.0.0.1' },
     HTTP_PORT: { doc: 'Port of the admin server; 0 takes any free one.', format: port, default: httpPort },
+    HTTP_ALLOWED_HOSTS: {
+      doc: 'Names under which the admin server may be asked, separated by commas; `*.name` is all below a name. IP addresses, `localhost`, names without a dot and `HTTP_HOST` always may.',
+      format: hostNames,
+      default: null,
+      example: 'hydrant.example.com',
+    },
     SHUTDOWN_TIMEOUT: { doc: 'Longest time from SIGTERM to the end of the process.', format: shutdownTimeout, default: '25s' },
     CONFIG_FILE: { doc: 'TOML or JSON file with settings, read behind the environment.', format: path, default: null, example: 'hydrant.toml' },
   } as const satisfies Schema;

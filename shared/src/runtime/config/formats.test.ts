@@ -1,5 +1,5 @@
 import t from 'tap';
-import { bool, duration, durationBetween, integer, list, listOf, oneOf, path, port, size, text, url, urls, type Format } from './formats.ts';
+import { bool, duration, durationBetween, hostNames, integer, list, listOf, oneOf, path, port, size, text, url, urls, type Format } from './formats.ts';
 import { maskUrl } from './mask-url.ts';
 import { findNearestName } from './nearest-name.ts';
 
@@ -18,6 +18,7 @@ const formats: readonly (readonly [Format<unknown>, Cases])[] = [
   [oneOf(['a', 'b']), [['a', 'a'], [' b ', 'b'], ['A', undefined], ['', undefined], [1, undefined]]],
   [list, [['a, b,,c ', ['a', 'b', 'c']], [['a', ' b '], ['a', 'b']], ['', []], [['a', 1], undefined], [1, undefined]]],
   [listOf(integer(), { name: 'numbers', expected: 'numbers' }), [['1,2', [1, 2]], ['1,x', undefined], ['', undefined]]],
+  [hostNames, [['a.example, *.b.example', ['a.example', '*.b.example']], ['https://a.example', undefined], ['a.example:80', undefined], ['*', undefined], ['a..b', undefined], ['', undefined]]],
   [url(['redis:', 'rediss:']), [['redis://:p%40ss@host:1/0', 'redis://:p%40ss@host:1/0'], ['rediss://host', 'rediss://host'], ['http://host', undefined], ['redis:host', undefined], ['redis://', undefined], ['host', undefined]]],
   [url(['http:']), [['http://host/a', 'http://host/a'], ['http:host', undefined]]],
   [urls(['amqp:', 'amqps:']), [['amqp://a/, amqps://b/', ['amqp://a/', 'amqps://b/']], ['amqp://a/,b', undefined], ['', undefined]]],

@@ -121,6 +121,11 @@ const hostPort: Format<string> = { name: 'address', expected: '`host:port`', par
 /** Addresses separated by commas, at least one. */
 export const hostPorts: Format<readonly string[]> = listOf(hostPort, { name: 'addresses', expected: 'one or more addresses as `host:port`, separated by commas' });
 
+const hostName: Format<string> = { name: 'name', expected: 'a name', parse: (raw) => fromText(raw, (word) => (/^(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?$/u.test(word) ? word : undefined)) };
+
+/** Names of machines, separated by commas, at least one. */
+export const hostNames: Format<readonly string[]> = listOf(hostName, { name: 'names', expected: 'one or more names such as "hydrant.example.com", without `http://` and without a port, separated by commas' });
+
 /** An absolute URL with a host. */
 export function url(protocols: readonly string[]): Format<string> {
   return { name: 'URL', expected: `a URL (${showProtocols(protocols)})`, parse: (raw) => fromText(raw, (word) => (isUrl(word, protocols) ? word : undefined)) };
