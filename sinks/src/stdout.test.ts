@@ -120,3 +120,14 @@ void t.test('a closed pipe is an error of each try and not the end of the proces
   t.same(codes.slice(1), ['sink-retryable', 'sink-retryable']);
   t.same((await exited)[0], 0);
 });
+
+void t.test('a terminal gets what it would obey as escapes, a pipe gets the bytes', async (t) => {
+  const message = makeSinkMessage(1, { body: Buffer.from('{"Key":"a\u009b2J\u202e größer"}') });
+  const pipe = new Pipe();
+  const terminal = Object.assign(new Pipe(), { isTTY: true });
+
+  for (const stdout of [pipe, terminal]) await createStdoutSink(stdout).write([message], never);
+
+  t.equal(pipe.text, `${message.body.toString()}\n`);
+  t.equal(terminal.text, `{"Key":"${String.raw`a\u009b2J\u202e größer`}"}\n`);
+});

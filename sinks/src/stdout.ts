@@ -3,6 +3,8 @@
  * however often the delivery asks for it.
  */
 import type { Writable } from 'node:stream';
+import type { WriteStream } from 'node:tty';
+import { makeTerminalSafe } from '@hydrant/shared/foundation/visible-text';
 import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import type { Schema } from '@hydrant/shared/runtime/config/setting';
 import { encodeLines } from './encoding/lines.ts';
@@ -18,14 +20,16 @@ interface Printing {
 }
 
 /** On another stream than the process's own for tests. */
-export function createStdoutSink(stdout: Writable): Sink {
+export function createStdoutSink(stdout: Writable & Pick<Partial<WriteStream>, 'isTTY'>): Sink {
   let printing: Printing | undefined;
   // Each failed write says it too; without a listener it would end the process.
   const onError = (): void => undefined;
 
   function print(batch: Batch): Printing {
     const done = new Promise<void>((resolve, reject) => {
-      stdout.write(encodeLines(batch), (error) => {
+      const lines = encodeLines(batch);
+      // A program gets the bytes as they are; a terminal would obey some of them.
+      stdout.write(stdout.isTTY === true ? makeTerminalSafe(lines.toString()) : lines, (error) => {
         if (error === null || error === undefined) resolve();
         else reject(retryable('Expected somebody to read standard output, nobody does', undefined, error));
       });

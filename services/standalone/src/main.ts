@@ -1,6 +1,7 @@
 #!/usr/bin/env -S node --max-semi-space-size=4
 /** Hydrant in one process. */
 import { readFirehoseOptions } from '@hydrant/firehose/config';
+import { makeTerminalSafe } from '@hydrant/shared/foundation/visible-text';
 import { doctorCommand } from '@hydrant/shared/runtime/doctor';
 import { createLineWriter } from '@hydrant/shared/runtime/line-writer';
 import { runService, type Command } from '@hydrant/shared/runtime/run-service';
@@ -19,7 +20,7 @@ const tailCommand: Command<ReturnType<typeof standaloneSchema>> = {
   requiresSettings: false,
   async run(config, { args, clock, signal }) {
     const request = readTailRequest(args);
-    const note = (text: string): void => { process.stderr.write(`hydrant tail: ${text}\n`); };
+    const note = (text: string): void => { process.stderr.write(`hydrant tail: ${makeTerminalSafe(text)}\n`); };
     if (request.isHelp) process.stdout.write(tailHelp);
     else await tail(readFirehoseOptions(config), request, { out: createLineWriter(process.stdout), withColours: process.stdout.isTTY, note, clock, signal });
   },

@@ -5,6 +5,7 @@
 import type { Writable } from 'node:stream';
 import type { Clock } from '../foundation/clock.ts';
 import { describeError, HydrantError } from '../foundation/errors.ts';
+import { makeTerminalSafe } from '../foundation/visible-text.ts';
 import type { HealthCheck } from './admin/health.ts';
 import type { Component } from './component.ts';
 import type { Values, Schema } from './config/setting.ts';
@@ -67,7 +68,7 @@ export async function runDoctor(examinations: readonly Examination[], ports: Doc
     const findings = await examining;
     all += findings.length;
     unwell += findings.filter(({ isWell }) => !isWell).length;
-    ports.out.write(findings.map((finding) => `${formatFinding(finding)}\n`).join(''));
+    ports.out.write(findings.map((finding) => `${makeTerminalSafe(formatFinding(finding))}\n`).join(''));
   }
   if (unwell > 0) throw new HydrantError(`Expected all to be well, ${String(unwell)} of ${String(all)} are not: see the lines above`, { code: 'doctor-findings', retryable: true });
 }

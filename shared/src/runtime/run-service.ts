@@ -6,6 +6,7 @@
  */
 import { systemClock, type Clock } from '../foundation/clock.ts';
 import { describeError, errorCode, HydrantError, toError } from '../foundation/errors.ts';
+import { makeTerminalSafe } from '../foundation/visible-text.ts';
 import { createAdminServer, type AdminRoutes } from './admin/admin-server.ts';
 import type { HealthCheck } from './admin/health.ts';
 import { readArguments, type SettingOption } from './arguments.ts';
@@ -126,13 +127,13 @@ export async function runService<S extends Schema>(service: Service<S>): Promise
     else if (action === 'help') process.stdout.write(formatHelp(service.name, findSchema(service, env, makeLookup(env)), service.commands ?? [], service.options));
     else {
       const { schema, config } = loadServiceConfig(command?.requiresSettings === false ? withoutRequired(service) : service, env);
-      if (action === 'print-config') process.stdout.write(formatConfig(schema, config));
+      if (action === 'print-config') process.stdout.write(makeTerminalSafe(formatConfig(schema, config)));
       else if (action === 'check-config') process.stdout.write('The settings are well.\n');
       else if (command !== undefined) await runCommand(service, command, config, { env, args });
       else await run(service, config, env);
     }
   } catch (error) {
-    process.stderr.write(`${service.name} cannot start:\n${describeError(error)}\n`);
+    process.stderr.write(`${service.name} cannot start:\n${makeTerminalSafe(describeError(error))}\n`);
     process.exit(exitCodeOf(error));
   }
 }
@@ -183,7 +184,7 @@ async function runCommand<S extends Schema>(service: Service<S>, command: Comman
     process.exit(exitCodes.clean);
   } catch (err) {
     // What the person at the terminal can do something about is a sentence; anything else is ours, with its stack.
-    if (err instanceof HydrantError) process.stderr.write(`${describeError(err)}\n`);
+    if (err instanceof HydrantError) process.stderr.write(`${makeTerminalSafe(describeError(err))}\n`);
     else context.log.fatal({ err }, 'The command failed');
     process.exit(exitCodeOf(err));
   }

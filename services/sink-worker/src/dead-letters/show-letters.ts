@@ -10,7 +10,7 @@ const maxErrorLength = 160;
 
 export function toRow({ failedAt, attempts, message, error }: DeadLetter): Row {
   const line = visible(error);
-  return [failedAt, attempts === undefined ? '' : String(attempts), visible(message.id), visible(message.routingKey), line.length > maxErrorLength ? `${line.slice(0, maxErrorLength - 1)}…` : line];
+  return [visible(failedAt), attempts === undefined ? '' : String(attempts), visible(message.id), visible(message.routingKey), line.length > maxErrorLength ? `${line.slice(0, maxErrorLength - 1)}…` : line];
 }
 
 /** Lines of a table whose columns are as wide as what stands in them; the last one ends with the text. */

@@ -80,7 +80,8 @@ function makeReceiver(request: TailRequest, { out, withColours, note, clock }: T
       const lines = frames.filter((frame) => !repeats.isRepeat(frame)).flatMap(({ line, events }) => events
         .filter(({ head }) => isWanted(head?.jobId))
         .map(({ start, end }) => format(line.subarray(start, end))));
-      await out.write(lines);
+      // n.b. Without `--json` each part of a line is visible text already, and the colours are ours.
+      await (request.isJson ? out.write(lines) : out.writePainted(lines));
     },
   };
 }

@@ -21,7 +21,7 @@ export const tailHelp = `hydrant tail: shows what happens in Nomad while it happ
   --job PATTERN        only events of this job; * stands for anything; may be repeated
   --namespace NAME     only this namespace. Default: FIREHOSE_NAMESPACE
   --oldest             begin with what Nomad still has
-  --json               the events as Nomad wrote them, one a line
+  --json               the events as Nomad wrote them, one a line; what a terminal would obey is an escape
 `;
 
 const options = {
