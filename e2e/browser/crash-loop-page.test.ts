@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { chromium, type Browser, type Page } from 'playwright-core';
-import { createCrashLoopsPage } from '@hydrant/crashloop-detector/page/crash-loops-page';
+import { createCrashLoopsPage, type CrashLoopsPageOptions } from '@hydrant/crashloop-detector/page/crash-loops-page';
+import type { OutlookView } from '@hydrant/crashloop-detector/page/outlook';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { createAdminServer } from '@hydrant/shared/runtime/admin/admin-server';
 import { createMetrics } from '@hydrant/shared/runtime/telemetry/metrics';
@@ -76,6 +77,10 @@ void t.test('standalone: loops appear as they are announced, stay over a restart
   t.equal(await card.locator('[data-link=job]').getAttribute('href'), 'https://nomad.example.com/ui/jobs/billing-sync@default');
   t.match(await card.locator('.bars').getAttribute('d'), /^M[\d.]+ 40v-\d+h/u);
   t.match(await page.title(), /^\(4\)/u);
+  t.match(await page.textContent('#newest-event'), /^The newest event came .*(?:just now|ago)\.$/u);
+  await card.locator('summary').click();
+  await card.locator('tbody tr').first().waitFor();
+  t.ok(await card.locator('tbody tr').count() >= 5, 'the crashes are asked for when somebody looks');
 
   await standalone.kill();
   await seesState(page, 'away');
@@ -88,6 +93,48 @@ void t.test('standalone: loops appear as they are announced, stay over a restart
   await page.waitForSelector('#well:not([hidden])', { timeout: 90_000 });
   t.same(await jobs(page), []);
   t.match(await page.textContent('#ended'), /Ended while you were looking/u);
+
+  await stage.simulator.close();
+  await page.waitForSelector('#unseen[data-kind=blind]:not([hidden])', { timeout: 60_000 });
+  t.match(await page.textContent('#unseen'), /Not connected to Nomad.*Since \d\d:\d\d:\d\d \(.*\): http/su);
+  t.notOk(await page.isVisible('#well'), 'nobody says that all is well');
+  t.equal(await page.textContent('#connection'), 'Not connected to Nomad');
+  t.same(wrongs, []);
+});
+
+/** The page of a detector that has nothing to it but these ports. */
+async function servePage(t: Test, changes: Pick<CrashLoopsPageOptions, 'ledger'> & Partial<CrashLoopsPageOptions>): Promise<string> {
+  const rules = { rule: { count: 5, intervalMs: 600_000, notificationIntervalMs: 600_000 }, overrides: [] };
+  const crashLoops = createCrashLoopsPage({ rules, nomadUiUrl: null, log: testLog(), clock: systemClock, ...changes });
+  await crashLoops.start(never);
+  const server = createAdminServer({ host: '127.0.0.1', port: 0, metrics: createMetrics({ service: 'test', version: '0' }), healthChecks: [], routes: [crashLoops.routes], log: testLog() });
+  await server.start(never);
+  t.teardown(() => server.stop(never));
+  return `http://127.0.0.1:${String(server.address.port)}/`;
+}
+
+void t.test('all is well only while the detector sees something', { skip }, async (t) => {
+  const ago = (minutes: number): string => new Date(Date.now() - minutes * 60_000).toISOString();
+  const stands = { name: 'RabbitMQ', isConnected: true, since: ago(90), detail: null };
+  const shown: { view: OutlookView } = { view: { startedAt: ago(90), connections: [stands], newestEvent: ago(3), quietAfterMs: 600_000 } };
+  const { page, wrongs } = await open(await startBrowser(t), await servePage(t, { ledger: { openLoops: () => Promise.resolve([]) }, outlook: { view: () => shown.view } }));
+  await page.waitForSelector('#well:not([hidden])');
+  t.equal(await page.textContent('#connection'), 'Live');
+  t.equal(await page.textContent('#newest-event'), 'The newest event came 3 min ago.');
+
+  shown.view = { ...shown.view, newestEvent: null };
+  await page.waitForSelector('#unseen[data-kind=quiet]:not([hidden])');
+  t.match(await page.textContent('#unseen'), /No event for 90 min.*readyz/su);
+  t.notOk(await page.isVisible('#well'));
+
+  shown.view = { ...shown.view, connections: [{ ...stands, isConnected: false, since: ago(2), detail: 'amqp://<img src=x onerror=alert(1)>' }] };
+  await page.waitForSelector('#unseen[data-kind=blind]:not([hidden])');
+  t.match(await page.textContent('#unseen'), /Not connected to RabbitMQ.*\(2 min ago\): amqp:\/\/<img/su);
+  t.match(await page.title(), /^⚠ /u);
+
+  shown.view = { ...shown.view, connections: [stands], newestEvent: ago(0) };
+  await page.waitForSelector('#well:not([hidden])');
+  t.notOk(await page.isVisible('#unseen'));
   t.same(wrongs, []);
 });
 
@@ -118,14 +165,8 @@ const typeIntoFilter = `(() => {
 
 void t.test('a thousand loops stay usable, on a desktop and on a phone in the dark', { skip }, async (t) => {
   const loops = makeLoops(1000);
-  const rules = { rule: { count: 5, intervalMs: 600_000, notificationIntervalMs: 600_000 }, overrides: [] };
-  const crashLoops = createCrashLoopsPage({ ledger: { openLoops: async () => loops }, rules, nomadUiUrl: null, log: testLog(), clock: systemClock });
-  await crashLoops.start(never);
-  const server = createAdminServer({ host: '127.0.0.1', port: 0, metrics: createMetrics({ service: 'test', version: '0' }), healthChecks: [], routes: [crashLoops.routes], log: testLog() });
-  await server.start(never);
-  t.teardown(() => server.stop(never));
+  const url = await servePage(t, { ledger: { openLoops: () => Promise.resolve(loops) } });
   const browser = await startBrowser(t);
-  const url = `http://127.0.0.1:${String(server.address.port)}/`;
 
   for (const options of [{ viewport: { width: 1280, height: 900 } }, { viewport: { width: 390, height: 844 }, colorScheme: 'dark' as const }]) {
     const { page, wrongs } = await open(browser, url, options);

@@ -11,7 +11,8 @@ const clockToleranceMs = 2500;
 
 /** `onLoops(answer)` for each new answer, `onState({ isLive, since, why })` after each attempt. Gives `now()`, the detector's clock. */
 export function connect({ onLoops, onState }) {
-  let etag = '';
+  /** By token, the parts of the list as they came last. */
+  let parts = new Map();
   let page = '';
   let awaySince = null;
   let clockOffsetMs = 0;
@@ -19,16 +20,33 @@ export function connect({ onLoops, onState }) {
   let isAsking = false;
 
   async function ask() {
-    const response = await fetch('crashloops', { cache: 'no-store', headers: etag === '' ? {} : { 'If-None-Match': etag }, signal: AbortSignal.timeout(limitMs) });
+    const asked = new Map();
+    let isNew = false;
+    let token = '';
+    do {
+      const known = parts.get(token);
+      const part = await askPart(token, known);
+      isNew ||= part !== known;
+      asked.set(token, part);
+      token = part.answer.next ?? '';
+    } while (token !== '' && !asked.has(token));
+    isNew ||= asked.size !== parts.size;
+    parts = asked;
+    if (isNew) onLoops({ ...asked.get('').answer, loops: [...asked.values()].flatMap(({ answer }) => answer.loops) });
+  }
+
+  /** The same object when it has not changed. */
+  async function askPart(token, known) {
+    const address = token === '' ? 'crashloops' : `crashloops?after=${encodeURIComponent(token)}`;
+    const response = await fetch(address, { cache: 'no-store', headers: known === undefined ? {} : { 'If-None-Match': known.etag }, signal: AbortSignal.timeout(limitMs) });
     followClock(response.headers.get('Date'));
-    if (response.status === 304) return;
+    if (response.status === 304) return known;
     const answer = await response.json().catch(() => ({ error: 'something else answers at this address' }));
     if (!response.ok || !Array.isArray(answer.loops)) throw new Error(answer.error ?? `it answers with ${response.status}`);
     // The detector was replaced by one with another page.
     if (page !== '' && page !== answer.page) location.reload();
     page = answer.page;
-    etag = response.headers.get('ETag') ?? '';
-    onLoops(answer);
+    return { answer, etag: response.headers.get('ETag') ?? '' };
   }
 
   function followClock(date) {
@@ -56,4 +74,12 @@ export function connect({ onLoops, onState }) {
   addEventListener('online', () => { void turn(); });
   void turn();
   return { now: () => Date.now() + clockOffsetMs };
+}
+
+/** The newest crashes of one loop. Throws when nobody can say. */
+export async function askCrashes(id) {
+  const response = await fetch(`crashloops/${encodeURIComponent(id)}`, { cache: 'no-store', signal: AbortSignal.timeout(limitMs) });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.error ?? `it answers with ${response.status}`);
+  return answer.crashes;
 }

@@ -1,4 +1,5 @@
 /** One crash loop on the page. Whatever the cluster says goes in as text, never as markup. */
+import { askCrashes } from './connection.js';
 import { drawTimeline } from './timeline.js';
 import { shortId, showAgo, showClock, showCount, showNumber, showPace } from './words.js';
 
@@ -11,16 +12,19 @@ export class LoopCard {
   #details = this.element.querySelector('details');
   #loop;
   #now = 0;
+  #isAsking = false;
+  /** The loop whose crashes stand in the table. */
+  #filled;
 
   constructor() {
-    this.#details.addEventListener('toggle', () => { this.#fillTable(); });
+    this.#details.addEventListener('toggle', () => { void this.#fillTable(); });
     this.element.querySelector('.copy').addEventListener('click', ({ currentTarget }) => { void copy(this.#texts.get('next'), currentTarget); });
   }
 
   /** `loop` as `GET /crashloops` has it; `now` by the detector's clock. */
   update(loop, now) {
     this.#loop = loop;
-    const newest = loop.crashes.at(-1);
+    const newest = loop.newest ?? undefined;
     this.#write('job', loop.job);
     this.#write('group', loop.group);
     this.#write('task', loop.task);
@@ -33,14 +37,14 @@ export class LoopCard {
     this.#write('pace', describePace(loop, now));
     this.#write('from', `${loop.restartInterval} ago`);
     this.#write('next', loop.nextStep ?? '');
-    this.#write('details', `${describeShown(loop)}${loop.allocations > 1 ? ` of ${showCount(loop.allocations, 'allocation')}` : ''}`);
+    this.#write('details', `${showCount(loop.count, 'crash')}${loop.allocations > 1 ? ` of ${showCount(loop.allocations, 'allocation')}` : ''}`);
     this.#texts.get('badge').dataset.kind = newest?.oomKilled ? 'oom' : newest?.exitCode === null ? 'failed' : 'exit';
     this.element.querySelector('.next').hidden = loop.nextStep === null;
     this.element.querySelector('.timeline').setAttribute('aria-label', `${showCount(loop.count, 'crash')} within ${loop.restartInterval}`);
     this.#link('job', loop.jobUrl);
     this.#link('task', loop.taskUrl);
     this.tick(now);
-    this.#fillTable();
+    void this.#fillTable();
   }
 
   tick(now) {
@@ -60,10 +64,23 @@ export class LoopCard {
     else anchor.href = url;
   }
 
-  /** Made when somebody looks at it. */
-  #fillTable() {
-    if (!this.#details.open) return;
-    this.#details.querySelector('tbody').replaceChildren(...this.#loop.crashes.toReversed().map((crash) => makeRow(crash, this.#now)));
+  /** Asked for when somebody looks, and again when the loop has changed meanwhile. */
+  async #fillTable() {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    while (this.#details.open && this.#filled !== this.#loop) {
+      const loop = this.#loop;
+      // What cannot be had now comes with the next change; the page says elsewhere that nobody answers.
+      const crashes = await askCrashes(loop.id).catch(() => undefined);
+      this.#filled = loop;
+      if (crashes !== undefined) this.#showCrashes(crashes, loop);
+    }
+    this.#isAsking = false;
+  }
+
+  #showCrashes(crashes, { count }) {
+    this.#details.querySelector('tbody').replaceChildren(...crashes.toReversed().map((crash) => makeRow(crash, this.#now)));
+    this.#write('shown', crashes.length < count ? `The newest ${showNumber(crashes.length)} of ${showCount(count, 'crash')}.` : '');
   }
 }
 
@@ -84,10 +101,6 @@ export function describeReason({ reason, cause }) {
 function describePace({ openedAt, firstCrash, newestCrash, count }, now) {
   const pace = count > 1 ? `${showPace((Date.parse(newestCrash) - Date.parse(firstCrash)) / (count - 1))}, ` : '';
   return `${pace}since ${showClock(Date.parse(openedAt), now)}`;
-}
-
-function describeShown({ crashes, count }) {
-  return crashes.length < count ? `Newest ${showNumber(crashes.length)} of ${showCount(count, 'crash')}` : showCount(count, 'crash');
 }
 
 function makeRow(crash, now) {

@@ -141,8 +141,8 @@ const searchTexts = new WeakMap();
 function searchText(loop) {
   let text = searchTexts.get(loop);
   if (text === undefined) {
-    const crash = loop.crashes.at(-1);
-    const parts = [loop.job, loop.group, loop.task, loop.namespace, loop.cluster, loop.node ?? '', loop.allocation ?? '', ...(crash === undefined ? [] : [describeExit(crash), describeReason(crash)])];
+    const crash = loop.newest;
+    const parts = [loop.job, loop.group, loop.task, loop.namespace, loop.cluster, loop.node ?? '', loop.allocation ?? '', ...(crash === null ? [] : [describeExit(crash), describeReason(crash)])];
     text = parts.join('\n').toLowerCase();
     searchTexts.set(loop, text);
   }

@@ -1,6 +1,7 @@
 /** The page of crash loops: asks what loops, shows it, and says when it cannot. */
 import { connect } from './connection.js';
 import { LoopList } from './loop-list.js';
+import { describeNewestEvent, describeSight } from './sight.js';
 import { showClock, showCount } from './words.js';
 
 const toolsFrom = 6;
@@ -9,7 +10,8 @@ const mostEnded = 5;
 const at = (id) => document.getElementById(id);
 const ended = [];
 let known;
-let isLive = false;
+/** Undefined until the first attempt has ended. */
+let state;
 
 const list = new LoopList({ list: at('loops'), more: at('more'), nothing: at('nothing'), now: () => connection.now() });
 const connection = connect({
@@ -19,16 +21,36 @@ const connection = connect({
     list.show(answer.loops);
     showSummary(answer);
   },
-  onState({ isLive: isNowLive, since, why }) {
-    isLive = isNowLive;
-    document.body.classList.toggle('is-stale', !isLive);
-    const pill = at('connection');
-    const text = isLive ? 'Live' : `Not connected since ${showClock(since, Date.now())}${why === '' ? '' : `: ${why}`}`;
-    write(pill, text);
-    pill.dataset.state = isLive ? 'live' : 'away';
-    showTitle();
+  onState(newState) {
+    state = newState;
+    showSight();
   },
 });
+
+/** What is said of the page's own belief, before anything else. */
+function showSight() {
+  if (state === undefined) return;
+  const sight = describeSight(state, known, state.isLive ? connection.now() : Date.now());
+  const isWell = sight.kind === 'well';
+  document.body.classList.toggle('is-stale', !state.isLive);
+  at('connection').dataset.state = state.isLive ? (isWell ? 'live' : 'unseen') : 'away';
+  write(at('connection'), describeState(state, sight));
+  at('unseen').hidden = isWell;
+  at('unseen').dataset.kind = sight.kind;
+  const newest = known === undefined ? '' : describeNewestEvent(known, connection.now());
+  write(at('unseen-what'), sight.what ?? '');
+  write(at('unseen-why'), sight.why ?? '');
+  write(at('unseen-so'), isWell ? '' : `${sight.so} ${newest}`);
+  at('well').hidden = !isWell || known === undefined || known.loops.length > 0;
+  write(at('newest-event'), newest);
+  const count = known?.loops.length ?? 0;
+  document.title = `${isWell ? '' : '⚠ '}${count > 0 ? `(${count}) ` : ''}Crash loops`;
+}
+
+function describeState({ isLive, since, why }, { kind, what }) {
+  if (kind === 'well') return 'Live';
+  return isLive ? what : `Not connected since ${showClock(since, Date.now())}${why === '' ? '' : `: ${why}`}`;
+}
 
 function showSummary({ loops, rule, isComplete }) {
   const crashes = loops.reduce((sum, { count }) => sum + count, 0);
@@ -37,9 +59,7 @@ function showSummary({ loops, rule, isComplete }) {
   write(at('scope'), ` in ${showCount(jobs, 'job')}, ${showCount(crashes, 'crash')}`);
   for (const place of document.querySelectorAll('.rule')) write(place, describeRule(rule));
   at('summary').hidden = loops.length === 0;
-  at('well').hidden = loops.length > 0;
   at('tools').hidden = loops.length < toolsFrom && at('filter').value === '';
-  showTitle();
 }
 
 function describeRule({ restartCount, restartInterval, overrides }) {
@@ -50,11 +70,6 @@ function describeRule({ restartCount, restartInterval, overrides }) {
 /** Untouched when it says so already: a screen reader would read it out again. */
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
-}
-
-function showTitle() {
-  const count = known?.loops.length ?? 0;
-  document.title = `${isLive || known === undefined ? '' : '⚠ '}${count > 0 ? `(${count}) ` : ''}Crash loops`;
 }
 
 function makeStrong(text) {
@@ -77,4 +92,8 @@ function noteEnded(loops) {
 
 at('filter').addEventListener('input', ({ currentTarget }) => { list.filter(currentTarget.value); });
 at('order').addEventListener('change', ({ currentTarget }) => { list.sort(currentTarget.value); });
-setInterval(() => { if (!document.hidden) list.tick(); }, 1000);
+setInterval(() => {
+  if (document.hidden) return;
+  list.tick();
+  showSight();
+}, 1000);

@@ -30,12 +30,15 @@ export function showPace(ms) {
 }
 
 /** The coarse form, for what changes while one looks at it. */
+export function showLength(ms) {
+  if (ms < 2 * minute) return `${Math.round(ms / second)} s`;
+  if (ms < 2 * hour) return `${Math.round(ms / minute)} min`;
+  if (ms < 2 * day) return `${Math.round(ms / hour)} h`;
+  return `${Math.round(ms / day)} d`;
+}
+
 export function showAgo(ms) {
-  if (ms < 2 * second) return 'just now';
-  if (ms < 2 * minute) return `${Math.round(ms / second)} s ago`;
-  if (ms < 2 * hour) return `${Math.round(ms / minute)} min ago`;
-  if (ms < 2 * day) return `${Math.round(ms / hour)} h ago`;
-  return `${Math.round(ms / day)} d ago`;
+  return ms < 2 * second ? 'just now' : `${showLength(ms)} ago`;
 }
 
 /** The time of day, and the date when it is not today's. */

@@ -15,6 +15,7 @@ import type { GroupBy } from './crashes/lineage.ts';
 import { ToldTwice } from './crashes/told-twice.ts';
 import type { Ledger, Observation } from './ledger/ledger.ts';
 import { readObservations, showsCrash } from './read-observations.ts';
+import type { Outlook } from './page/outlook.ts';
 import { chooseRule, type Rules } from './rules/choose-rule.ts';
 import type { DetectorTelemetry } from './telemetry.ts';
 
@@ -42,6 +43,8 @@ export interface CrashloopDetectorPorts {
   readonly ledger: Ledger;
   readonly alertPublisher: AlertPublisher;
   readonly telemetry: DetectorTelemetry;
+  /** Hears of each event. */
+  readonly outlook?: Pick<Outlook, 'eventReceived'>;
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -141,7 +144,8 @@ class CrashloopDetector implements Component {
   }
 
   async #handle({ message }: Delivery): Promise<Settlement> {
-    const { clock, options, telemetry } = this.#ports;
+    const { clock, options, outlook, telemetry } = this.#ports;
+    outlook?.eventReceived(message.timestampMs);
     this.#resolver.messageReceived(message.timestampMs);
     let input;
     try {

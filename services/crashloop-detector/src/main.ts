@@ -30,6 +30,7 @@ import { createCrashloopDetector } from './crashloop-detector.ts';
 import { explain } from './explain/explain-command.ts';
 import { createLedger, stateLimits } from './ledger/state-ledger.ts';
 import { createCrashLoopsPage } from './page/crash-loops-page.ts';
+import { createOutlook, quietAfter } from './page/outlook.ts';
 import { createDetectorTelemetry } from './telemetry.ts';
 
 const name = 'hydrant-crashloop-detector';
@@ -133,14 +134,16 @@ await runService({
     const output = makeOutput(config, bus, context);
     const store = createRedisStateStore({ redis, name: 'detector', limits: stateLimits(config.DETECTOR_MAX_LINEAGES), clock });
     const ledger = createLedger({ store, clock });
+    const rules = readRules(config);
+    const outlook = createOutlook({ connections: [{ name: 'RabbitMQ', checks: bus.healthChecks }], quietAfterMs: quietAfter(rules.rule), clock });
     const detector = createCrashloopDetector({
       options: readDetectorOptions(config), bus, ledger, alertPublisher: output.alertPublisher,
-      telemetry: createDetectorTelemetry({ metrics, log, destinationAdvice }), log, clock,
+      telemetry: createDetectorTelemetry({ metrics, log, destinationAdvice }), outlook, log, clock,
     });
-    const page = createCrashLoopsPage({ ledger, rules: readRules(config), nomadUiUrl: config.NOMAD_UI_URL, log, clock });
+    const page = createCrashLoopsPage({ ledger, rules, nomadUiUrl: config.NOMAD_UI_URL, outlook, log, clock });
     return {
       routes: [page.routes],
-      components: [redis, bus, page, ...output.components, detector],
+      components: [redis, bus, outlook, page, ...output.components, detector],
       healthChecks: [...bus.healthChecks, redis.healthCheck, ...output.healthChecks],
     };
   },

@@ -8,11 +8,14 @@ import { createCrashloopDetector } from '@hydrant/crashloop-detector/crashloop-d
 import { createLedger, stateLimits } from '@hydrant/crashloop-detector/ledger/state-ledger';
 import { defaultMaxLineages } from '@hydrant/crashloop-detector/ledger/ledger';
 import { createCrashLoopsPage } from '@hydrant/crashloop-detector/page/crash-loops-page';
+import { createOutlook } from '@hydrant/crashloop-detector/page/outlook';
 import { createDetectorTelemetry } from '@hydrant/crashloop-detector/telemetry';
 import { createFileCheckpointStore } from '@hydrant/firehose/checkpoint/file-checkpoint-store';
 import { readFirehoseOptions } from '@hydrant/firehose/config';
 import { createFirehose } from '@hydrant/firehose/firehose';
 import { createInProcessBus } from '@hydrant/shared/bus/in-process/in-process-bus';
+import type { PublishOptions, PublishResult } from '@hydrant/shared/bus/bus';
+import type { Message } from '@hydrant/shared/messages/message';
 import type { ServiceContext, ServiceParts } from '@hydrant/shared/runtime/run-service';
 import { createFolderSpool } from '@hydrant/shared/spool/folder-spool';
 import { createFileStateStore } from '@hydrant/shared/state/file/file-state-store';
@@ -82,17 +85,23 @@ export function createStandalone(config: StandaloneConfig, { sinks, formerIndex,
   });
   const checkpoints = createFileCheckpointStore({ path: join(folder, 'checkpoint.json'), clock });
   const firehose = createFirehose(readFirehoseOptions(config), {
-    bus,
+    bus: { hasQueue: (name) => bus.hasQueue(name), publish: (message, options) => publish(message, options) },
     spool: createMemorySpool({ maxBytes: memorySpoolBytes }),
     checkpointStore: formerIndex === undefined ? checkpoints : withFormerIndex(checkpoints, formerIndex),
     log,
     metrics,
     clock,
   });
-  const page = createCrashLoopsPage({ ledger, rules: readRules(config), nomadUiUrl: config.NOMAD_UI_URL, log, clock });
+  const outlook = createOutlook({ connections: [{ name: 'Nomad', checks: firehose.healthChecks.filter(({ name }) => name === 'nomad') }], quietAfterMs: null, clock });
+  const page = createCrashLoopsPage({ ledger, rules: readRules(config), nomadUiUrl: config.NOMAD_UI_URL, outlook, log, clock });
+
+  function publish(message: Message, options?: PublishOptions): Promise<PublishResult> {
+    outlook.eventReceived(message.timestampMs);
+    return bus.publish(message, options);
+  }
   return {
     routes: [page.routes],
-    components: [bus, ...workers, state, page, detector, firehose],
+    components: [bus, ...workers, state, outlook, page, detector, firehose],
     healthChecks: [...firehose.healthChecks, ...bus.healthChecks, ...workers.flatMap((worker) => worker.healthChecks)],
   };
 }

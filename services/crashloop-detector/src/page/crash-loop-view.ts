@@ -1,5 +1,5 @@
 /**
- * What `GET /crashloops` says of one loop. Pure. Every text is of bounded length, because names and reasons come from the cluster;
+ * What `GET /crashloops` says of one loop, and `GET /crashloops/<id>` of its crashes. Pure. Every text is of bounded length, because names and reasons come from the cluster;
  * docs/crash-loops-page.md describes the fields.
  */
 import { formatDuration } from '@hydrant/shared/foundation/durations';
@@ -49,20 +49,21 @@ export interface LoopView {
   /** Allocations that crashed in the window. */
   readonly allocations: number;
   readonly timeline: TimelineView;
-  /** The newest of the window, oldest first. */
-  readonly crashes: readonly CrashView[];
+  readonly newest: CrashView | null;
   readonly nextStep: string | null;
   readonly jobUrl: string | null;
   readonly taskUrl: string | null;
 }
 
-export const mostCrashesShown = 50;
+const mostCrashesShown = 50;
+/** Characters of them as the ledger has them, which it does not bound. */
+const mostCrashText = 16 * 1024;
 /** A command or an address that is longer is of no use to anybody. */
 const longestLink = 2000;
 const spans = 60;
 
 export function makeLoopView({ alertId, openedAtUs, newestUs, count, crashes, lastEvent, place }: OpenLoop, { rule }: ChosenRule, links: NomadLinks | null): LoopView {
-  const details = crashes.slice(-mostCrashesShown).flatMap((json) => readDetail(json));
+  const details = newestShown(crashes).flatMap((json) => readDetail(json));
   const newest = details.at(-1);
   const times = crashes.flatMap((json) => readTimeMs(json));
   return {
@@ -83,11 +84,26 @@ export function makeLoopView({ alertId, openedAtUs, newestUs, count, crashes, la
     intervalMs: rule.intervalMs,
     allocations: new Set(details.map(({ allocation }) => allocation)).size,
     timeline: makeTimeline(times, newestUs / 1000, rule.intervalMs),
-    crashes: details.map(showCrash),
+    newest: newest === undefined ? null : showCrash(newest),
     nextStep: newest === undefined ? null : makeNextStep(place.namespace, newest) || null,
     jobUrl: unlessLong(links?.job(place.namespace, place.job)),
     taskUrl: newest === undefined ? null : unlessLong(links?.task(newest.allocation, newest.task)),
   };
+}
+
+/** The newest crashes of the window, as many as are listed. */
+export function newestShown(crashes: readonly string[]): readonly string[] {
+  let text = 0;
+  const from = crashes.findLastIndex((json, at) => {
+    text += json.length;
+    return at < crashes.length - mostCrashesShown || text > mostCrashText;
+  });
+  return crashes.slice(Math.min(from + 1, crashes.length - 1));
+}
+
+/** Oldest first. */
+export function makeCrashViews(crashes: readonly string[]): readonly CrashView[] {
+  return crashes.flatMap((json) => readDetail(json)).map(showCrash);
 }
 
 /** Spans lie on a fixed grid, so that the same crashes give the same timeline whenever it is made. */

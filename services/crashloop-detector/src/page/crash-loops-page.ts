@@ -1,5 +1,5 @@
 /**
- * `GET /crashloops`: what loops now, as JSON. `GET /`: a page that shows it and keeps itself up to date. Routes of the admin server.
+ * `GET /crashloops`: what loops now, as JSON; `GET /crashloops/<id>`: the crashes of one loop. `GET /`: a page that shows it and keeps itself up to date. Routes of the admin server.
  * The page loads nothing from elsewhere and runs no script but its own; what the cluster calls its jobs is text to it and nothing else.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -9,8 +9,10 @@ import type { Component } from '@hydrant/shared/runtime/component';
 import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Rules } from '../rules/choose-rule.ts';
+import type { Answer } from './answer.ts';
 import { LoopsReader } from './loops-reader.ts';
 import { createNomadLinks } from './nomad-links.ts';
+import { createOutlook, type Outlook } from './outlook.ts';
 import { loadPageAssets } from './page-assets.ts';
 
 export interface CrashLoopsPageOptions {
@@ -18,6 +20,8 @@ export interface CrashLoopsPageOptions {
   readonly rules: Rules;
   /** Null: no links. */
   readonly nomadUiUrl: string | null;
+  /** What the detector can see. Default: nothing is said of it. */
+  readonly outlook?: Pick<Outlook, 'view'>;
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -35,10 +39,10 @@ export interface CrashLoopsPage extends Component {
   readonly routes: AdminRoutes;
 }
 
-export function createCrashLoopsPage({ ledger, rules, nomadUiUrl, log, clock }: CrashLoopsPageOptions): CrashLoopsPage {
+export function createCrashLoopsPage({ ledger, rules, nomadUiUrl, log, clock, outlook = createOutlook({ connections: [], quietAfterMs: null, clock }) }: CrashLoopsPageOptions): CrashLoopsPage {
   const { assets, version } = loadPageAssets();
   const links = nomadUiUrl === null ? null : createNomadLinks(nomadUiUrl);
-  const reader = new LoopsReader({ ledger, rules, links, pageVersion: version, log, clock });
+  const reader = new LoopsReader({ ledger, rules, links, outlook, pageVersion: version, log, clock });
   function routes(app: Parameters<AdminRoutes>[0]): void {
     for (const { path, type, content, etag } of assets) {
       app.get(path, (request, reply) => {
@@ -46,7 +50,11 @@ export function createCrashLoopsPage({ ledger, rules, nomadUiUrl, log, clock }: 
         return reply.code(isFresh(request, etag) ? 304 : 200).send(isFresh(request, etag) ? undefined : content);
       });
     }
-    app.get('/crashloops', async (request, reply) => sendLoops(request, reply, reader));
+    app.get<{ Querystring: { readonly after?: string | readonly string[] } }>('/crashloops', async (request, reply) => {
+      const { after } = request.query;
+      return send(request, reply, await reader.list(after === undefined ? undefined : String(after)));
+    });
+    app.get<{ Params: { readonly id: string } }>('/crashloops/:id', async (request, reply) => send(request, reply, await reader.crashes(request.params.id)));
   }
   return {
     name: 'crash-loops-page',
@@ -62,8 +70,7 @@ export function createCrashLoopsPage({ ledger, rules, nomadUiUrl, log, clock }: 
   };
 }
 
-async function sendLoops(request: FastifyRequest, reply: FastifyReply, reader: LoopsReader): Promise<FastifyReply> {
-  const answer = await reader.read();
+async function send(request: FastifyRequest, reply: FastifyReply, answer: Answer): Promise<FastifyReply> {
   void reply.headers({ ...headers, etag: answer.etag, vary: 'accept-encoding' }).type('application/json; charset=utf-8').code(answer.statusCode);
   if (answer.statusCode === 200 && isFresh(request, answer.etag)) return reply.code(304).send();
   if (!/\bgzip\b/u.test(String(request.headers['accept-encoding'] ?? ''))) return reply.send(answer.body);

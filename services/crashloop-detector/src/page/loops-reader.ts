@@ -1,104 +1,130 @@
 /**
- * The answer of `GET /crashloops`. However many ask, the ledger is read once at a time and at most once per second, and only loops that changed are
- * written anew. While the ledger is away the answer says so; nobody waits longer than the limit.
+ * The answers about what loops. However many ask, the ledger is read once at a time, at most once per second and for at most a tenth of the time, and only loops that
+ * changed are written anew. While the ledger is away the answer says so; nobody waits longer than the limit.
  */
-import { createHash } from 'node:crypto';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { formatDuration } from '@hydrant/shared/foundation/durations';
 import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
 import { mostOpenLoops, type Ledger, type OpenLoop } from '../ledger/ledger.ts';
 import { chooseRule, type Rules } from '../rules/choose-rule.ts';
-import { makeLoopView } from './crash-loop-view.ts';
+import { makeAnswer, type Answer } from './answer.ts';
+import { makeCrashViews, makeLoopView, newestShown } from './crash-loop-view.ts';
+import { LoopParts, type WrittenLoop } from './loop-parts.ts';
 import type { NomadLinks } from './nomad-links.ts';
+import type { Outlook } from './outlook.ts';
 
 export interface LoopsReaderOptions {
   readonly ledger: Pick<Ledger, 'openLoops'>;
   readonly rules: Rules;
   readonly links: NomadLinks | null;
+  readonly outlook: Pick<Outlook, 'view'>;
   /** Which page belongs to these answers: one that is open in a browser looks whether it is outdated. */
   readonly pageVersion: string;
   readonly log: Logger;
   readonly clock: Clock;
 }
 
-export interface Answer {
-  readonly statusCode: 200 | 503;
-  /** Weak, quoted. */
-  readonly etag: string;
-  /** JSON. */
-  readonly body: Buffer;
-  gzipped(): Promise<Buffer>;
+interface Written extends WrittenLoop {
+  /** What makes the same loop another text. */
+  readonly state: string;
+  /** The newest as the ledger has them, for whoever looks at this loop. */
+  readonly crashes: readonly string[];
 }
 
-interface Written {
-  readonly loop: OpenLoop;
-  readonly json: string;
+interface Read {
+  readonly loops: ReadonlyMap<string, Written>;
+  readonly parts: LoopParts;
+  readonly first: Answer;
 }
 
 const freshMs = 1000;
+/** A ledger that takes long to be read is read less often. */
+const restOfReading = 10;
+const longestFreshMs = 30_000;
 const readLimitMs = 5000;
 const cannotRead = 'The detector cannot read its ledger';
+const gone = 'This crash loop is known no more: it has ended';
 
 export class LoopsReader {
   /** While it is not, the ledger is not asked. */
   isOpen = false;
   readonly #options: LoopsReaderOptions;
-  /** By alert. */
-  #written: ReadonlyMap<string, Written> = new Map();
-  #latest: { readonly atMs: number; readonly answer: Answer } | undefined;
-  #reading: Promise<Answer> | undefined;
+  #latest: { readonly untilMs: number; readonly result: Read | Answer } | undefined;
+  #read: Read = { loops: new Map(), parts: new LoopParts([]), first: makeAnswer(200, '{}') };
+  #reading: Promise<Read | Answer> | undefined;
   #isAway = false;
 
   constructor(options: LoopsReaderOptions) {
     this.#options = options;
   }
 
-  /** Never rejects. */
-  async read(): Promise<Answer> {
+  /** Part of the list: the first, or the one behind the token that another one gave. Never rejects. */
+  async list(after?: string): Promise<Answer> {
+    const result = await this.#current();
+    if (!('parts' in result)) return result;
+    if (after === undefined) return result.first;
+    return result.parts.after(after, { page: this.#options.pageVersion }) ?? this.#say(400, 'Expected `after` to be the `next` of another part');
+  }
+
+  /** The newest crashes of one loop. Never rejects. */
+  async crashes(alertId: string): Promise<Answer> {
+    const result = await this.#current();
+    if (!('loops' in result)) return result;
+    const loop = result.loops.get(alertId);
+    return loop === undefined ? this.#say(404, gone) : makeAnswer(200, JSON.stringify({ page: this.#options.pageVersion, id: alertId, crashes: makeCrashViews(loop.crashes) }));
+  }
+
+  async #current(): Promise<Read | Answer> {
     const { clock } = this.#options;
-    if (!this.isOpen) return this.#away('The detector is starting or stopping');
-    if (this.#latest !== undefined && clock.monotonic() - this.#latest.atMs < freshMs) return this.#latest.answer;
+    if (!this.isOpen) return this.#say(503, 'The detector is starting or stopping');
+    if (this.#latest !== undefined && clock.monotonic() < this.#latest.untilMs) return this.#latest.result;
     this.#reading ??= this.#load().finally(() => { this.#reading = undefined; });
     const done = new AbortController();
-    const limit = clock.sleep(readLimitMs, done.signal).then(() => this.#away(`${cannotRead}: it did not answer in time`));
+    const limit = clock.sleep(readLimitMs, done.signal).then(() => this.#say(503, `${cannotRead}: it did not answer in time`));
     return Promise.race([this.#reading, limit]).finally(() => { done.abort(); });
   }
 
-  async #load(): Promise<Answer> {
+  async #load(): Promise<Read | Answer> {
     const { clock, ledger, log } = this.#options;
-    let answer: Answer;
+    const beganMs = clock.monotonic();
+    let result: Read | Answer;
     try {
-      answer = this.#write(await ledger.openLoops());
+      result = this.#write(await ledger.openLoops());
       this.#isAway = false;
     } catch (err) {
       if (!this.#isAway) log.warn({ err }, 'Ledger cannot be read for the page of crash loops');
       this.#isAway = true;
-      answer = this.#away(`${cannotRead}: its log says why`);
+      result = this.#say(503, `${cannotRead}: its log says why`);
     }
-    this.#latest = { atMs: clock.monotonic(), answer };
-    return answer;
+    const endedMs = clock.monotonic();
+    this.#latest = { untilMs: endedMs + Math.min(longestFreshMs, Math.max(freshMs, restOfReading * (endedMs - beganMs))), result };
+    return result;
   }
 
-  #write(loops: readonly OpenLoop[]): Answer {
-    const { rules, pageVersion } = this.#options;
+  #write(loops: readonly OpenLoop[]): Read {
+    const { rules, pageVersion, outlook } = this.#options;
     const written = new Map<string, Written>();
     for (const loop of loops) {
       const chosen = chooseRule(rules, loop.place);
       if (chosen.isMuted) continue;
-      const before = this.#written.get(loop.alertId);
-      const isSame = before?.loop.newestUs === loop.newestUs && before.loop.count === loop.count && before.loop.crashes.at(-1) === loop.crashes.at(-1);
-      written.set(loop.alertId, isSame ? before : { loop, json: JSON.stringify(makeLoopView(loop, chosen, this.#options.links)) });
+      const before = this.#read.loops.get(loop.alertId);
+      const state = `${String(loop.newestUs)} ${String(loop.count)} ${loop.crashes.at(-1) ?? ''}`;
+      written.set(loop.alertId, before?.state === state ? before : writeLoop(loop, state, JSON.stringify(makeLoopView(loop, chosen, this.#options.links))));
     }
-    this.#written = written;
-    const head = JSON.stringify({ page: pageVersion, rule: showRule(rules), isComplete: loops.length < mostOpenLoops });
-    return makeAnswer(200, `${head.slice(0, -1)},"loops":[${[...written.values()].map(({ json }) => json).join(',')}]}`);
+    const all = [...written.values()];
+    const parts = this.#read.parts.isOf(all) ? this.#read.parts : new LoopParts(all);
+    const head = { page: pageVersion, rule: showRule(rules), ...outlook.view(), isComplete: loops.length < mostOpenLoops };
+    this.#read = { loops: written, parts, first: parts.first(head) };
+    return this.#read;
   }
 
-  #away(error: string): Answer {
-    return makeAnswer(503, JSON.stringify({ page: this.#options.pageVersion, error }));
+  #say(statusCode: Answer['statusCode'], error: string): Answer {
+    return makeAnswer(statusCode, JSON.stringify({ page: this.#options.pageVersion, error }));
   }
+}
+
+function writeLoop({ alertId, openedAtUs, crashes }: OpenLoop, state: string, json: string): Written {
+  return { alertId, openedAtUs, json, bytes: Buffer.byteLength(json), state, crashes: newestShown(crashes) };
 }
 
 function showRule({ rule, overrides }: Rules) {
@@ -107,20 +133,5 @@ function showRule({ rule, overrides }: Rules) {
     restartInterval: formatDuration(rule.intervalMs),
     notificationInterval: formatDuration(rule.notificationIntervalMs),
     overrides: overrides.length,
-  };
-}
-
-function makeAnswer(statusCode: Answer['statusCode'], json: string): Answer {
-  const body = Buffer.from(json);
-  const etag = `W/"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
-  let gzipped: Promise<Buffer> | undefined;
-  return {
-    statusCode,
-    etag,
-    body,
-    gzipped() {
-      gzipped ??= promisify(gzip)(body, { level: 1 });
-      return gzipped;
-    },
   };
 }

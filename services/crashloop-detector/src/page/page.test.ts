@@ -6,10 +6,11 @@ import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import type { CrashDetail } from '../crashes/extract-crashes.ts';
 import type { Ledger, OpenLoop } from '../ledger/ledger.ts';
 import type { Rules } from '../rules/choose-rule.ts';
-import { makeLoopView, mostCrashesShown } from './crash-loop-view.ts';
+import { makeCrashViews, makeLoopView, newestShown } from './crash-loop-view.ts';
 import { createCrashLoopsPage } from './crash-loops-page.ts';
-import { LoopsReader } from './loops-reader.ts';
+import { LoopsReader, type LoopsReaderOptions } from './loops-reader.ts';
 import { createNomadLinks } from './nomad-links.ts';
+import { createOutlook } from './outlook.ts';
 
 type OpenLoops = Pick<Ledger, 'openLoops'>;
 
@@ -54,7 +55,8 @@ t.test('a loop is shown with what a person needs to act', async (t) => {
     nextStep: `nomad alloc logs -stderr ${allocation} server`,
     jobUrl: 'https://nomad.example.com/ui/jobs/checkout-api@default', taskUrl: `https://nomad.example.com/ui/allocations/${allocation}/server`,
   });
-  t.same(view.crashes.at(-1), {
+  t.same(makeCrashViews(crashes).at(-1), view.newest);
+  t.same(view.newest, {
     time: '2026-11-21T03:21:00.000Z', allocation, node: 'worker-3', reason: 'Restart within policy', cause: 'OOM Killed', exitCode: 137, signal: 9, oomKilled: true,
   });
   t.equal(view.timeline.spanMs, 10_000);
@@ -67,7 +69,8 @@ t.test('the timeline holds every crash though only the newest are listed', async
 
   const view = makeLoopView(makeLoop({ crashes }), chosen, null);
 
-  t.equal(view.crashes.length, mostCrashesShown);
+  t.equal(newestShown(crashes).length, 50);
+  t.equal(newestShown(crashes).at(-1), crashes.at(-1));
   t.equal(view.timeline.counts.reduce((sum, count) => sum + count, 0), 1000);
   t.match(view, { count: 1000, jobUrl: null, taskUrl: null });
 });
@@ -81,13 +84,17 @@ t.test('what the cluster says is of bounded length and cannot hide anything', as
   t.equal(hostile(odd).job, String.raw`a\u202eb c\ud800`);
   t.match(hostile(odd).jobUrl, /^https:\/\/nomad\.example\.com\/ui\/jobs\/a%E2%80%AEb%0Ac%EF%BF%BD@/u);
   t.match(hostile(long), { job: `${'x'.repeat(300)}…`, nextStep: null, jobUrl: null, taskUrl: null });
-  t.ok(JSON.stringify(hostile(long)).length < 4000);
+  for (const name of [long, '\u202e'.repeat(300), '\u{e0001}'.repeat(300), '支'.repeat(300)]) t.ok(JSON.stringify(hostile(name)).length < 6000, name.slice(0, 2));
+  const huge = Array.from({ length: 50 }, (_, at) => crash(at, { reason: `${String(at)}${'x'.repeat(10_000)}` }));
+  t.ok(newestShown(huge).length < 5);
+  t.same(newestShown([crash(0, { reason: 'x'.repeat(100_000) })]).length, 1, 'the newest is always there');
+  t.same(newestShown([]), []);
 });
 
 t.test('crashes that the ledger holds in another form are left out', async (t) => {
   const view = makeLoopView(makeLoop({ crashes: ['no JSON', '{}', 'null', '{"time":"soon"}', crash(60)], lastEvent: 'no JSON' }), chosen, null);
 
-  t.equal(view.crashes.length, 1);
+  t.equal(makeCrashViews(view.newest === null ? [] : ['no JSON', '{}', 'null', '{"time":"soon"}', crash(60)]).length, 1);
   t.match(makeLoopView(makeLoop({ crashes: ['{}'], lastEvent: '{"NodeName":"worker-1"}' }), chosen, null), { nextStep: null, allocation: null, node: 'worker-1', count: 1 });
 });
 
@@ -113,37 +120,100 @@ function makeClock(): Clock & { ms: number; wake(): void } {
   };
 }
 
+function openReader(changes: Partial<LoopsReaderOptions> & Pick<LoopsReaderOptions, 'ledger' | 'clock'>): LoopsReader {
+  const outlook = { view: () => ({ startedAt: '', connections: [], newestEvent: null, quietAfterMs: null }) };
+  const reader = new LoopsReader({ rules: { rule, overrides: [] }, links: null, outlook, pageVersion: 'v', log: testLog(), ...changes });
+  reader.isOpen = true;
+  return reader;
+}
+
 t.test('however many ask, the ledger is read once a second', async (t) => {
   const ledger = fakeLedger([makeLoop()]);
   const clock = makeClock();
-  const reader = new LoopsReader({ ledger, rules: { rule, overrides: [] }, links: null, pageVersion: 'v', log: testLog(), clock });
-  reader.isOpen = true;
+  const reader = openReader({ ledger, clock });
 
-  const answers = await Promise.all(Array.from({ length: 20 }, () => reader.read()));
+  const answers = await Promise.all(Array.from({ length: 20 }, () => reader.list()));
   clock.ms = 999;
-  const cached = await reader.read();
+  const cached = await reader.list();
   t.equal(ledger.reads, 1);
   clock.ms = 1000;
-  const unchanged = await reader.read();
+  const unchanged = await reader.list();
   ledger.loops = [makeLoop({ count: 6 })];
   clock.ms = 2000;
-  const changed = await reader.read();
+  const changed = await reader.list();
 
   t.equal(ledger.reads, 3);
-  t.same(new Set([...answers, cached, unchanged].map(({ etag }) => etag)).size, 1);
+  t.equal(new Set([...answers, cached, unchanged].map(({ etag }) => etag)).size, 1);
   t.not(changed.etag, cached.etag);
   t.match(JSON.parse(changed.body.toString()), { page: 'v', isComplete: true, rule: { restartCount: 5, restartInterval: '10m', notificationInterval: '10m', overrides: 0 }, loops: [{ count: 6 }] });
+});
+
+interface Part {
+  readonly next: string | null;
+  readonly loops: readonly { readonly id: string }[];
+}
+
+t.test('a list is as large as it needs to be, in parts of bounded size, and misses no loop that comes or goes meanwhile', async (t) => {
+  const name = '\u202e'.repeat(300);
+  const hostile = (at: number) => makeLoop({ alertId: `a${String(at)}`, openedAtUs: (start + Math.floor(at / 3)) * 1000, place: { cluster: name, namespace: name, job: `${String(at)}${name}`, group: name, task: name }, crashes: Array.from({ length: 50 }, (_, second) => crash(second, { task: name, reason: name, cause: name, node: name, allocation: name })) });
+  const ledger = fakeLedger(Array.from({ length: 1000 }, (_, at) => hostile(at)));
+  const clock = makeClock();
+  const reader = openReader({ ledger, clock });
+  const seen: string[] = [];
+  let parts = 0;
+  for (let token: string | null | undefined = undefined; token !== null; parts += 1) {
+    const { statusCode, body } = await reader.list(token);
+    const { next, loops } = JSON.parse(body.toString()) as Part;
+    t.equal(statusCode, 200);
+    t.ok(body.length < 600 * 1024, String(body.length));
+    seen.push(...loops.map(({ id }) => id));
+    token = next;
+    ledger.loops = ledger.loops.filter(({ alertId }) => alertId !== seen.at(-1) && alertId !== seen[0]);
+    clock.ms += 60_000;
+  }
+
+  t.ok(parts > 2 && parts < 20, `${String(parts)} parts`);
+  t.same(seen.toSorted(), Array.from({ length: 1000 }, (_, at) => `a${String(at)}`).toSorted());
+  t.equal((await reader.list('nonsense')).statusCode, 400);
+  t.match(JSON.parse((await reader.list('9999999999999999-a')).body.toString()), { loops: [], next: null });
+});
+
+t.test('the crashes of a loop are answered to whoever looks at it', async (t) => {
+  const clock = makeClock();
+  const reader = openReader({ ledger: fakeLedger([makeLoop()]), clock });
+  const read = async (id: string): Promise<unknown> => {
+    const { statusCode, body } = await reader.crashes(id);
+    return [statusCode, JSON.parse(body.toString())];
+  };
+
+  t.match(await read('a1'), [200, { id: 'a1', crashes: [{ exitCode: 17 }, {}, {}, {}, { time: '2026-11-21T03:21:00.000Z' }] }]);
+  t.match(await read('a2'), [404, { error: /it has ended/u }]);
+  reader.isOpen = false;
+  t.match(await read('a1'), [503, { error: /starting or stopping/u }]);
+});
+
+t.test('a ledger that takes long to be read is read less often', async (t) => {
+  const ledger = fakeLedger([makeLoop()]);
+  const clock = makeClock();
+  ledger.reading = () => { clock.ms += 500; return Promise.resolve(); };
+  const reader = openReader({ ledger, clock });
+
+  for (let time = 0; time < 10; time += 1) {
+    await reader.list();
+    clock.ms += 1000;
+  }
+
+  t.equal(ledger.reads, 2);
 });
 
 t.test('a ledger that is away is said, logged once, and waited for no longer than the limit', async (t) => {
   const ledger = fakeLedger([]);
   const clock = makeClock();
   const { log, lines } = recordingLog();
-  const reader = new LoopsReader({ ledger, rules: { rule, overrides: [] }, links: null, pageVersion: 'v', log, clock });
-  reader.isOpen = true;
+  const reader = openReader({ ledger, log, clock });
   const next = () => {
     clock.ms += 1000;
-    return reader.read();
+    return reader.list();
   };
 
   ledger.reading = () => Promise.reject(new Error('redis://secret@host refused'));
@@ -156,13 +226,42 @@ t.test('a ledger that is away is said, logged once, and waited for no longer tha
   let answer: (() => void) | undefined;
   ledger.reading = () => new Promise((resolve) => { answer = resolve; });
   const slow = next();
-  const other = reader.read();
+  const other = reader.list();
   clock.wake();
   t.same([(await slow).statusCode, (await other).statusCode], [503, 503]);
   t.equal(ledger.reads, 3, 'the read that is under way is not repeated');
   answer?.();
   ledger.reading = () => Promise.resolve();
   t.equal((await next()).statusCode, 200);
+});
+
+t.test('what the detector is connected to is told with the time since when, and how old the newest event is', (t) => {
+  const clock = { ...makeClock(), wall: start, now() { return this.wall; } };
+  let isConnected = false;
+  const check = { name: 'nomad', check: () => (isConnected ? { status: 'pass' as const } : { status: 'fail' as const, detail: 'http://nomad: ECONNREFUSED\u009b' }) };
+  const outlook = createOutlook({ connections: [{ name: 'Nomad', checks: [check] }], quietAfterMs: 600_000, clock });
+  const at = (seconds: number) => new Date(start + seconds * 1000).toISOString();
+  const viewAt = (seconds: number) => {
+    clock.wall = start + seconds * 1000;
+    return outlook.view();
+  };
+
+  t.match(viewAt(2), { startedAt: at(0), newestEvent: null, quietAfterMs: 600_000, connections: [{ name: 'Nomad', isConnected: false, since: at(0), detail: 'http://nomad: ECONNREFUSED\\u009b' }] });
+  isConnected = true;
+  t.match(viewAt(3).connections, [{ isConnected: true, since: at(3), detail: null }]);
+  isConnected = false;
+  t.match(viewAt(10).connections, [{ isConnected: true, since: at(3) }], 'what is there again at once was never away');
+  t.match(viewAt(15).connections, [{ isConnected: false, since: at(10), detail: /ECONNREFUSED/u }]);
+  t.match(viewAt(100).connections, [{ isConnected: false, since: at(10) }]);
+  isConnected = true;
+  t.match(viewAt(101).connections, [{ isConnected: true, since: at(101) }]);
+
+  outlook.eventReceived(start + 95_000);
+  outlook.eventReceived(start + 42_000);
+  t.equal(viewAt(102).newestEvent, at(90), 'to ten seconds, so that the answer stays the same for a while');
+  outlook.eventReceived(start + 3_600_000);
+  t.equal(viewAt(104).newestEvent, at(100), 'a clock that runs ahead makes no event of the future');
+  t.end();
 });
 
 async function startPage(t: Test, ledger: OpenLoops, rules: Rules = { rule, overrides: [] }, isStarted = true) {
