@@ -83,6 +83,10 @@ chaos: build ## Faults of every kind under load for FOR=10m, then every event is
 soak: build ## 2,000 events/s for FOR=15m: whether memory, open handles and latency stay flat (SHAPE=clusters or standalone, RATE=n)
 	@node e2e/dist/soak/main.js --for=$(FOR) --shape=$(SHAPE) --rate=$(RATE)
 
+.PHONY: fuzz
+fuzz: build ## Run every fuzzer for FOR=1m (SEED=n: from that seed on; ONLY=spool: the files whose path has it)
+	@node scripts/fuzz.mjs --for=$(or $(FOR),1m) $(if $(SEED),--seed=$(SEED)) $(if $(ONLY),--only=$(ONLY))
+
 .PHONY: sabotage
 sabotage: build ## Break each promise by a patch in a copy of the tree and see its test fail (ONLY=gap-check-off: that patch alone)
 	@node scripts/sabotage.mjs $(ONLY)
