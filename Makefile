@@ -92,7 +92,7 @@ sabotage: build ## Break each promise by a patch in a copy of the tree and see i
 	@node scripts/sabotage.mjs $(ONLY)
 
 .PHONY: demo
-demo: build ## Play the bundled recording through standalone and print events and alerts
+demo: build ## Play the bundled recording through standalone, print events and alerts, and show the page of crash loops until Ctrl-C
 	@node scripts/demo.mjs
 
 .PHONY: bench
