@@ -74,7 +74,7 @@ void t.test('what comes from Nomad neither mentions anybody nor grows beyond wha
     t.ok(one.length <= 3000, String(one.length));
     t.notMatch(one, /<!|<https:\/\/evil/u);
   }
-  t.notMatch(texts.join('\n'), '*Next:*', 'a command that Slack would change is left out');
+  t.equal(texts[3]?.split('```').length, 3);
   t.end();
 });
 

@@ -1,7 +1,6 @@
 /** Says in Slack what happened, through an incoming webhook: a sentence, facts, the next step and a link, each within Slack's sizes. */
 import type { Batch, Sink, SinkContext, SinkDefinition } from '@hydrant/shared/delivery/sink';
 import type { Message } from '@hydrant/shared/messages/message';
-import { isShowable } from '@hydrant/shared/messages/next-step';
 import { url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { chatDelivery, chatSettings } from './chat/chat-settings.ts';
@@ -32,7 +31,7 @@ type SlackValues = Values<typeof settings>;
 /** Slack's limits are 3000 characters for the text of a block and 40,000 for that of a message, which it shortens itself. */
 const mostBlockText = 3000;
 const mostFallback = 1000;
-/** Of 500 characters that are shown none takes more than five. */
+/** n.b. A command is shown whole: of the 500 characters that it may have, none takes more than five here. */
 const mostCommand = 2500;
 const mostFact = 600;
 const mostLabel = 40;
@@ -52,8 +51,8 @@ export function makeSlackMessage(notice: Notice): Readonly<Record<string, unknow
   const sections = [
     `${signs[notice.kind]} *${plain(notice.sentence, mostFallback)}*`,
     ...(facts.length === 0 ? [] : [facts.join('\n')]),
-    // n.b. A backquote would end the block of code, and in its place or cut off somewhere a command would be another one: then it is left out.
-    ...(notice.nextStep === undefined || !isShowable(notice.nextStep) ? [] : [`*Next:*\n\`\`\`${plain(notice.nextStep, mostCommand)}\`\`\``]),
+    // A backquote would end the block of code. n.b. what stands for it must not be a quote to a shell.
+    ...(notice.nextStep === undefined ? [] : [`*Next:*\n\`\`\`${plain(notice.nextStep.replaceAll('`', 'ˋ'), mostCommand)}\`\`\``]),
   ];
   return {
     text: plain(notice.sentence, mostFallback),

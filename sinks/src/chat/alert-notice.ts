@@ -10,6 +10,7 @@ const resolvedType = 'crash-loop-resolved';
 const mostReasons = 5;
 const mostExitCodes = 10;
 const shortId = 8;
+const uuid = /^[0-9a-f-]+$/iu;
 
 export function isAlert(message: Message, body: Fields): boolean {
   return message.type === 'crash-loop' || message.type === resolvedType || textOf(asFields(body['LastEvent']), 'AllocationID') !== undefined;
@@ -47,7 +48,7 @@ export function describeAlert(message: Message, body: Fields): Description {
 /** The alert's own, if it can be shown as it stands. */
 function chooseNextStep(own: string | undefined, namespace: string, allocation: string | undefined): string | undefined {
   if (own !== undefined && isShowable(own)) return own;
-  if (allocation === undefined) return undefined;
+  if (allocation === undefined || !uuid.test(allocation)) return undefined;
   return makeNextStep(namespace, { allocation, task: '' }) || undefined;
 }
 
