@@ -11,7 +11,7 @@ import type { ServiceProcess } from '../service-process.ts';
 import type { Shape } from '../shape.ts';
 import { shapes, type ShapeName } from '../stage.ts';
 import { EventTally } from './event-tally.ts';
-import { mountSmallDisk, type SmallDisk } from './small-disk.ts';
+import { mountSmallDisk, type SmallDisk } from '@hydrant/testing/small-disk';
 
 export interface ChaosStage {
   readonly simulator: Simulator;

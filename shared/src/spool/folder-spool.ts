@@ -2,14 +2,12 @@
  * The log in a folder. Files: `spool.json` (format), `lock`, `cursors.json`, and segments of checksummed records named by their first position.
  * Records are appended by one writer, read by any number of cursors, and removed a segment at a time when the slowest cursor has passed it.
  */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Clock, Timer } from '../foundation/clock.ts';
 import { errorCode, toError } from '../foundation/errors.ts';
 import type { Message } from '../messages/message.ts';
 import type { Logger } from '../runtime/telemetry/logger.ts';
-import { replaceFile } from './folder/atomic-file.ts';
-import { CursorFile, loadPositions } from './folder/cursor-file.ts';
+import { CursorFile } from './folder/cursor-file.ts';
+import { DamageLog } from './folder/damage-log.ts';
 import { FolderCursor } from './folder/folder-cursor.ts';
 import { lockFolder } from './folder/folder-lock.ts';
 import type { FolderLock } from './folder/folder-lock.ts';
@@ -18,9 +16,11 @@ import type { SyncPolicy } from './folder/log-writer.ts';
 import { encodeRecords } from './folder/record-codec.ts';
 import { RecentRecords } from './folder/recent-records.ts';
 import { ByteBound } from './byte-bound.ts';
-import { listSegments, recoverLast, removeSegment } from './folder/segments.ts';
+import { recoverFolder } from './folder/recover-folder.ts';
+import { removeSegment } from './folder/segments.ts';
 import type { Segment } from './folder/segments.ts';
-import { spoolForeign, spoolFormat, spoolUnavailable } from './spool-errors.ts';
+import { checkLabel } from './folder/spool-label.ts';
+import { spoolUnavailable } from './spool-errors.ts';
 import type { Cursor, Spool } from './spool.ts';
 import { Wakeups } from './wakeups.ts';
 
@@ -39,22 +39,9 @@ export interface FolderSpoolOptions {
   readonly clock: Clock;
 }
 
-const format = 1;
 const largestSegmentBytes = 64 * 1024 * 1024;
 const removeAgainMs = 1_000;
 const recentBytes = 4 * 1024 * 1024;
-
-/** What `spool.json` says; undefined when it is none. */
-function readLabel(text: string): { readonly format?: unknown; readonly owner?: string } | undefined {
-  try {
-    const label: unknown = JSON.parse(text);
-    if (typeof label !== 'object' || label === null) return undefined;
-    const { format: version, owner } = label as Readonly<Record<string, unknown>>;
-    return typeof owner === 'string' ? { format: version, owner } : { format: version };
-  } catch {
-    return undefined;
-  }
-}
 
 class FolderSpool implements Spool {
   readonly maxBytes: number;
@@ -71,6 +58,11 @@ class FolderSpool implements Spool {
   readonly #bound: ByteBound;
   readonly #writer: LogWriter;
   readonly #cursorFile: CursorFile;
+  readonly #damageLog: DamageLog;
+  /** Positions of the cursors were lost: a new one begins at the oldest record. */
+  #beginsAtOldest = false;
+  /** The disk is full though the log is not. */
+  #lacksRoom = false;
   #lock: FolderLock | undefined;
   #isOpen = false;
   #hasNewCursor = false;
@@ -84,14 +76,16 @@ class FolderSpool implements Spool {
     this.#log = log;
     this.#clock = clock;
     this.#bound = new ByteBound({ maxBytes, slowest: () => this.#slowest()?.name ?? null, onPressure: () => { this.#release(); } });
-    this.#cursorFile = new CursorFile(dir, { log, clock, positions: () => this.#positions() });
+    this.#damageLog = new DamageLog(dir, log);
+    this.#cursorFile = new CursorFile(dir, { log, clock, last: () => this.last, positions: () => this.#positions() });
     this.#writer = new LogWriter({ dir, sync, segmentBytes: segmentBytes ?? Math.min(largestSegmentBytes, Math.ceil(maxBytes / 8)) }, {
       log,
       clock,
       segments: this.#segments,
       recent: this.#recent,
       prepare: () => this.#saveNewCursors(),
-      kept: () => { this.#wakeups.wake(); if (this.#bound.isFull) this.#release(); },
+      kept: () => { this.#lacksRoom = false; this.#wakeups.wake(); if (this.#bound.isFull) this.#release(); },
+      failed: () => { this.#lacksRoom = true; this.#release(); },
     });
   }
 
@@ -110,15 +104,15 @@ class FolderSpool implements Spool {
   async #lockAndLoad(): Promise<FolderLock> {
     const lock = await lockFolder(this.#dir);
     try {
-      const segments = await listSegments(this.#dir);
-      await this.#checkFormat(segments.length > 0);
-      await this.#recover(segments.at(-1));
-      const positions = await loadPositions(this.#dir);
-
+      await checkLabel(this.#dir, this.#owner);
+      const { segments, next, cursors, beginsAtOldest } = await recoverFolder(this.#dir, this.#log);
       this.#segments.splice(0, this.#segments.length, ...segments);
-      await this.#writer.open();
+      await this.#writer.open(next);
       this.#bound.take(segments.reduce((sum, { size }) => sum + size, 0));
-      for (const [name, committed] of positions) this.#addCursor(name, Math.max(this.#first - 1, Math.min(committed, this.last)));
+      this.#beginsAtOldest = beginsAtOldest;
+      for (const [name, committed] of cursors) this.#addCursor(name, committed);
+      // From now on an absent file means that it was lost. It is written with the first cursor when the disk is full now.
+      if (!beginsAtOldest) await this.#cursorFile.save().catch(() => { this.#hasNewCursor = true; });
     } catch (thrown) {
       await lock.release();
       throw thrown;
@@ -133,14 +127,14 @@ class FolderSpool implements Spool {
         resolve(this.last);
         return;
       }
-      const bytes = encodeRecords(messages);
+      const records = encodeRecords(messages);
       const admit = (): void => {
-        this.#writer.write(bytes, messages).then(resolve, (thrown: unknown) => {
-          this.#bound.leave(bytes.length);
+        this.#writer.write(records, messages).then(resolve, (thrown: unknown) => {
+          this.#bound.leave(records.bytes.length);
           reject(toError(thrown));
         });
       };
-      this.#bound.enter(bytes.length, { admit, fail: reject, evenWhenFull: options.evenWhenFull === true }, signal);
+      this.#bound.enter(records.bytes.length, { admit, fail: reject, evenWhenFull: options.evenWhenFull === true }, signal);
     });
   }
 
@@ -151,7 +145,9 @@ class FolderSpool implements Spool {
     if (existing !== undefined) return existing;
     this.#hasNewCursor = true;
     this.#cursorFile.saveSoon();
-    return this.#addCursor(name, options.from === 'end' ? this.last : this.#first - 1);
+    const beginsAtEnd = options.from === 'end' && !this.#beginsAtOldest;
+    if (beginsAtEnd && this.last >= this.#first) this.#log.info({ cursor: name, after: this.last }, 'New in this log: begins at its end, with what comes from now on');
+    return this.#addCursor(name, beginsAtEnd ? this.last : this.#first - 1);
   }
 
   cursors(): readonly Cursor[] {
@@ -188,32 +184,11 @@ class FolderSpool implements Spool {
     for (const cursor of this.#cursors.values()) await cursor.close();
     this.#removeTimer?.cancel();
     await this.#removing;
+    await this.#damageLog.close();
     await this.#cursorFile.close().catch((thrown: unknown) => {
       this.#log.warn({ err: toError(thrown), dir: this.#dir }, 'Cursors could not be saved; the next start repeats messages');
     });
     await this.#lock?.release();
-  }
-
-  async #checkFormat(hasSegments: boolean): Promise<void> {
-    const path = join(this.#dir, 'spool.json');
-    let text: string;
-    try {
-      text = await readFile(path, 'utf8');
-    } catch (thrown) {
-      if (errorCode(thrown) !== 'ENOENT') throw thrown;
-      if (hasSegments) throw spoolFormat(path, format, 'no such file beside segments');
-      await replaceFile(path, `${JSON.stringify({ format, owner: this.#owner })}\n`);
-      return;
-    }
-    const found = readLabel(text);
-    if (found?.format !== format) throw spoolFormat(path, format, text.trim().slice(0, 100));
-    if (found.owner !== this.#owner) throw spoolForeign(path, this.#owner, found.owner);
-  }
-
-  async #recover(newest: Segment | undefined): Promise<void> {
-    if (newest === undefined) return;
-    const cut = await recoverLast(newest);
-    if (cut > 0) this.#log.warn({ file: newest.path, bytes: cut, kept: newest.last }, 'An unfinished write at the end of the log was cut off');
   }
 
   get #first(): number {
@@ -231,6 +206,8 @@ class FolderSpool implements Spool {
   #addCursor(name: string, committed: number): FolderCursor {
     const cursor = new FolderCursor(name, committed, {
       log: this.#log,
+      damaged: (damage) => { this.#damageLog.damaged(damage, name); },
+      missing: (range) => { this.#damageLog.missing(range, name); },
       segments: this.#segments,
       recent: this.#recent,
       wakeups: this.#wakeups,
@@ -259,7 +236,7 @@ class FolderSpool implements Spool {
   #moved(committed: number): void {
     if (!this.#isOpen) return;
     this.#cursorFile.saveSoon();
-    if (this.#bound.isFull || committed >= (this.#segments[0]?.last ?? 0)) this.#release();
+    if (this.#bound.isFull || this.#lacksRoom || committed >= (this.#segments[0]?.last ?? 0)) this.#release();
   }
 
   #slowest(): FolderCursor | undefined {
@@ -270,16 +247,18 @@ class FolderSpool implements Spool {
     return slowest;
   }
 
-  /** Removes the segments that every cursor has passed. When the log is full, that includes the newest. */
+  /** Removes the segments that every cursor has passed. When the log or the disk is full, that includes the newest. */
   #release(): void {
     const slowest = this.#slowest();
     if (slowest === undefined) return;
     while (this.#segments.length > 1 && (this.#segments[0]?.last ?? 0) <= slowest.committed) this.#passed.push(...this.#segments.splice(0, 1));
-    if (this.#bound.isFull && slowest.committed >= this.last && (this.#segments.at(-1)?.size ?? 0) > 0) this.#writer.roll();
+    if ((this.#bound.isFull || this.#lacksRoom) && slowest.committed >= this.last && (this.#segments.at(-1)?.size ?? 0) > 0) this.#writer.roll();
     if (this.#passed.length > 0 && this.#removeTimer === undefined) this.#removing ??= this.#remove().finally(() => { this.#removing = undefined; });
   }
 
   async #remove(): Promise<void> {
+    // So that a start after a crash does not miss what was done with. On a full disk it must go without.
+    await this.#cursorFile.save().catch(() => undefined);
     for (let segment = this.#passed[0]; segment !== undefined; segment = this.#passed[0]) {
       try {
         await removeSegment(this.#dir, segment);

@@ -12,12 +12,19 @@ export function spoolFull(maxBytes: number, slowest: string | null): HydrantErro
   return new HydrantError(`Expected the log to have room within its ${maxBytes} bytes, but ${holder}; gave up waiting`, { code: 'spool-full', retryable: true });
 }
 
-/** A damaged file. Nothing was changed, so that it can be looked at or restored. */
-export function spoolCorrupt(path: string, offset: number, found: string): HydrantError {
+/** The file of the cursors is damaged. Nothing was changed. */
+export function spoolCorrupt(path: string): HydrantError {
   return new HydrantError(
-    `Expected an intact record at byte ${offset} of ${path}, found ${found}. Nothing was overwritten. Restore the file from a backup, or move it out of the folder while Hydrant is stopped: `
-      + 'then the records in it are lost and the rest of the log is read on',
+    `Expected ${path} to say where the cursors stand, but its checksum is wrong. Start Hydrant once, which then begins at the oldest record that is in the log and writes the file anew`,
     { code: 'spool-corrupt', retryable: false },
+  );
+}
+
+/** The file that says whose log it is has gone, and the records are there. Nothing was changed. */
+export function spoolUnlabelled(path: string, label: string): HydrantError {
+  return new HydrantError(
+    `Expected ${path} to say whose log the segments beside it are, it is missing or damaged. Restore it from a backup; if you know that this log is the right one, write this line into it: ${label}`,
+    { code: 'spool-unlabelled', retryable: false },
   );
 }
 
@@ -37,9 +44,9 @@ export function spoolForeign(path: string, expected: string | undefined, found: 
   );
 }
 
-export function spoolLocked(path: string, holder: string): HydrantError {
+export function spoolLocked(dir: string, holder: string): HydrantError {
   return new HydrantError(
-    `Expected to be the only user of the log, but ${path} says that ${holder} has it open. Stop that process, or give each process a folder of its own`,
+    `Expected to be the only user of ${dir}, but ${holder} has it open. Stop that process, or give each process a folder of its own`,
     { code: 'spool-locked', retryable: false },
   );
 }

@@ -203,13 +203,13 @@ t.test('a folder of another cluster is refused and left as it is', async (t) => 
 
 t.test('a folder that another version wrote is refused and left as it is', async (t) => {
   const place = await setPlace(t);
-  await writeFile(join(place.dir, 'spool.json'), '{"format":2}\n');
+  await writeFile(join(place.dir, 'spool.json'), '{"format":3}\n');
   const { firehose } = makeFirehose(place, take(place));
 
-  await t.rejects(firehose.start(forever), { code: 'spool-format', retryable: false, message: /spool\.json to say format 1, got \{"format":2\}.*let that version empty it, or point to a folder of its own/u });
+  await t.rejects(firehose.start(forever), { code: 'spool-format', retryable: false, message: /spool\.json to say format 2, got 3.*let that version empty it, or point to a folder of its own/u });
 
   t.strictSame(await readdir(place.dir), ['spool.json']);
-  t.equal(await readFile(join(place.dir, 'spool.json'), 'utf8'), '{"format":2}\n');
+  t.equal(await readFile(join(place.dir, 'spool.json'), 'utf8'), '{"format":3}\n');
 });
 
 t.test('a second process on the folder is refused by name', async (t) => {

@@ -12,10 +12,10 @@ export async function syncFolder(dir: string): Promise<void> {
   }
 }
 
-/** Puts `text` in the place of the file. One call at a time per path. */
+/** Puts `text` in the place of the file, for its owner alone. One call at a time per path. */
 export async function replaceFile(path: string, text: string): Promise<void> {
   const temporary = `${path}.new`;
-  const handle = await open(temporary, 'w');
+  const handle = await open(temporary, 'w', 0o600);
   try {
     await handle.writeFile(text);
     await handle.sync();

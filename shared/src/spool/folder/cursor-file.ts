@@ -1,15 +1,22 @@
-/** Keeps the committed positions of all cursors in `cursors.json`, written soon after they moved. Losing the newest positions means repeats, never losses. */
+/**
+ * Keeps the committed positions of all cursors in `cursors.json`, written soon after they moved. Losing the newest positions means repeats, never losses. A second line has the
+ * checksum of the first: a changed digit must not become a position that skips records.
+ */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import type { Clock, Timer } from '../../foundation/clock.ts';
 import { errorCode, toError } from '../../foundation/errors.ts';
 import type { Logger } from '../../runtime/telemetry/logger.ts';
 import { replaceFile } from './atomic-file.ts';
-import { spoolCorrupt } from '../spool-errors.ts';
+import { maxPosition } from './record-codec.ts';
+import type { SavedCursors } from './recovery.ts';
 
 export interface CursorFilePorts {
   readonly log: Logger;
   readonly clock: Clock;
+  /** Position of the newest record. */
+  last(): number;
   /** Name and committed position of every cursor. */
   positions(): Iterable<readonly [name: string, committed: number]>;
 }
@@ -17,26 +24,32 @@ export interface CursorFilePorts {
 const fileName = 'cursors.json';
 const saveEveryMs = 250;
 
-function parsePositions(path: string, text: string): Map<string, number> {
-  try {
-    const parsed: unknown = JSON.parse(text);
-    if (typeof parsed === 'object' && parsed !== null) {
-      const entries = Object.entries(parsed);
-      if (entries.every((entry): entry is [string, number] => Number.isSafeInteger(entry[1]))) return new Map(entries);
-    }
-  } catch {
-    // falls through to the error that names the file
-  }
-  throw spoolCorrupt(path, 0, 'text that is no object of positions by cursor name');
+export function cursorFilePath(dir: string): string {
+  return join(dir, fileName);
 }
 
-/** Empty where there is no such file yet. Throws `spool-corrupt`. */
-export async function loadPositions(dir: string): Promise<Map<string, number>> {
-  const path = join(dir, fileName);
+export function writePositions(last: number, positions: Iterable<readonly [name: string, committed: number]>): string {
+  const line = JSON.stringify({ last, positions: [...positions] });
+  return `${line}\n${checksum(line)}\n`;
+}
+
+function checksum(line: string): string {
+  return crc32(line).toString(16).padStart(8, '0');
+}
+
+function parsePositions(text: string): SavedCursors {
+  const [line = '', sum] = text.split('\n');
+  if (checksum(line) !== sum) return { state: 'damaged' };
+  const { last, positions } = JSON.parse(line) as { readonly last: number; readonly positions: readonly (readonly [string, number])[] };
+  const isPosition = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) <= maxPosition;
+  return isPosition(last) && positions.every(([, committed]) => isPosition(committed)) ? { state: 'intact', last, positions: new Map(positions) } : { state: 'damaged' };
+}
+
+export async function loadPositions(dir: string): Promise<SavedCursors> {
   try {
-    return parsePositions(path, await readFile(path, 'utf8'));
+    return parsePositions(await readFile(cursorFilePath(dir), 'utf8'));
   } catch (thrown) {
-    if (errorCode(thrown) === 'ENOENT') return new Map();
+    if (errorCode(thrown) === 'ENOENT') return { state: 'absent' };
     throw thrown;
   }
 }
@@ -50,7 +63,7 @@ export class CursorFile {
   #isFailing = false;
 
   constructor(dir: string, ports: CursorFilePorts) {
-    this.#path = join(dir, fileName);
+    this.#path = cursorFilePath(dir);
     this.#ports = ports;
   }
 
@@ -71,7 +84,7 @@ export class CursorFile {
   save(): Promise<void> {
     const saved = this.#saving.then(() => {
       this.#isDirty = false;
-      return replaceFile(this.#path, `${JSON.stringify(Object.fromEntries(this.#ports.positions()))}\n`);
+      return replaceFile(this.#path, writePositions(this.#ports.last(), this.#ports.positions()));
     });
     this.#saving = saved.catch(() => { this.#isDirty = true; });
     return saved;

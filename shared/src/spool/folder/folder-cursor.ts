@@ -2,7 +2,7 @@
 import { toError } from '../../foundation/errors.ts';
 import type { Logger } from '../../runtime/telemetry/logger.ts';
 import type { RecentRecords } from './recent-records.ts';
-import { SegmentReader } from './segment-reader.ts';
+import { SegmentReader, type Damage } from './segment-reader.ts';
 import { bytesAfter, type Segment } from './segments.ts';
 import type { Cursor, SpoolRecord } from '../spool.ts';
 import type { Wakeups } from '../wakeups.ts';
@@ -16,6 +16,10 @@ export interface FolderCursorPorts {
   checkOpen(): void;
   /** Called after `committed` rose. */
   moved(committed: number): void;
+  /** Called with bytes that the cursor came by and that are no record. */
+  damaged(damage: Damage): void;
+  /** Called with positions that the cursor would read next and that nothing has. */
+  missing(range: { readonly from: number; readonly to: number; readonly file: string }): void;
 }
 
 interface Reading {
@@ -101,12 +105,17 @@ export class FolderCursor implements Cursor {
         this.#next += recent.length;
         return recent;
       }
-      const reading = await this.#readingAtNext();
+      const next = this.#findNext();
+      const reading = await this.#readingAt(next);
       const isAtRecord = await reading.reader.load();
       // n.b. commit and rewind may have moved #next during the awaits.
-      if (reading.reader.position !== this.#next) continue;
-      if (isAtRecord) return this.#takeLoaded(reading.reader, limits);
-      this.#passEndOf(reading);
+      if (this.#next !== next) continue;
+      if (!isAtRecord) this.#passEndOf(reading);
+      else if (reading.reader.position > next) this.#passMissing(reading.reader.position, reading.segment);
+      else {
+        const records = this.#takeLoaded(reading.reader, limits);
+        if (records.length > 0) return records;
+      }
     }
     return [];
   }
@@ -114,45 +123,53 @@ export class FolderCursor implements Cursor {
   #takeLoaded(reader: SegmentReader, limits: { readonly maxRecords: number; readonly maxBytes: number }): SpoolRecord[] {
     const records: SpoolRecord[] = [];
     let bytes = 0;
-    while (reader.isLoaded && records.length < limits.maxRecords && bytes < limits.maxBytes) {
-      try {
-        const record = reader.take();
-        bytes += record.message.body.length;
-        records.push(record);
-      } catch (thrown) {
-        // The records before the damaged one go out first; the next call throws again.
-        if (records.length === 0) throw thrown;
-        break;
-      }
+    // A position that does not follow the one before ends the batch: the next call reports what is missing.
+    for (let expected = reader.position; reader.isLoaded && reader.position === expected && records.length < limits.maxRecords && bytes < limits.maxBytes; expected += 1) {
+      const record = reader.take();
+      if (record === undefined) continue;
+      bytes += record.message.body.length;
+      records.push(record);
     }
     this.#next = reader.position;
     return records;
   }
 
-  async #readingAtNext(): Promise<Reading> {
-    const { segments } = this.#ports;
-    const segment = segments.findLast((one) => one.first <= this.#next) ?? segments[0];
+  /** n.b. what was removed from the folder by hand is passed over. */
+  #findNext(): number {
+    const [oldest] = this.#ports.segments;
+    if (oldest !== undefined && this.#next < oldest.first) this.#passMissing(oldest.first, oldest);
+    return this.#next;
+  }
+
+  async #readingAt(position: number): Promise<Reading> {
+    const segment = this.#ports.segments.findLast((one) => one.first <= position);
     if (segment === undefined) throw new Error('Expected an open log to have a segment');
-    this.#next = Math.max(this.#next, segment.first);
-    const position = this.#next;
     if (this.#reading?.segment === segment && this.#reading.reader.position === position) return this.#reading;
 
     await this.#dropReader();
-    const reading = { segment, reader: await SegmentReader.open(segment) };
+    const onDamage = (damage: Damage): void => { if ((damage.to ?? Infinity) >= this.#next) this.#ports.damaged(damage); };
+    const reading = { segment, reader: await SegmentReader.open(segment, onDamage) };
     this.#reading = reading;
     await reading.reader.skipTo(position);
     return reading;
   }
 
-  /** The segment may have grown or been completed meanwhile; what was removed from the folder by hand is passed over. */
+  /** The segment may have grown or been completed meanwhile. */
   #passEndOf({ segment, reader }: Reading): void {
     if (segment.size > reader.offset) return;
-    const following = this.#ports.segments.find((one) => one.first > segment.first);
-    if (following === undefined) return;
-    if (following.first > this.#next) {
-      this.#ports.log.error({ cursor: this.name, from: this.#next, to: following.first - 1, file: segment.path }, 'Records are missing from the log: a segment was removed or cut');
-    }
-    this.#next = following.first;
+    const following = this.#ports.segments.find((one) => one.first > segment.first)?.first ?? this.#firstAtHand(segment);
+    if (following > this.#next) this.#passMissing(following, segment);
+  }
+
+  /** Where to go on when the newest segment, damaged while it is in use, has no more: its newest records may still be in memory. */
+  #firstAtHand({ last }: Segment): number {
+    const { first } = this.#ports.recent;
+    return first !== undefined && first > this.#next ? first : last + 1;
+  }
+
+  #passMissing(next: number, { path: file }: Segment): void {
+    this.#ports.missing({ from: this.#next, to: next - 1, file });
+    this.#next = next;
   }
 
   async #dropReader(): Promise<void> {

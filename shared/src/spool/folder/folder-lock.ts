@@ -1,77 +1,76 @@
 /**
- * Keeps a second process off the folder: a file `lock` with the process id and, on Linux, when that process began, because ids are given out again
- * after a restart of the machine or container. The lock of a process that is gone is taken over.
+ * Keeps a second process off the folder: an advisory lock on the folder itself, which the kernel gives back when the process ends, however it ends. It holds between containers
+ * that share a volume, too. Node has no call for it: on Linux the program `flock` (util-linux or busybox) takes the lock on the open file that it inherits, and the lock stays with
+ * that file; on macOS and the BSDs it comes with opening.
  */
-import { mkdir, open, readFile, realpath, rm } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:fs';
+import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode } from '../../foundation/errors.ts';
-import { spoolLocked } from '../spool-errors.ts';
+import { spoolLocked, spoolUnavailable } from '../spool-errors.ts';
 
 export interface FolderLock {
   release(): Promise<void>;
 }
 
-/** A process id alone cannot tell whether this process or an earlier one with the same id made the lock. */
-const heldHere = new Set<string>();
+/** Of macOS and the BSDs. */
+const exclusiveLock = 0x20;
+const heldByAnother = 1;
 
-/** Field 22 of /proc/<pid>/stat: clock ticks from boot to the start of the process; empty where that is not known. */
-async function readStart(pid: number): Promise<string> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
-  } catch {
-    return '';
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (thrown) {
-    return errorCode(thrown) === 'EPERM';
-  }
-}
-
-async function isHeld(path: string, text: string): Promise<boolean> {
-  const [pidText, start] = text.trim().split(' ');
-  const pid = Number(pidText);
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
-  if (pid === process.pid) return heldHere.has(path);
-  if (!isRunning(pid)) return false;
-  const startNow = await readStart(pid);
-  return start === undefined || startNow === '' || start === startNow;
-}
-
-async function writeLock(path: string): Promise<boolean> {
-  try {
-    const handle = await open(path, 'wx');
-    try {
-      await handle.writeFile(`${process.pid} ${await readStart(process.pid)}\n`);
-    } finally {
+/** Makes the folder where needed and takes its lock, or throws `spool-locked`. */
+export async function lockFolder(dir: string): Promise<FolderLock> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const handle = await (process.platform === 'linux' ? openAndLock(dir) : openLocked(dir));
+  // Only for people, and for the message to whoever comes second: a full disk must not keep the log from being opened.
+  const note = join(dir, 'lock');
+  await writeFile(note, `${String(process.pid)}\n`, { mode: 0o600 }).catch(() => undefined);
+  return {
+    async release() {
+      await rm(note, { force: true }).catch(() => undefined);
       await handle.close();
-    }
-    return true;
+    },
+  };
+}
+
+async function openAndLock(dir: string): Promise<FileHandle> {
+  const handle = await open(dir, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    if (await flock(handle.fd) === heldByAnother) throw await lockedError(dir);
+    return handle;
   } catch (thrown) {
-    if (errorCode(thrown) === 'EEXIST') return false;
+    await handle.close();
     throw thrown;
   }
 }
 
-/** Makes the folder where needed and takes its lock, or throws `spool-locked`. */
-export async function lockFolder(dir: string): Promise<FolderLock> {
-  await mkdir(dir, { recursive: true });
-  const path = join(await realpath(dir), 'lock');
-  if (!await writeLock(path)) {
-    const text = await readFile(path, 'utf8').catch(() => '');
-    if (await isHeld(path, text)) throw spoolLocked(path, `process ${text.trim().split(' ')[0] ?? '?'}`);
-    await rm(path, { force: true });
-    if (!await writeLock(path)) throw spoolLocked(path, 'a process that started at the same moment');
+/** Resolves with 0, or 1 when another open file has the lock. */
+async function flock(fd: number): Promise<number> {
+  const child = spawn('flock', ['-n', '3'], { stdio: ['ignore', 'ignore', 'pipe', fd] });
+  let stderr = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => { stderr += text; });
+  try {
+    const [code] = await once(child, 'close') as [number | null];
+    if (code === 0 || (code === heldByAnother && stderr === '')) return code;
+    throw new Error(`flock ended with exit status ${String(code)}: ${stderr.trim()}`);
+  } catch (cause) {
+    throw spoolUnavailable('Expected to lock the folder with the program flock; install util-linux (Debian, Alpine: package util-linux), and see that the file system takes locks', cause);
   }
-  heldHere.add(path);
-  return {
-    release: async () => {
-      if (heldHere.delete(path)) await rm(path, { force: true });
-    },
-  };
+}
+
+async function openLocked(dir: string): Promise<FileHandle> {
+  try {
+    return await open(dir, constants.O_RDONLY | constants.O_NONBLOCK | exclusiveLock);
+  } catch (thrown) {
+    if (errorCode(thrown) !== 'EAGAIN') throw thrown;
+    throw await lockedError(dir);
+  }
+}
+
+async function lockedError(dir: string): Promise<Error> {
+  const path = join(dir, 'lock');
+  const pid = (await readFile(path, 'utf8').catch(() => '')).trim();
+  return spoolLocked(dir, pid === '' ? 'another process' : `process ${pid} (perhaps of another container)`);
 }

@@ -10,6 +10,7 @@ import type { Message } from '../../messages/message.ts';
 import type { Logger } from '../../runtime/telemetry/logger.ts';
 import { syncFolder } from './atomic-file.ts';
 import type { RecentRecords } from './recent-records.ts';
+import { numberRecords, type EncodedRecords } from './record-codec.ts';
 import { makeSegment, markPlace } from './segments.ts';
 import type { Segment } from './segments.ts';
 import { spoolUnavailable } from '../spool-errors.ts';
@@ -33,10 +34,11 @@ export interface LogWriterPorts {
   prepare(): Promise<void>;
   /** Called when records became readable. */
   kept(): void;
+  /** Called when a write failed: room may be missing. */
+  failed(): void;
 }
 
-interface Pending {
-  readonly bytes: Buffer;
+interface Pending extends EncodedRecords {
   readonly messages: readonly Message[];
   resolve(last: number): void;
   reject(error: Error): void;
@@ -70,17 +72,17 @@ export class LogWriter {
     this.#ports = ports;
   }
 
-  /** Opens the newest segment, or makes the first. */
-  async open(): Promise<void> {
+  /** Opens the newest segment, or makes another where the next record cannot follow in that. */
+  async open(next: number): Promise<void> {
     const newest = this.#ports.segments.at(-1);
-    if (newest === undefined) await this.#startSegment(1);
-    else this.#handle = await open(newest.path, 'r+');
+    if (newest?.last === next - 1) this.#handle = await open(newest.path, 'r+');
+    else await this.#startSegment(next);
   }
 
-  /** Resolves with the position of the last of `messages` when they are kept; `bytes` are their records. */
-  write(bytes: Buffer, messages: readonly Message[]): Promise<number> {
+  /** Resolves with the position of the last of `messages` when they are kept. */
+  write({ bytes, offsets }: EncodedRecords, messages: readonly Message[]): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#pending.push({ bytes, messages, resolve, reject });
+      this.#pending.push({ bytes, offsets, messages, resolve, reject });
       this.#wake();
     });
   }
@@ -119,6 +121,7 @@ export class LogWriter {
         const error = spoolUnavailable(`Expected to write to the log in ${this.#options.dir}; make sure that the disk has space and takes writes`, thrown);
         for (const { reject } of group) reject(error);
         if (group.length === 0) this.#rollLater(thrown);
+        else this.#ports.failed();
       }
     }
   }
@@ -150,6 +153,11 @@ export class LogWriter {
     }
     const handle = this.#openHandle();
     if (this.#hasDirtyTail) await handle.truncate(segment.size);
+    let first = before + 1;
+    for (const pending of group) {
+      numberRecords(pending, first);
+      first += pending.messages.length;
+    }
     this.#hasDirtyTail = true;
     await writeFully(handle, group.map(({ bytes }) => bytes), segment.size);
     if (this.#options.sync === 'always') await handle.datasync();
@@ -177,7 +185,7 @@ export class LogWriter {
   async #startSegment(first: number): Promise<Segment> {
     const segment = makeSegment(this.#options.dir, first);
     // n.b. `w`: the only file that can have this name is an empty one that an earlier attempt left.
-    const handle = await open(segment.path, 'w');
+    const handle = await open(segment.path, 'w', 0o600);
     try {
       await syncFolder(this.#options.dir);
     } catch (thrown) {

@@ -24,6 +24,11 @@ export class RecentRecords {
     while (this.#bytes > this.#maxBytes) this.#bytes -= this.#batches.shift()?.bytes ?? 0;
   }
 
+  /** Position of the oldest record that is kept here. */
+  get first(): number | undefined {
+    return this.#batches[0]?.first;
+  }
+
   /** The records from `position` on, within the limits; empty when that one is not kept here. */
   from(position: number, { maxRecords, maxBytes }: { readonly maxRecords: number; readonly maxBytes: number }): SpoolRecord[] {
     const records: SpoolRecord[] = [];

@@ -1,8 +1,10 @@
-/** Reads the records of one segment in order, in large pieces, checking each. Bodies are views of those pieces. */
+/**
+ * Reads the records of one segment in order, in large pieces, checking each. Bodies are views of those pieces.
+ * What is damaged is passed over and reported: the reader goes on at the next intact head, whose position says what is missing.
+ */
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { decodeRecord, isIntact, recordEnd, recordHeadBytes } from './record-codec.ts';
-import { spoolCorrupt } from '../spool-errors.ts';
+import { decodeRecord, isIntact, readHead, recordHeadBytes, recordMagic, type RecordHead } from './record-codec.ts';
 import type { SpoolRecord } from '../spool.ts';
 
 const pieceBytes = 1024 * 1024;
@@ -14,7 +16,17 @@ export interface Place {
   readonly offset: number;
 }
 
-/** What is read; `size` may grow meanwhile. */
+/** Bytes of a segment that are no record. */
+export interface Damage {
+  readonly path: string;
+  readonly offset: number;
+  readonly bytes: number;
+  /** Position of the first record that is lost, and of the last; undefined: not known, the segment ends here. */
+  readonly from: number;
+  readonly to: number | undefined;
+}
+
+/** What is read; `size` and `last` may grow meanwhile. */
 interface Readable {
   readonly path: string;
   readonly first: number;
@@ -25,24 +37,27 @@ interface Readable {
 export class SegmentReader {
   readonly #handle: FileHandle;
   readonly #segment: Readable;
+  readonly #onDamage: (damage: Damage) => void;
   #piece: Buffer = nothing;
   #pieceOffset = 0;
-  /** Where the next record begins in `#piece`, and where it ends when all of it is there. */
+  /** Where the next record begins in `#piece`; its head, when it is there whole and intact; whether all of the record is. */
   #at = 0;
-  #end: number | undefined;
+  #head: RecordHead | undefined;
+  #isWhole = false;
   #position: number;
 
-  private constructor(handle: FileHandle, segment: Readable) {
+  private constructor(handle: FileHandle, segment: Readable, onDamage: (damage: Damage) => void) {
     this.#handle = handle;
     this.#segment = segment;
+    this.#onDamage = onDamage;
     this.#position = segment.first;
   }
 
-  static async open(segment: Readable): Promise<SegmentReader> {
-    return new SegmentReader(await open(segment.path, 'r'), segment);
+  static async open(segment: Readable, onDamage: (damage: Damage) => void): Promise<SegmentReader> {
+    return new SegmentReader(await open(segment.path, 'r'), segment, onDamage);
   }
 
-  /** Position of the next record. */
+  /** Position of the next record, as far as is known: behind damage it may be a later one. */
   get position(): number {
     return this.#position;
   }
@@ -54,81 +69,103 @@ export class SegmentReader {
 
   /** True when the next record can be taken without reading the file. */
   get isLoaded(): boolean {
-    return this.#end !== undefined;
+    return this.#isWhole;
   }
 
-  /** Makes sure that the next record is loaded; false at the end of the segment. Throws `spool-corrupt` where the file ends inside a record. */
+  /** Makes sure that the next record is loaded, damage before it passed; false at the end of the segment. */
   async load(): Promise<boolean> {
-    while (this.#end === undefined) {
-      const offset = this.offset;
+    while (!this.#isWhole) {
+      const { offset } = this;
       const available = this.#segment.size - offset;
       if (available === 0) return false;
-      const end = recordEnd(this.#piece, this.#at);
-      const needed = end === undefined ? recordHeadBytes : end - this.#at;
-      if (needed > available) throw spoolCorrupt(this.#segment.path, offset, `${available} of ${needed} bytes`);
-      await this.#readPiece(offset, needed, Math.max(needed, Math.min(pieceBytes, available)));
+      const needed = this.#head?.size ?? recordHeadBytes;
+      if (needed <= available && this.#piece.length - this.#at < needed) await this.#loadPiece(offset, Math.max(needed, Math.min(pieceBytes, available)));
+      else if (!await this.#passDamage(offset)) return false;
     }
     return true;
   }
 
-  /** The next record, checked. It must be loaded. */
-  take(): SpoolRecord {
-    const end = this.#end ?? this.#at;
-    if (!isIntact(this.#piece, this.#at, end)) throw spoolCorrupt(this.#segment.path, this.offset, 'one whose checksum is wrong');
-    const record = { position: this.#position, message: decodeRecord(this.#piece, this.#at, end) };
-    this.#moveTo(end);
+  /** The next record; undefined where its content is damaged, which is reported. It must be loaded. */
+  take(): SpoolRecord | undefined {
+    const { position, size } = this.#loaded();
+    const end = this.#at + size;
+    const record = isIntact(this.#piece, this.#at, end) ? { position, message: decodeRecord(this.#piece, this.#at, end) } : undefined;
+    if (record === undefined) this.#onDamage({ path: this.#segment.path, offset: this.offset, bytes: size, from: position, to: position });
+    this.#moveTo(end, position + 1);
     return record;
   }
 
-  /** Passes the records before `position` without checking or decoding them. */
+  /** Passes the records before `position` without checking or decoding their content. */
   async skipTo(position: number): Promise<void> {
     const place = this.#segment.places.findLast((one) => one.position <= position);
     if (place !== undefined && place.position > this.#position) this.#jumpTo(place);
-    while (this.#position < position && await this.load()) this.#moveTo(this.#end ?? this.#at);
-  }
-
-  /** True when an intact record begins where the damaged one says that it ends. */
-  async hasIntactSuccessor(): Promise<boolean> {
-    const damagedEnd = recordEnd(this.#piece, this.#at);
-    if (damagedEnd === undefined) return false;
-    const offset = this.#pieceOffset + damagedEnd;
-    const head = await this.#readBytes(offset, recordHeadBytes);
-    const end = recordEnd(head, 0);
-    if (end === undefined || offset + end > this.#segment.size) return false;
-    const record = await this.#readBytes(offset, end);
-    return record.length === end && isIntact(record, 0, end);
+    while (this.#position < position && await this.load() && this.#position < position) this.#moveTo(this.#at + this.#loaded().size, this.#position + 1);
   }
 
   close(): Promise<void> {
     return this.#handle.close();
   }
 
+  #loaded(): RecordHead {
+    if (!this.#isWhole || this.#head === undefined) throw new Error('Expected a record to be loaded');
+    return this.#head;
+  }
+
   #jumpTo({ position, offset }: Place): void {
     this.#piece = nothing;
     this.#pieceOffset = offset;
-    this.#at = 0;
-    this.#end = undefined;
     this.#position = position;
+    this.#moveTo(0, position);
   }
 
-  #moveTo(end: number): void {
-    this.#position += 1;
-    this.#at = end;
-    this.#findEnd();
+  /** `position`: of the record that begins at `at` of the piece. */
+  #moveTo(at: number, position: number): void {
+    this.#at = at;
+    this.#position = position;
+    this.#readHead();
   }
 
-  #findEnd(): void {
-    const end = recordEnd(this.#piece, this.#at);
-    this.#end = end !== undefined && end <= this.#piece.length ? end : undefined;
+  /** n.b. a head with an earlier position is a copy of something, not the record that belongs here. */
+  #readHead(): void {
+    const head = readHead(this.#piece, this.#at);
+    this.#head = head !== undefined && head.position >= this.#position ? head : undefined;
+    this.#isWhole = this.#head !== undefined && this.#at + this.#head.size <= this.#piece.length;
+    if (this.#isWhole && this.#head !== undefined) this.#position = this.#head.position;
   }
 
-  async #readPiece(offset: number, needed: number, length: number): Promise<void> {
+  async #loadPiece(offset: number, length: number): Promise<void> {
     const piece = await this.#readBytes(offset, length);
-    if (piece.length < needed) throw spoolCorrupt(this.#segment.path, offset, `${piece.length} of ${needed} bytes`);
     this.#piece = piece;
     this.#pieceOffset = offset;
-    this.#at = 0;
-    this.#findEnd();
+    this.#moveTo(0, this.#position);
+    // The file is shorter than it was: somebody else cut it.
+    if (piece.length < length && !this.#isWhole) await this.#passDamage(offset);
+  }
+
+  /** No record begins at `from`: moves to the next one that does, or to the end, and reports what lies between. False at the end. */
+  async #passDamage(from: number): Promise<boolean> {
+    const expected = this.#position;
+    const found = await this.#findHead(from + 1, expected);
+    const end = found?.offset ?? this.#segment.size;
+    this.#onDamage({ path: this.#segment.path, offset: from, bytes: end - from, from: expected, to: found === undefined ? undefined : found.position - 1 });
+    this.#jumpTo({ offset: end, position: found?.position ?? expected });
+    return found !== undefined;
+  }
+
+  /** The first intact head from `offset` on, of `position` or later, whose record the segment can hold. */
+  async #findHead(offset: number, position: number): Promise<Place | undefined> {
+    const { size } = this.#segment;
+    for (let start = offset; start + recordHeadBytes <= size;) {
+      const piece = await this.#readBytes(start, Math.min(pieceBytes, size - start));
+      if (piece.length < recordHeadBytes) return undefined;
+      for (let at = piece.indexOf(recordMagic); at !== -1; at = piece.indexOf(recordMagic, at + 1)) {
+        const head = readHead(piece, at);
+        if (head !== undefined && head.position >= position && start + at + head.size <= size) return { offset: start + at, position: head.position };
+      }
+      // The heads of two pieces in a row overlap, so that none is cut in two.
+      start += piece.length - recordHeadBytes + 1;
+    }
+    return undefined;
   }
 
   async #readBytes(offset: number, length: number): Promise<Buffer> {

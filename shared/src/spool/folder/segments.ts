@@ -1,9 +1,10 @@
 /** The files of the log, oldest first: `<position of the first record>.log`, one being written, the others complete. */
 import { open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorCode } from '../../foundation/errors.ts';
 import { syncFolder } from './atomic-file.ts';
-import { SegmentReader, type Place } from './segment-reader.ts';
+import { readHead, recordHeadBytes } from './record-codec.ts';
+import type { FoundSegment } from './recovery.ts';
+import type { Place } from './segment-reader.ts';
 
 export interface Segment {
   readonly path: string;
@@ -20,8 +21,12 @@ export interface Segment {
 const placeEveryBytes = 1024 * 1024;
 const nameDigits = 16;
 
+export function segmentName(first: number): string {
+  return `${String(first).padStart(nameDigits, '0')}.log`;
+}
+
 export function makeSegment(dir: string, first: number): Segment {
-  return { path: join(dir, `${String(first).padStart(nameDigits, '0')}.log`), first, last: first - 1, size: 0, places: [] };
+  return { path: join(dir, segmentName(first)), first, last: first - 1, size: 0, places: [] };
 }
 
 /** Remembers, now and then, that the record of that position is going to be the next of the segment. */
@@ -29,15 +34,37 @@ export function markPlace(segment: Segment, position: number): void {
   if (segment.size - (segment.places.at(-1)?.offset ?? 0) >= placeEveryBytes) segment.places.push({ position, offset: segment.size });
 }
 
-/** The segments as the folder has them; the records of the last one are not counted yet. */
-export async function listSegments(dir: string): Promise<Segment[]> {
-  const names = (await readdir(dir)).filter((name) => /^\d{16}\.log$/.test(name)).sort();
-  const segments: Segment[] = [];
+/** The segments that lie in the folder, by name, and the position that the first record of each says that it has. */
+export async function findSegments(dir: string): Promise<FoundSegment[]> {
+  const names = (await readdir(dir)).filter((name) => /^\d{16}\.log$/u.test(name)).sort();
+  const found: FoundSegment[] = [];
   for (const name of names) {
-    const segment = makeSegment(dir, Number(name.slice(0, nameDigits)));
-    segment.size = (await stat(segment.path)).size;
+    const path = join(dir, name);
+    const { size } = await stat(path);
+    found.push({ name, first: Number(name.slice(0, nameDigits)), size, firstRecord: await readFirstPosition(path) });
+  }
+  return found;
+}
+
+/** Undefined when no intact record begins the file. */
+async function readFirstPosition(path: string): Promise<number | undefined> {
+  const handle = await open(path, 'r');
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(recordHeadBytes), 0, recordHeadBytes, 0);
+    return readHead(buffer.subarray(0, bytesRead), 0)?.position;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** As they are to be read; the records of the last one are not counted yet. */
+export function makeSegments(dir: string, found: readonly Pick<FoundSegment, 'first' | 'size'>[]): Segment[] {
+  const segments: Segment[] = [];
+  for (const { first, size } of found) {
+    const segment = makeSegment(dir, first);
+    segment.size = size;
     const previous = segments.at(-1);
-    if (previous !== undefined) previous.last = segment.first - 1;
+    if (previous !== undefined) previous.last = first - 1;
     segments.push(segment);
   }
   return segments;
@@ -51,36 +78,6 @@ export function bytesAfter(segments: readonly Segment[], position: number): numb
     if (records > 0) bytes += size * Math.min(1, Math.max(0, last - position) / records);
   }
   return Math.round(bytes);
-}
-
-/**
- * Counts the records of the last segment and cuts off what a crash left unfinished at its end. Returns the bytes cut off.
- * A damaged record with an intact one after it is not a torn tail: that throws `spool-corrupt` and changes nothing.
- */
-export async function recoverLast(segment: Segment): Promise<number> {
-  const fileSize = segment.size;
-  const reader = await SegmentReader.open(segment);
-  try {
-    while (await reader.load()) {
-      reader.take();
-      segment.last += 1;
-    }
-  } catch (thrown) {
-    if (errorCode(thrown) !== 'spool-corrupt' || await reader.hasIntactSuccessor()) throw thrown;
-  } finally {
-    await reader.close();
-  }
-
-  segment.size = reader.offset;
-  if (segment.size === fileSize) return 0;
-  const handle = await open(segment.path, 'r+');
-  try {
-    await handle.truncate(segment.size);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  return fileSize - segment.size;
 }
 
 export async function removeSegment(dir: string, segment: Segment): Promise<void> {

@@ -5,7 +5,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { errorCode } from '@hydrant/shared/foundation/errors';
 
 export interface SmallDisk {
   readonly folder: string;
@@ -56,6 +55,6 @@ function writeUntilFull(file: number, chunk: Buffer): void {
     // n.b. a write that has only partly room is short, and the next one fails.
     for (;;) writeSync(file, chunk);
   } catch (error) {
-    if (errorCode(error) !== 'ENOSPC') throw error;
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
   }
 }
