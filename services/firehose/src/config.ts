@@ -2,7 +2,7 @@
 import { bool, list, listOf as itemsOf, oneOf, path, size, text, type Format } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import type { FirehoseOptions } from './firehose.ts';
-import { redactKinds } from './message/redact.ts';
+import { redactKinds, type RedactKind } from './message/redact.ts';
 import { compatResources, topicOfResource } from './nomad-firehose/compat-messages.ts';
 import { parseNomadAddress } from './source/address.ts';
 
@@ -38,7 +38,15 @@ const goBoolean: Format<boolean> = {
   parse: (raw) => (typeof raw === 'boolean' ? raw : goBooleans.get(typeof raw === 'string' ? raw.trim() : '')),
 };
 
-const redacted = itemsOf(oneOf(redactKinds), { name: 'list', expected: `any of ${redactKinds.join(', ')}, separated by commas` });
+const redactList = { name: 'list', expected: `any of ${redactKinds.join(', ')}, separated by commas, or "none" alone` };
+const redactWords = itemsOf(oneOf([...redactKinds, 'none']), redactList);
+const redacted: typeof redactWords = {
+  ...redactWords,
+  parse(raw) {
+    const words = redactWords.parse(raw);
+    return words?.includes('none') === true && words.length > 1 ? undefined : words;
+  },
+};
 const compat = itemsOf(oneOf(compatResources), { name: 'list', expected: `any of ${compatResources.join(', ')}, separated by commas` });
 
 /** How Nomad is reached, named as Nomad's own client names it. Not read: NOMAD_NAMESPACE and NOMAD_REGION, which Nomad sets in every task to the task's own. */
@@ -75,9 +83,9 @@ export const streamSettings = {
     default: 'all',
   },
   FIREHOSE_REDACT: {
-    doc: 'What is replaced in the jobs that events carry, by `{}`, `[]` or `"redacted"`: any of `env`, `templates`, `meta` (of jobs, groups, tasks and services), `payload` (of dispatched jobs) and `config` (of drivers and proxies, artifacts\' options and headers, checks\' headers and bodies).',
+    doc: 'What is replaced in events by `{}`, `[]` or `"redacted"`: always `tokens`, which Nomad itself puts there (identities of allocations, secret ids of nodes and tokens, client secrets of auth methods, ids of locks), unless it is `none`; and in the jobs that they carry any of `env`, `templates`, `meta` (of jobs, groups, tasks and services), `payload` (of dispatched jobs) and `config` (of drivers and proxies, artifacts\' options and headers, checks\' headers and bodies).',
     format: redacted,
-    default: null,
+    default: 'tokens',
     example: 'env,templates,payload',
   },
   FIREHOSE_COMPAT: {
@@ -133,6 +141,11 @@ function compatProblems(resources: unknown, topics: unknown): string[] {
     .map((resource) => `Expected \`FIREHOSE_TOPICS\` to have ${topicOfResource[resource]}, which \`FIREHOSE_COMPAT\` makes ${resource} of`);
 }
 
+/** n.b. who chose kinds of values in jobs did not choose to let tokens out. */
+function readRedactKinds(words: readonly (RedactKind | 'none')[]): readonly RedactKind[] {
+  return words.includes('none') ? [] : redactKinds.filter((kind) => kind === 'tokens' || words.includes(kind));
+}
+
 export function readFirehoseOptions(config: SourceConfig): FirehoseOptions {
   return {
     cluster: config.FIREHOSE_CLUSTER,
@@ -141,7 +154,7 @@ export function readFirehoseOptions(config: SourceConfig): FirehoseOptions {
     region: config.FIREHOSE_REGION,
     start: config.FIREHOSE_START,
     nodeUpdates: config.FIREHOSE_NODE_UPDATES,
-    redact: config.FIREHOSE_REDACT ?? [],
+    redact: readRedactKinds(config.FIREHOSE_REDACT),
     compat: config.FIREHOSE_COMPAT ?? [],
     waitForQueues: config.FIREHOSE_WAIT_FOR_QUEUES ?? [],
     addresses: config.NOMAD_ADDR.flatMap((address) => parseNomadAddress(address) ?? []),

@@ -305,10 +305,10 @@ t.test('a firehose that waits for queues stops at once, and leaves the checkpoin
   t.ok(logged.some(({ msg }) => String(msg).startsWith('Stopping with events that are not confirmed')));
 });
 
-t.test('jobs that are read unredacted are warned of once', async (t) => {
+t.test('what is read unredacted is warned of once', async (t) => {
   const simulator = await startSimulator();
   t.teardown(() => simulator.close());
-  const cases: readonly (readonly [Record<string, string>, number])[] = [[{}, 1], [{ FIREHOSE_TOPICS: '*' }, 1], [{ FIREHOSE_REDACT: 'config' }, 0], [{ FIREHOSE_TOPICS: 'Node' }, 0]];
+  const cases: readonly (readonly [Record<string, string>, number])[] = [[{}, 1], [{ FIREHOSE_TOPICS: '*' }, 1], [{ FIREHOSE_REDACT: 'tokens' }, 1], [{ FIREHOSE_REDACT: 'none' }, 2], [{ FIREHOSE_REDACT: 'config' }, 0], [{ FIREHOSE_TOPICS: 'Node' }, 0]];
   for (const [env, warnings] of cases) {
     const published: Message[] = [];
     const { firehose, logged } = await run(t, { NOMAD_ADDR: simulator.url, ...env }, {
@@ -320,7 +320,7 @@ t.test('jobs that are read unredacted are warned of once', async (t) => {
     await eventually(() => published.length > 100 || (env['FIREHOSE_TOPICS'] === 'Node' && published.length > 50));
     await firehose.stop(forever);
     t.equal(logged.filter(({ msg }) => String(msg).includes('FIREHOSE_REDACT')).length, warnings, JSON.stringify(env));
-    t.equal(published.some(({ body }) => /"Config":\{"/u.test(body.toString())), env['FIREHOSE_TOPICS'] !== 'Node' && env['FIREHOSE_REDACT'] === undefined);
+    t.equal(published.some(({ body }) => /"Config":\{"/u.test(body.toString())), env['FIREHOSE_TOPICS'] !== 'Node' && env['FIREHOSE_REDACT'] !== 'config');
   }
 });
 
@@ -331,12 +331,15 @@ t.test('settings are read as documented, all problems at once', (t) => {
     topics: ['Job', 'Node'],
     namespace: '*',
     start: 'oldest',
-    redact: [],
+    redact: ['tokens'],
     compat: [],
     waitForQueues: [],
     addresses: [{ label: 'https://a:4646' }, { socketPath: '/secrets/api.sock' }],
     access: { token: null, skipVerify: true },
   });
+  const redacts = ['tokens', 'none', 'env,config', 'config, env'].map((words) => readFirehoseOptions(loadConfig(schema, { env: { FIREHOSE_REDACT: words } })).redact);
+  t.strictSame(redacts, [['tokens'], [], ['tokens', 'env', 'config'], ['tokens', 'env', 'config']]);
+  t.throws(() => loadConfig(schema, { env: { FIREHOSE_REDACT: 'none,env' } }), { message: /"none" alone/u });
   const verified = ['1', 't', 'True', 'TRUE', '0', 'F', 'false'].map((word) => loadConfig(schema, { env: { NOMAD_SKIP_VERIFY: word } }).NOMAD_SKIP_VERIFY);
   t.strictSame(verified, [true, true, true, true, false, false, false], 'as Go reads them');
   const wrong = { NOMAD_SKIP_VERIFY: 'yes', NOMAD_ADDR: 'localhost:4646', FIREHOSE_TOPICS: 'Job,Job', FIREHOSE_START: 'yesterday', FIREHOSE_REDACT: 'env,secrets', FIREHOSE_COMPAT: 'allocation', FIREHOSE_SPOOL_MAX_BYTES: 'much' };

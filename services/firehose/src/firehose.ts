@@ -91,7 +91,8 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote
     name: 'firehose',
     healthChecks: [source.healthCheck, ...queueWait.healthChecks, ...(jobStubs === undefined ? [] : [jobStubs.healthCheck])],
     async start(signal) {
-      if (options.redact.length === 0 && options.topics.some(carriesJobs)) telemetry.nothingRedacted();
+      if (!options.redact.includes('tokens')) telemetry.tokensUnredacted();
+      if (!options.redact.some((kind) => kind !== 'tokens') && options.topics.some(carriesJobs)) telemetry.jobsUnredacted();
       await spool.open();
       const checkpoint = await loadCheckpoint({ store: checkpointStore, telemetry, clock }, signal);
       if (signal.aborted) return;

@@ -31,8 +31,10 @@ export interface FirehoseGauges {
 export interface FirehoseTelemetry
   extends SourceTelemetry, NamespaceWatchTelemetry, IndexWatchTelemetry, IntakeTelemetry, PublisherTelemetry, CheckpointTelemetry, CompatTelemetry, JobStubTelemetry, QueueWaitTelemetry, BacklogTelemetry {
   spoolFilled(maxBytes: number): void;
-  /** Jobs are read, and FIREHOSE_REDACT names nothing. */
-  nothingRedacted(): void;
+  /** Jobs are read, and FIREHOSE_REDACT names nothing that jobs carry. */
+  jobsUnredacted(): void;
+  /** FIREHOSE_REDACT is `none`. */
+  tokensUnredacted(): void;
   drained(left: { readonly events: number }): void;
   watch(gauges: FirehoseGauges): void;
   /** It has stopped, and the process may go on. */
@@ -259,7 +261,10 @@ export function createFirehoseTelemetry(log: Logger, metrics: Metrics, clock: Cl
       log.warn({ maxBytes }, 'The spool is full, reading the event stream only as fast as the bus takes events');
     },
     backlogFound: ({ events, resumeAt }) => { log.info({ events, resumeAt }, 'Publishing what the spool has kept'); },
-    nothingRedacted() {
+    tokensUnredacted() {
+      log.warn('Events carry the tokens that Nomad puts into them, such as identities of allocations and secret ids, as they are, because FIREHOSE_REDACT is none');
+    },
+    jobsUnredacted() {
       log.warn('Job events carry env, templates, meta, driver config and dispatch payloads as they are; FIREHOSE_REDACT removes what the readers of the queues may not see');
     },
     queuesMissing: (queues) => { log.warn({ queues }, 'Queues that FIREHOSE_WAIT_FOR_QUEUES names do not exist; reading the event stream, publishing when all of them do'); },

@@ -29,7 +29,7 @@ export interface ReadingOptions extends StreamQuery {
   readonly start: 'oldest' | 'now' | 'snapshot';
   /** `changes`: without the copies of nodes that ride along with allocation updates. */
   readonly nodeUpdates: 'all' | 'changes';
-  /** What is replaced in the jobs that events carry. */
+  /** What is replaced in events. */
   readonly redact: readonly RedactKind[];
   /** What is told in nomad-firehose's form, too. */
   readonly compat: readonly CompatResource[];

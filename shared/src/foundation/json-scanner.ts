@@ -5,8 +5,6 @@
  */
 import { HydrantError } from './errors.ts';
 
-const maxDepth = 512;
-
 const quote = 0x22;
 const backslash = 0x5c;
 const comma = 0x2c;
@@ -29,8 +27,17 @@ const nullWord = Buffer.from('null');
 const falseWord = Buffer.from('false');
 const trueWord = Buffer.from('true');
 
+/** Levels for which there is room without asking. */
+const usualDepth = 1_024;
 /** The closing bracket of each open one. Shared by all calls: `skipValue` calls nothing that could call it. */
-const closers = new Uint8Array(maxDepth);
+let closers = new Uint8Array(usualDepth);
+
+/** n.b. whoever can write a job's driver config decides how deep it is nested. The room is bounded by the document, as each level is a byte of it. */
+function makeRoom(): void {
+  const wider = new Uint8Array(closers.length * 2);
+  wider.set(closers);
+  closers = wider;
+}
 
 function malformed(bytes: Buffer, at: number, expected: string): HydrantError {
   const found = at >= bytes.length ? 'the end' : `byte 0x${(bytes[at] ?? 0).toString(16).padStart(2, '0')}`;
@@ -40,7 +47,8 @@ function malformed(bytes: Buffer, at: number, expected: string): HydrantError {
   });
 }
 
-function skipSpace(bytes: Buffer, at: number): number {
+/** The index of the first byte from `at` on that is no white space. */
+export function skipSpace(bytes: Buffer, at: number): number {
   let i = at;
   let byte = bytes[i] as number;
   if (byte > 0x20) return i;
@@ -126,10 +134,11 @@ function skipKey(bytes: Buffer, at: number): number {
 export function skipValue(bytes: Buffer, at: number): number {
   let i = skipSpace(bytes, at);
   let depth = 0;
+  if (closers.length > usualDepth) closers = new Uint8Array(usualDepth);
   for (;;) {
     const byte = bytes[i];
     if (byte === openBrace || byte === openBracket) {
-      if (depth === maxDepth) throw malformed(bytes, i, `at most ${String(maxDepth)} levels`);
+      if (depth === closers.length) makeRoom();
       const closer = byte === openBrace ? closeBrace : closeBracket;
       closers[depth] = closer;
       depth += 1;

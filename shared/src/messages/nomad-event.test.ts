@@ -72,6 +72,7 @@ t.test('what is no event is refused', (t) => {
     ['{}', 'event-malformed'],
     ['{"Topic":"Job","Type":"X"}', 'event-malformed'],
     ['{"Topic":1,"Type":"X","Index":1}', 'event-malformed'],
+    ['{"Topic":"Job","Type":null,"Index":1}', 'event-malformed'],
     ['{"Topic":"Job","Type":"X","Index":1.5}', 'event-malformed'],
     ['{"Topic":"Job","Type":"X","Index":-1}', 'event-malformed'],
     ['{"Topic":"Job","Type":"X","Index":99999999999999999999}', 'event-malformed'],

@@ -39,9 +39,8 @@ function notAnEvent(expected: string): HydrantError {
   return new HydrantError(`Expected a Nomad event with ${expected}`, { code: 'event-malformed', retryable: false });
 }
 
-function readText(bytes: Buffer, start: number, end: number, key: string): string {
-  if (bytes[start] !== quote) throw notAnEvent(`a string as ${key}`);
-  return readString(bytes, start, end);
+function readText(bytes: Buffer, start: number, end: number): string | undefined {
+  return bytes[start] === quote ? readString(bytes, start, end) : undefined;
 }
 
 /** Reads an unsigned whole number that JavaScript can hold. */
@@ -97,16 +96,16 @@ export function scanEvent(bytes: Buffer, start: number): ScannedEvent {
   let payloadStart = -1;
   const end = walkObject(bytes, start, (name, at) => {
     const after = skipValue(bytes, at);
-    if (name === 'Topic') topic = readText(bytes, at, after, name);
-    else if (name === 'Type') type = readText(bytes, at, after, name);
-    else if (name === 'Key') key = readText(bytes, at, after, name);
-    else if (name === 'Namespace') namespace = readText(bytes, at, after, name);
+    if (name === 'Topic') topic = readText(bytes, at, after);
+    else if (name === 'Type') type = readText(bytes, at, after);
+    else if (name === 'Key') key = readText(bytes, at, after) ?? '';
+    else if (name === 'Namespace') namespace = readText(bytes, at, after) ?? '';
     else if (name === 'FilterKeys') filterKeys = readFilterKeys(bytes, at);
     else if (name === 'Index') index = readIndex(bytes, at, after);
     else if (name === 'Payload') payloadStart = at;
     return after;
   });
-  if (topic === undefined || type === undefined || index === undefined) throw notAnEvent('Topic, Type and Index');
+  if (topic === undefined || type === undefined || index === undefined) throw notAnEvent('strings as Topic and Type, and an Index');
   const jobId = findJobId(bytes, topic, key, filterKeys, payloadStart);
   const head = { topic, type, key, namespace, filterKeys, index };
   return { head: jobId === undefined ? head : { ...head, jobId }, end };

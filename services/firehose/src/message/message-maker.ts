@@ -46,7 +46,7 @@ export function createFrameMessages({ cluster, region, redact, leavesOut = leave
         routingKey: routingKey(head),
         topic: head.topic,
         type: head.type,
-        body: redact(line, start, end),
+        body: redact(line, start, end, head.topic),
       }));
       return { events: kept.map(({ event }) => event), messages: makeEventMessages({ cluster, region, index, origin: 'stream', timestampMs }, parts) };
     },

@@ -7,7 +7,7 @@ const secret = 's3cr3t';
 
 function redact(kinds: readonly RedactKind[], marked: string): string {
   const bytes = Buffer.from(marked.replaceAll(/[⟦⟧]/gu, ''));
-  return createRedact(kinds)(bytes, 0, bytes.length).toString();
+  return createRedact(kinds)(bytes, 0, bytes.length, /"Topic" ?: ?"(\w+)"/u.exec(marked)?.[1] ?? '').toString();
 }
 
 /** The same event with white space, so that a rebuilt value would show. `⟦…⟧` marks what is to be replaced. */
@@ -43,6 +43,39 @@ t.test('each kind is replaced wherever a job holds it, and nothing else', (t) =>
     const others = redactKinds.filter((other) => other !== kind);
     t.equal(redact(others, jobEvent(job)).includes(secret), job.includes(secret), `${kind} is not among ${others.join()}`);
   }
+  t.end();
+});
+
+t.test('tokens of Nomad are replaced in objects of every kind, and blank ones stay', (t) => {
+  const cases: readonly (readonly [string, string, string])[] = [
+    ['Allocation', '{"Allocation":{"ID":"a","SignedIdentities" : ⟦{"app":"eyJ"}⟧ ,"TaskStates":{"SignedIdentities":{"State":"dead"}}}}', '{}'],
+    ['Allocation', '{"Allocation":{"\\u0053ignedIdentities":⟦{"app":"eyJ"}⟧}}', '{}'],
+    ['Allocation', '{"Allocation":{"SignedIdentities":{},"TaskStates":{"app":{"Events":[{"Message":"SignedIdentities\\": { <"}]}}}}', ''],
+    ['Allocation', '{"Allocation":{"SignedIdentities": null}}', ''],
+    ['Evaluation', '{"Evaluation":{"LeaderACL":⟦"f00"⟧,"SecretID":"mine"}}', '"redacted"'],
+    ['Node', '{"Node":{"Meta":{"SecretID":"mine"},"SecretID":⟦"f00"⟧}}', '"redacted"'],
+    ['Node', '{"Node":{"SecretID":"","Meta":{"SecretID":"mine"}}}', ''],
+    ['ACLToken', '{"ACLToken":{"AccessorID":"a","SecretID":⟦"f00"⟧}}', '"redacted"'],
+    ['ACLAuthMethod', '{"AuthMethod":{"Config":{"OIDCClientID":"id","OIDCClientSecret":⟦"f00"⟧,"OIDCClientAssertion":{"PrivateKey":{"PemKey":⟦"-----BEGIN"⟧,"PemKeyFile":"/key"}}}}}', '"redacted"'],
+    ['ACLAuthMethod', '{"AuthMethod":{"Config":{"OIDCClientSecret":"redacted"}}}', ''],
+    ['CSIVolume', '{"Volume":{"Secrets":⟦{"password":"f00"}⟧,"Context":{"Secrets":"mine"}}}', '{}'],
+    ['Variable', '{"Metadata":{"Path":"p","Lock":{"ID":⟦"f00"⟧,"TTL":"15s"}}}', '"redacted"'],
+    ['Job', '{"Job":{"VaultToken":⟦"s.f00"⟧,"ConsulToken":"","Meta":{"VaultToken":"mine"},"TaskGroups":[{"Tasks":[{"Secrets":[{"Config":{"VaultToken":"mine"}}]}]}]}}', '"redacted"'],
+    ['', '{"Allocation":{"SignedIdentities":⟦{"app":"eyJ"}⟧}}', '{}'],
+    ['FromTheFuture', '{"Node":{"SecretID":⟦"f00"⟧}}', '"redacted"'],
+  ];
+  for (const [topic, payload, replacement] of cases) {
+    const event = `{ "Topic":"${topic}", "Payload" : ${payload} , "Index":1755765238123456789 }`;
+    check(t, ['tokens'], event, replacement);
+    check(t, ['env', 'templates', 'payload'], event.replaceAll(/[⟦⟧]/gu, ''), '');
+  }
+  t.end();
+});
+
+t.test('what is nested deeper than any job is replaced unseen', (t) => {
+  const nest = (levels: number): string => `${'['.repeat(levels)}${']'.repeat(levels)}`;
+  t.equal(redact(['env'], jobEvent(`{"Odd":${nest(60)},"Env":{"k":"v"}}`)), jobEvent(`{"Odd":${nest(60)},"Env":{}}`));
+  t.equal(redact(['env'], jobEvent(`{"Odd":${nest(100_000)},"Env":{"k":"v"}}`)), jobEvent(`{"Odd":${nest(64)},"Env":{}}`));
   t.end();
 });
 
@@ -124,7 +157,7 @@ t.test('recorded events stay as they are but for the values that are asked for',
     if (frame === 'heartbeat') continue;
     for (const { start, end, head } of frame.events) {
       const before = line.toString('utf8', start, end);
-      const after = createRedact(redactKinds)(line, start, end).toString();
+      const after = createRedact(redactKinds)(line, start, end, head?.topic ?? '').toString();
       if (head?.topic !== 'Job') {
         others += after === before ? 1 : 0;
         continue;

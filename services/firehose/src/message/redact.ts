@@ -1,10 +1,12 @@
 /**
- * Replaces values that may be secret in the jobs that an event carries; every other byte stays as it came. It looks into jobs alone, wherever a
- * payload holds one: a node's `Meta` is nobody's secret. Keys may stand in any order and be written with escapes.
+ * Replaces values that are secret, or may be, in events; every other byte stays as it came. `tokens` are those that Nomad itself puts into objects of
+ * any kind. All other kinds are looked for in jobs alone, wherever a payload holds one: a node's `Meta` is nobody's secret. Keys may stand in any
+ * order and be written with escapes.
  */
 import { skipValue, walkArray, walkObject } from '@hydrant/shared/foundation/json-scanner';
+import { hasEscapedLetter, isBlank, mayHoldToken, tokenMembers, tokensOfJobs, type Members } from './token-members.ts';
 
-export const redactKinds = ['env', 'templates', 'meta', 'payload', 'config'] as const;
+export const redactKinds = ['tokens', 'env', 'templates', 'meta', 'payload', 'config'] as const;
 export type RedactKind = (typeof redactKinds)[number];
 
 /** Whether events of the topic hold jobs. Of all others, Nomad strips the job. */
@@ -13,10 +15,12 @@ export function carriesJobs(topic: string): boolean {
 }
 
 /** The bytes of the event between `start` and `end`, redacted; a view of `bytes` when there was nothing to replace. Throws `json-malformed`. */
-export type Redact = (bytes: Buffer, start: number, end: number) => Buffer;
+export type Redact = (bytes: Buffer, start: number, end: number, topic: string) => Buffer;
 
 /** The members whose values are replaced, at any depth of a job: groups, tasks, services and their sidecars, regions, artifacts, checks. */
 const membersOfKind: Readonly<Record<RedactKind, readonly string[]>> = {
+  // Only the job's own.
+  tokens: [],
   env: ['Env'],
   templates: ['Templates'],
   meta: ['Meta', 'CanaryMeta'],
@@ -33,8 +37,8 @@ const openBracket = 0x5b;
 const quote = 0x22;
 /** The end of the key: a search is fast when it begins with a rare byte, and a quote is none. */
 const jobKeyEnd = Buffer.from('Job"');
-/** How an escape of an ASCII character begins: `"\u004aob"` is the same key. */
-const asciiEscape = Buffer.from('\\u00');
+/** Deeper than any job outside of what is skipped or replaced. What is deeper is replaced unseen. */
+const maxDepth = 64;
 
 /** A value of the same type, so that who parses it still can. True, false and null hold no secret. */
 function replacementFor(first: number | undefined): Buffer | undefined {
@@ -66,6 +70,11 @@ class Cutter {
     return end;
   }
 
+  /** As `replace`, but what is blank holds no secret and stays. */
+  replaceToken(start: number): number {
+    return isBlank(this.#bytes, start) ? skipValue(this.#bytes, start) : this.replace(start);
+  }
+
   result(end: number): Buffer {
     const rest = this.#bytes.subarray(this.#at, end);
     return this.#pieces.length === 0 ? rest : Buffer.concat([...this.#pieces, rest]);
@@ -74,36 +83,57 @@ class Cutter {
 
 export function createRedact(kinds: readonly RedactKind[]): Redact {
   if (kinds.length === 0) return (bytes, start, end) => bytes.subarray(start, end);
-  const isReplaced = new Set(kinds.flatMap((kind) => membersOfKind[kind]));
-  const isOpaque = new Set(keyedByUsers);
-  const replacesPayload = kinds.includes('payload');
+  const redactsTokens = kinds.includes('tokens');
+  const redactsJobs = kinds.some((kind) => kind !== 'tokens');
+  const redactJob = createRedactJob(kinds);
 
-  function redactJob(bytes: Buffer, at: number, cutter: Cutter): number {
-    function visitValue(start: number): number {
-      if (bytes[start] === openBrace) return walkObject(bytes, start, visitMember);
-      return bytes[start] === openBracket ? walkArray(bytes, start, visitValue) : skipValue(bytes, start);
-    }
-    function visitMember(key: string, start: number): number {
-      if (isReplaced.has(key)) return cutter.replace(start);
-      return isOpaque.has(key) ? skipValue(bytes, start) : visitValue(start);
-    }
-    return walkObject(bytes, at, (key, start) => (replacesPayload && key === 'Payload' ? cutter.replace(start) : visitMember(key, start)));
-  }
-
-  /** `depth` 1: the payload; 2: an object in it, such as an allocation. */
-  function findJobs(bytes: Buffer, at: number, cutter: Cutter, depth: number): number {
+  /** `depth` 1: the payload; 2: an object in it, such as an allocation. `members`: what is looked for in the object at `at`, beside jobs. */
+  function findSecrets(bytes: Buffer, at: number, cutter: Cutter, members: Members | undefined, depth: number): number {
     return walkObject(bytes, at, (key, start) => {
+      const below = members?.get(key);
+      if (below === 'secret') return cutter.replaceToken(start);
       if (bytes[start] !== openBrace) return skipValue(bytes, start);
-      if (key === 'Job') return redactJob(bytes, start, cutter);
-      return depth < 2 ? findJobs(bytes, start, cutter, depth + 1) : skipValue(bytes, start);
+      if (key === 'Job' && depth <= 2) return redactJob(bytes, start, cutter);
+      return below !== undefined || depth < 2 ? findSecrets(bytes, start, cutter, below, depth + 1) : skipValue(bytes, start);
     });
   }
 
-  return (bytes, start, end) => {
+  return (bytes, start, end, topic) => {
     const event = bytes.subarray(start, end);
-    if (!event.includes(jobKeyEnd) && !event.includes(asciiEscape)) return event;
+    const isSuspect = (redactsJobs && event.includes(jobKeyEnd)) || (redactsTokens && mayHoldToken(event, topic)) || hasEscapedLetter(event);
+    if (!isSuspect) return event;
     const cutter = new Cutter(bytes, start);
-    walkObject(bytes, start, (key, at) => (key === 'Payload' && bytes[at] === openBrace ? findJobs(bytes, at, cutter, 1) : skipValue(bytes, at)));
+    const members = redactsTokens ? tokenMembers : undefined;
+    walkObject(bytes, start, (key, at) => (key === 'Payload' && bytes[at] === openBrace ? findSecrets(bytes, at, cutter, members, 1) : skipValue(bytes, at)));
     return cutter.result(end);
+  };
+}
+
+/** Redacts the job that begins at `at`; returns the index after it. */
+function createRedactJob(kinds: readonly RedactKind[]): (bytes: Buffer, at: number, cutter: Cutter) => number {
+  const isReplaced = new Set(kinds.flatMap((kind) => membersOfKind[kind]));
+  const isOpaque = new Set(keyedByUsers);
+  const isToken = kinds.includes('tokens') ? tokensOfJobs : new Set<string>();
+  const replacesPayload = kinds.includes('payload');
+  return (bytes, at, cutter) => {
+    let depth = 1;
+    function visitValue(start: number): number {
+      const first = bytes[start];
+      if (first !== openBrace && first !== openBracket) return skipValue(bytes, start);
+      if (depth === maxDepth) return cutter.replace(start);
+      depth += 1;
+      const end = first === openBrace ? walkObject(bytes, start, visitMember) : walkArray(bytes, start, visitValue);
+      depth -= 1;
+      return end;
+    }
+    function visitMember(key: string, start: number): number {
+      if (isReplaced.has(key)) return cutter.replace(start);
+      // n.b. with nothing but tokens to replace, the job's own members are all there is to see.
+      return isReplaced.size === 0 || isOpaque.has(key) ? skipValue(bytes, start) : visitValue(start);
+    }
+    return walkObject(bytes, at, (key, start) => {
+      if (isToken.has(key)) return cutter.replaceToken(start);
+      return replacesPayload && key === 'Payload' ? cutter.replace(start) : visitMember(key, start);
+    });
   };
 }

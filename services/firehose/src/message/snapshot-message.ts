@@ -38,6 +38,6 @@ export function makeSnapshotMessage({ cluster, region, redact, timestampMs }: Sn
     routingKey: routingKey({ topic, type, namespace, ...(jobId === undefined ? {} : { jobId }) }),
     topic,
     type,
-    body: redact(event, 0, event.length),
+    body: redact(event, 0, event.length, topic),
   });
 }

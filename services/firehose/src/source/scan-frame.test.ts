@@ -56,12 +56,36 @@ t.test('lines of any other shape are refused', (t) => {
     ['{"Index":1}', 'frame-malformed'],
     ['{"Events":[]}', 'frame-malformed'],
     ['{"Index":1,"Events":null}', 'frame-malformed'],
-    ['{"Index":1,"Events":[1]}', 'frame-malformed'],
     ['{"Index":"1","Events":[]}', 'event-malformed'],
   ];
   for (const [line, code] of cases) t.throws(() => scanFrame(Buffer.from(line)), { code }, line);
   t.equal(scanFrame(Buffer.from(' { } ')), 'heartbeat');
   t.match(scanFrame(Buffer.from('{"Events":[{"Topic":"Job"},{}],"Index":3}\r')), { index: 3, events: [{ head: undefined }, { head: undefined }] });
+  t.end();
+});
+
+t.test('an odd event takes none of its neighbours with it', (t) => {
+  const good = '{"Topic":"Job","Type":"JobRegistered","Key":"web","Namespace":"default","Index":7}';
+  const deep = (levels: number): string => `{"Topic":"Job","Type":"JobRegistered","Key":"deep","Index":7,"Payload":{"Job":{"Config":${'['.repeat(levels)}${']'.repeat(levels)}}}}`;
+  const cases: readonly (readonly [string, unknown])[] = [
+    ['null', undefined],
+    ['1', undefined],
+    ['["Topic"]', undefined],
+    ['{}', undefined],
+    ['{"Topic":1,"Type":"X","Index":7}', undefined],
+    ['{"Topic":"Job","Type":"X","Index":7.5}', undefined],
+    ['{"Topic":"Job","Type":"X","Key":null,"Namespace":1,"FilterKeys":{"a":[]},"Index":7}', { topic: 'Job', key: '', namespace: '', filterKeys: [] }],
+    ['{"Topic":"Evaluation","Type":"X","Key":"e","Index":7,"Payload":{"Evaluation":[]}}', { topic: 'Evaluation' }],
+    [deep(600), { key: 'deep' }],
+    [deep(100_000), { key: 'deep' }],
+  ];
+  for (const [odd, head] of cases) {
+    const line = Buffer.from(`{"Events":[${good},${odd},${good}],"Index":7}`);
+    const frame = scanFrame(line);
+    if (frame === 'heartbeat') throw new Error('Expected a frame');
+    t.strictSame(frame.events.map(({ start, end }) => line.toString('utf8', start, end)), [good, odd, good], odd.slice(0, 100));
+    t.match(frame.events[1]?.head, head);
+  }
   t.end();
 });
 

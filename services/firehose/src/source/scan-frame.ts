@@ -7,7 +7,7 @@ export interface FrameEvent {
   /** The event's bytes are `line.subarray(start, end)`. */
   readonly start: number;
   readonly end: number;
-  /** Undefined when it lacks Topic, Type or Index; it is forwarded all the same. */
+  /** Undefined when it is no object or lacks Topic, Type or Index; it is forwarded all the same. */
   readonly head: EventHead | undefined;
 }
 
@@ -18,6 +18,7 @@ export interface Frame {
 }
 
 function scanFrameEvent(line: Buffer, start: number): FrameEvent {
+  if (line[start] !== 0x7b) return { start, end: skipValue(line, start), head: undefined };
   try {
     const { head, end } = scanEvent(line, start);
     return { start, end, head };
@@ -30,7 +31,6 @@ function scanFrameEvent(line: Buffer, start: number): FrameEvent {
 function scanEvents(line: Buffer, at: number): { events: FrameEvent[]; end: number } {
   const events: FrameEvent[] = [];
   const end = walkArray(line, at, (start) => {
-    if (line[start] !== 0x7b) throw new HydrantError('Expected every event of a frame to be an object', { code: 'frame-malformed', retryable: false });
     const event = scanFrameEvent(line, start);
     events.push(event);
     return event.end;
