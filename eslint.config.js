@@ -38,6 +38,22 @@ const shapeOfCode = [
 ];
 const currentTime = [{ selector: 'NewExpression[callee.name="Date"][arguments.length=0]', message: timerMessage }];
 
+/** Tests and the programs around Hydrant know how much they have. */
+const house = {
+  rules: {
+    'no-spread-into-call': {
+      create: (context) => ({
+        [[
+          'CallExpression[callee.property.name=/^(push|unshift|splice|concat|max|min|fromCharCode|fromCodePoint)$/] > SpreadElement.arguments:not([argument.type="ArrayExpression"])',
+          'CallExpression[callee.property.name="apply"][callee.object.type="MemberExpression"]',
+        ].join(', ')](node) {
+          context.report({ node, message: 'A call takes about 100,000 arguments, and input may bring more: use a loop or reduce()' });
+        },
+      }),
+    },
+  },
+};
+
 const adapters = {
   group: adapterModules,
   allowTypeImports: true,
@@ -68,7 +84,7 @@ export default tseslint.config(
   {
     files: sources,
     extends: [tseslint.configs.recommendedTypeChecked],
-    plugins: { 'import-x': importX },
+    plugins: { 'import-x': importX, house },
     languageOptions: { parserOptions: { project: './tsconfig.json', tsconfigRootDir: import.meta.dirname } },
     settings: {
       // n.b. no-cycle is silent on TypeScript without this.
@@ -86,6 +102,7 @@ export default tseslint.config(
       'import-x/no-default-export': 'error',
       'import-x/no-restricted-paths': ['error', { zones: makeZones({ forTests: false }) }],
       'eqeqeq': 'error',
+      'house/no-spread-into-call': 'error',
       'no-console': 'error',
       'max-lines': ['error', 300],
       'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }],
@@ -119,6 +136,7 @@ export default tseslint.config(
       'max-lines-per-function': 'off',
       // Fakes of ports are objects of small async functions.
       '@typescript-eslint/require-await': 'off',
+      'house/no-spread-into-call': 'off',
       'no-restricted-properties': ['error', ...timeProperties.filter(({ object }) => object === 'AbortSignal'), ...exitProperties, ...everywhereProperties],
     },
   },
@@ -128,6 +146,7 @@ export default tseslint.config(
     rules: {
       '@typescript-eslint/no-restricted-imports': 'off',
       'no-console': 'off',
+      'house/no-spread-into-call': 'off',
       'no-restricted-globals': 'off',
       'no-restricted-properties': ['error', ...everywhereProperties],
       'no-restricted-syntax': ['error', ...shapeOfCode],
@@ -141,4 +160,5 @@ export default tseslint.config(
     },
   })),
   { files: ['*.js', 'scripts/**/*.mjs', 'services/*/page/*.js'], rules: { 'eqeqeq': 'error', 'no-undef': 'off', 'no-unused-vars': 'error', 'max-lines': ['error', 300], 'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }] } },
+  { files: ['services/*/page/*.js'], plugins: { house }, rules: { 'house/no-spread-into-call': 'error' } },
 );

@@ -47,6 +47,12 @@ const probes = [
   { rule: 'import-x/no-extraneous-dependencies', at: anyFile, code: importOf('@hydrant/testing/eventually') },
   { rule: 'import-x/no-extraneous-dependencies', at: testFile, refused: false, code: `${importOf('tap')}${importOf('@hydrant/testing/eventually')}` },
   { rule: 'eqeqeq', at: anyFile, code: 'export const same = String(1) == "1";' },
+  ...['list.push(...list)', 'list.unshift(0, ...list)', 'Math.max(0, ...list)', 'String.fromCharCode(...list)', '[0].concat(0, ...list)', 'Math.max.apply(null, list)'].flatMap((call) => [
+    { rule: 'house/no-spread-into-call', at: anyFile, code: `export function all(list: number[]): unknown { return ${call}; }` },
+    { rule: 'house/no-spread-into-call', at: 'services/crashloop-detector/page/timeline.js', code: `export function all(list) { return ${call}; }` },
+    { rule: 'house/no-spread-into-call', at: testFile, refused: false, code: `export function all(list: number[]): unknown { return ${call}; }` },
+  ]),
+  { rule: 'house/no-spread-into-call', at: anyFile, refused: false, code: 'export function all(list: number[]): number { return Math.max(...[1, 2], list.length); }' },
   { rule: 'no-console', at: anyFile, code: 'console.log("here");' },
   { rule: 'max-lines', at: anyFile, code: lines(301, '// a line') },
   { rule: 'max-lines', at: testFile, refused: false, code: lines(399, '// a line') },

@@ -8,7 +8,7 @@ const floor = 4;
 export function drawTimeline({ start, spanMs, counts }, intervalMs, now) {
   const from = now - intervalMs;
   const scale = width / intervalMs;
-  const most = Math.max(1, ...counts);
+  const most = counts.reduce((highest, count) => Math.max(highest, count), 1);
   const bar = Math.max(2, spanMs * scale - 2);
   let path = '';
   for (const [at, count] of counts.entries()) {

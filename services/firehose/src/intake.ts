@@ -162,8 +162,9 @@ export class Intake implements FrameReceiver {
     for (const frame of frames) {
       const due = this.healer.frame(frame);
       const ofFrame = messages.make(frame, timestampMs);
-      load.snapshots.push(...due);
-      load.made.push(...this.#makeSnapshots(due), ...ofFrame.messages, ...compat.make(ofFrame.events, ofFrame.messages));
+      // n.b. a frame may have more events than a call takes arguments.
+      for (const snapshot of due) load.snapshots.push(snapshot);
+      for (const made of [this.#makeSnapshots(due), ofFrame.messages, compat.make(ofFrame.events, ofFrame.messages)]) for (const message of made) load.made.push(message);
       load.leftOut += frame.events.length - ofFrame.events.length;
       load.isLastLeftOut = ofFrame.messages.length === 0;
     }

@@ -32,7 +32,7 @@ export function readFormerIndex(json: string | undefined, path: string, { topics
   const found = indexes.map(([topic, index]) => parseStoredIndex(typeof index === 'number' ? String(index) : JSON.stringify(index), `${path} under ${topic}`, wayOut));
   if (found.length === 0) return undefined;
   const seen = topics.includes('*') ? topics : topics.filter((topic) => indexes.some(([name]) => name === topic));
-  return { index: Math.min(...found), filter: describeFilter({ topics: seen, namespace, region }), source: '' };
+  return { index: found.reduce((least, index) => Math.min(least, index)), filter: describeFilter({ topics: seen, namespace, region }), source: '' };
 }
 
 function parse(json: string, path: string): object {

@@ -106,7 +106,8 @@ class FolderSpool implements Spool {
     try {
       await checkLabel(this.#dir, this.#owner);
       const { segments, next, cursors, beginsAtOldest } = await recoverFolder(this.#dir, this.#log);
-      this.#segments.splice(0, this.#segments.length, ...segments);
+      this.#segments.splice(0);
+      for (const segment of segments) this.#segments.push(segment);
       await this.#writer.open(next);
       this.#bound.take(segments.reduce((sum, { size }) => sum + size, 0));
       this.#beginsAtOldest = beginsAtOldest;
@@ -251,7 +252,7 @@ class FolderSpool implements Spool {
   #release(): void {
     const slowest = this.#slowest();
     if (slowest === undefined) return;
-    while (this.#segments.length > 1 && (this.#segments[0]?.last ?? 0) <= slowest.committed) this.#passed.push(...this.#segments.splice(0, 1));
+    while (this.#segments.length > 1 && (this.#segments[0]?.last ?? 0) <= slowest.committed) for (const segment of this.#segments.splice(0, 1)) this.#passed.push(segment);
     if ((this.#bound.isFull || this.#lacksRoom) && slowest.committed >= this.last && (this.#segments.at(-1)?.size ?? 0) > 0) this.#writer.roll();
     if (this.#passed.length > 0 && this.#removeTimer === undefined) this.#removing ??= this.#remove().finally(() => { this.#removing = undefined; });
   }

@@ -58,7 +58,7 @@ export async function sendEntries<E>(entries: readonly Entry<E>[], limits: Entry
       // Of a call that is refused as a whole the culprit is found when it comes again alone.
       const reason = describeError(error);
       const rest = isRetryable(error) ? calls.slice(number).flat() : call;
-      failures.push(...rest.map(({ index }) => ({ index, reason, retryable: isRetryable(error) || call.length > 1 })));
+      for (const { index } of rest) failures.push({ index, reason, retryable: isRetryable(error) || call.length > 1 });
       if (isRetryable(error)) break;
     }
   }

@@ -5,12 +5,15 @@
 import { skipSpace } from '@hydrant/shared/foundation/json-scanner';
 
 /** Members by name; `secret`: the value is one. */
-export interface Members extends ReadonlyMap<string, 'secret' | Members> {}
+export interface Members {
+  get(name: string): 'secret' | Members | undefined;
+  keys(): Iterable<string>;
+}
 
 export const tokensOfJobs: ReadonlySet<string> = new Set(['VaultToken', 'ConsulToken']);
 
 /** Below an event's payload. Of jobs, see `tokensOfJobs`. */
-export const tokenMembers: Members = new Map<string, 'secret' | Members>([
+export const tokenMembers: ReadonlyMap<string, Members> = new Map<string, Members>([
   // Identities of the tasks as JWTs, up to Nomad 1.9.5.
   ['Allocation', new Map([['SignedIdentities', 'secret']])],
   ['Evaluation', new Map([['LeaderACL', 'secret']])],
@@ -18,7 +21,7 @@ export const tokenMembers: Members = new Map<string, 'secret' | Members>([
   ['ACLToken', new Map([['SecretID', 'secret']])],
   ['AuthMethod', new Map([['Config', new Map<string, 'secret' | Members>([
     ['OIDCClientSecret', 'secret'],
-    ['OIDCClientAssertion', new Map<string, 'secret' | Members>([['ClientSecret', 'secret'], ['PrivateKey', new Map([['PemKey', 'secret']])]])],
+    ['OIDCClientAssertion', new Map([['PrivateKey', new Map([['PemKey', 'secret']])]])],
   ])]])],
   ['Volume', new Map([['Secrets', 'secret']])],
   // Whoever knows the id of a lock can release it.
@@ -32,7 +35,7 @@ const closeBracket = 0x5d;
 
 /** The members of payloads' objects that are a token or hold one. */
 function suspectMembers(): readonly string[] {
-  return [...tokenMembers.values()].flatMap((members) => (members === 'secret' ? [] : [...members.keys()]));
+  return [...tokenMembers.values()].flatMap((members) => [...members.keys()]);
 }
 
 /** The end of a key: a search is fast when it begins with a rare byte, and a quote is none. */

@@ -45,7 +45,7 @@ async function readFolder(folder: string): Promise<string[]> {
       if (errorCode(thrown) === 'EISDIR') return '';
       throw thrown;
     });
-    certificates.push(...findCertificates('NOMAD_CAPATH', path, text));
+    for (const certificate of findCertificates('NOMAD_CAPATH', path, text)) certificates.push(certificate);
   }
   return certificates;
 }

@@ -63,7 +63,7 @@ export class BufferWatch {
 
   /** By the busiest of the minutes remembered. */
   get bufferSeconds(): number {
-    const busiest = Math.max(0, ...this.#minutes.map(({ frames }) => frames));
+    const busiest = this.#minutes.reduce((most, { frames }) => Math.max(most, frames), 0);
     return busiest === 0 ? maxSeconds : Math.min(maxSeconds, bufferedFrames / (busiest / (minuteMs / 1000)));
   }
 }

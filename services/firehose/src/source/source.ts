@@ -164,7 +164,7 @@ class NomadSource implements Source {
    */
   async #goBackFor({ added, resumedAt }: Connection): Promise<void> {
     const { receiver, telemetry } = this.#ports;
-    const madeAt = Math.min(...added.map(({ createIndex }) => (createIndex > 0 ? createIndex : resumedAt ?? 0)));
+    const madeAt = added.reduce((oldest, { createIndex }) => Math.min(oldest, createIndex > 0 ? createIndex : resumedAt ?? 0), Number.POSITIVE_INFINITY);
     const { index } = this.#position;
     if (index !== undefined && madeAt > 0 && madeAt < index) {
       this.#position.index = this.#recent.atOrBefore(madeAt) ?? madeAt;
@@ -176,7 +176,7 @@ class NomadSource implements Source {
 
   /** From now on the checkpoint waits for what they lack, or nothing of them can be missing. */
   #count(namespaces: readonly Namespace[]): void {
-    const highest = Math.max(this.namespacesAt ?? 0, ...namespaces.map(({ createIndex }) => createIndex));
+    const highest = namespaces.reduce((newest, { createIndex }) => Math.max(newest, createIndex), this.namespacesAt ?? 0);
     if (highest > 0) this.namespacesAt = highest;
   }
 

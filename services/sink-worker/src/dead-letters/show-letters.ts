@@ -16,7 +16,7 @@ export function toRow({ failedAt, attempts, message, error }: DeadLetter): Row {
 /** Lines of a table whose columns are as wide as what stands in them; the last one ends with the text. */
 export function formatTable(rows: readonly Row[]): readonly string[] {
   const all = [head, ...rows];
-  const widths = head.map((_name, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
+  const widths = head.map((_name, column) => all.reduce((widest, row) => Math.max(widest, (row[column] ?? '').length), 0));
   return all.map((row) => row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0))).join('  ').trimEnd());
 }
 

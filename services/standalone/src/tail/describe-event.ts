@@ -50,7 +50,7 @@ function newestTaskEvents(states: Fields): readonly TaskNews[] {
     if (last['Type'] === undefined) return [];
     return [{ task, type: text(last['Type']), message: text(last['DisplayMessage']), time: nanoseconds(last['Time']) ?? 0, failed: failed === true }];
   });
-  const latest = Math.max(0, ...newest.map(({ time }) => time));
+  const latest = newest.reduce((last, { time }) => Math.max(last, time), 0);
   return newest.filter(({ time }) => time > latest - 1000);
 }
 

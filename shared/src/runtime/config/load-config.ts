@@ -47,7 +47,7 @@ export function loadConfig<S extends Schema>(schema: S, input: ConfigInput): Val
   const env = readEnvironment(input.env);
   const table = readTable(schema, findTable(input, problems), input.otherKeys ?? [], problems);
   const { values, unreadable } = overlay(schema, { env, table }, problems);
-  if (input.check !== undefined) problems.push(...checkTogether(input.check, values, unreadable));
+  if (input.check !== undefined) for (const problem of checkTogether(input.check, values, unreadable)) problems.push(problem);
   if (problems.length > 0) throw configError(problems);
   // `overlay` parsed each value by the format of its setting.
   return values as Values<S>;

@@ -91,7 +91,7 @@ export class Journal {
         else await this.#write(lines);
         for (const { resolve } of waiting) resolve();
       } catch (error) {
-        this.#pending.unshift(...lines);
+        this.#pending = [...lines, ...this.#pending];
         const failure = new HydrantError(`Could not write the journal ${this.#options.path}: check the disk`, { code: 'state-unavailable', retryable: true, cause: error });
         for (const { reject } of waiting) reject(failure);
       }
