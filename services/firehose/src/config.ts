@@ -72,6 +72,11 @@ export const streamSettings = {
   FIREHOSE_NAMESPACE: { doc: 'Namespace to read; `*`: all.', format: text, default: '*' },
   FIREHOSE_REGION: { doc: 'Region to read; empty: that of the agent.', format: text, default: '' },
   FIREHOSE_CLUSTER: { doc: 'Name of this Nomad, in message ids, headers and the checkpoint\'s key.', format: text, default: 'default' },
+  FIREHOSE_MAX_FRAME_BYTES: {
+    doc: 'Most bytes of one frame of the stream, which is held in memory. A longer one is skipped: what was missed is read from the lists.',
+    format: size,
+    default: '64MiB',
+  },
   FIREHOSE_START: {
     doc: 'Where to begin without a checkpoint: with all that Nomad still has, with what comes from now on, or with a snapshot of what there is and then what comes.',
     format: oneOf(['oldest', 'now', 'snapshot']),
@@ -153,6 +158,7 @@ export function readFirehoseOptions(config: SourceConfig): FirehoseOptions {
     namespace: config.FIREHOSE_NAMESPACE,
     region: config.FIREHOSE_REGION,
     start: config.FIREHOSE_START,
+    maxLineBytes: config.FIREHOSE_MAX_FRAME_BYTES,
     nodeUpdates: config.FIREHOSE_NODE_UPDATES,
     redact: readRedactKinds(config.FIREHOSE_REDACT),
     compat: config.FIREHOSE_COMPAT ?? [],

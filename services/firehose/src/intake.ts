@@ -23,6 +23,7 @@ import type { FoundGap, FrameReceiver } from './source/read-stream.ts';
 export interface IntakeTelemetry extends HealerTelemetry {
   nodeCopiesLeftOut(events: number): void;
   gapFound(gap: Pick<FoundGap, 'reason' | 'fromIndex' | 'toIndex'>): void;
+  gapDisproved(index: number): void;
 }
 
 export interface IntakeOptions extends StreamQuery {
@@ -72,6 +73,8 @@ export class Intake implements FrameReceiver {
   #turns: Promise<unknown> = Promise.resolve();
   /** The stream is read a second time from an earlier index on, and nothing of that is in the spool yet. */
   #isGoingBack = false;
+  /** Nothing but a silence that was taken for a gap is being healed. */
+  #healsSilence = false;
 
   constructor(options: IntakeOptions, ports: IntakePorts) {
     const { clock, fetchList, isReading, spool, telemetry } = ports;
@@ -118,7 +121,13 @@ export class Intake implements FrameReceiver {
 
   gapFound({ reason, since, fromIndex, toIndex }: FoundGap): void {
     this.#ports.telemetry.gapFound({ reason, fromIndex, toIndex });
+    this.#healsSilence = reason === 'not-in-buffer' && (this.#healsSilence || !this.healer.isHealing);
     this.healer.heal(planAll(this.#options, since), anew.has(reason) ? 0 : (fromIndex ?? 0));
+  }
+
+  gapDisproved(index: number): void {
+    this.#ports.telemetry.gapDisproved(index);
+    if (this.#healsSilence) this.healer.cancel();
   }
 
   receive(frames: readonly Frame[], signal: AbortSignal): Promise<void> {

@@ -2,20 +2,19 @@
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { errorCode } from '@hydrant/shared/foundation/errors';
 import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
-import type { Gauge, Metrics } from '@hydrant/shared/runtime/telemetry/metrics';
+import type { Metrics } from '@hydrant/shared/runtime/telemetry/metrics';
 import type { CheckpointTelemetry } from './checkpoint/saver.ts';
 import { gapReasons } from './gap/decide-gap.ts';
 import type { IntakeTelemetry } from './intake.ts';
 import { createLagTelemetry, type LagTelemetry } from './lag-telemetry.ts';
-import { denialCauses } from './source/denial.ts';
 import type { IndexWatchTelemetry } from './source/index-watch.ts';
 import type { NamespaceWatchTelemetry } from './source/namespaces.ts';
-import { nomadFailureCodes } from './source/nomad-failure.ts';
 import { compatResources, type CompatTelemetry } from './nomad-firehose/compat-messages.ts';
 import type { PublisherTelemetry } from './publish/spool-publisher.ts';
 import type { JobStubTelemetry } from './nomad-firehose/job-stubs.ts';
 import type { QueueWaitTelemetry } from './publish/queue-wait.ts';
 import type { BacklogTelemetry } from './spool/backlog.ts';
+import { createSourceTelemetry, makeConnectedGauge } from './source/source-telemetry.ts';
 import type { SourceTelemetry } from './source/source.ts';
 
 /** What is asked for at each scrape. */
@@ -41,90 +40,8 @@ export interface FirehoseTelemetry
   atRest(): void;
 }
 
-const failureReasons = [...nomadFailureCodes, 'nomad-foreign', 'spool-full', 'spool-unavailable', 'other'] as const;
-
 /** What lasts is logged again after so long, not each time. */
 const quietMs = 60_000;
-
-function makeConnectedGauge(metrics: Metrics): Gauge {
-  return metrics.gauge({ name: 'hydrant_firehose_connected', help: '1 while the event stream is open' });
-}
-
-type PermissionTelemetry = Pick<SourceTelemetry, 'streamDenied'> & NamespaceWatchTelemetry;
-
-function permissionTelemetry(log: Logger, metrics: Metrics): PermissionTelemetry {
-  const denials = metrics.counter({ name: 'hydrant_firehose_denials_total', help: 'Times at which Nomad refused the event stream, by what its lists say', labels: ['cause'] });
-  const watchFailures = metrics.counter({ name: 'hydrant_firehose_namespace_watch_failures_total', help: 'Times at which the list of namespaces could not be read' });
-  for (const cause of denialCauses) denials.inc(0, { cause });
-  return {
-    streamDenied({ address, cause, reason, isRepeat }) {
-      denials.inc(1, { cause });
-      if (isRepeat) return;
-      // A server that is stopping looks the same and heals itself; a list that is refused does not.
-      if (cause === 'refused') log.error({ address, reason }, 'Nomad refuses the event stream, will retry; give the token what it lacks');
-      else log.warn({ address, reason }, 'Nomad ended the event stream without a line, as it does to refuse it; will retry');
-    },
-    namespaceWatchFailed({ address, isRepeat, err }) {
-      watchFailures.inc();
-      if (!isRepeat) log.warn({ address, err }, 'The list of namespaces cannot be read; until it can, a new namespace is read only after the next reconnect');
-    },
-  };
-}
-
-function sourceTelemetry(log: Logger, metrics: Metrics, lag: LagTelemetry): Omit<SourceTelemetry, keyof PermissionTelemetry> {
-  const bytes = metrics.counter({ name: 'hydrant_firehose_bytes_received_total', help: 'Bytes read from the event stream' });
-  const frames = metrics.counter({ name: 'hydrant_firehose_frames_received_total', help: 'Frames read from the event stream' });
-  const events = metrics.counter({ name: 'hydrant_firehose_events_received_total', help: 'Events read from the event stream, repeats after a resume included' });
-  const reconnects = metrics.counter({ name: 'hydrant_firehose_reconnects_total', help: 'Ends of the event stream, each followed by a new connection' });
-  const failures = metrics.counter({ name: 'hydrant_firehose_stream_failures_total', help: 'Event streams that could not be opened or broke, by error code', labels: ['reason'] });
-  const connected = makeConnectedGauge(metrics);
-  const malformed = metrics.counter({ name: 'hydrant_firehose_malformed_lines_total', help: 'Lines that were no frame, by kind', labels: ['kind'] });
-  const seenKinds = new Set<string>();
-  // A series that begins at its first increase is not seen to increase.
-  for (const reason of failureReasons) failures.inc(0, { reason });
-  return {
-    bytesReceived: (count) => { bytes.inc(count); },
-    framesReceived(frameCount, eventCount, newestIndex) {
-      frames.inc(frameCount);
-      events.inc(eventCount);
-      lag.framesRead(frameCount, newestIndex);
-    },
-    streamConnected({ address, resumedAt }) {
-      connected.set(1);
-      lag.streamOpened();
-      log.info({ address, resumedAt }, 'Reading the event stream');
-    },
-    streamEnded({ address, wasOpen, hadLines, retryMs, err }) {
-      connected.set(0);
-      lag.streamEnded();
-      reconnects.inc();
-      if (err !== undefined) failures.inc(1, { reason: failureReasons.find((reason) => reason === errorCode(err)) ?? 'other' });
-      if (err === undefined && (!wasOpen || hadLines)) log.info({ address, retryMs }, 'The event stream ended, will resume');
-      if (err !== undefined) log.warn({ address, retryMs, err }, wasOpen ? 'The event stream broke, will resume' : 'The event stream cannot be opened, will retry');
-    },
-    namespacesAdded({ address, namespaces, resumeAt }) {
-      connected.set(0);
-      lag.streamEnded();
-      reconnects.inc();
-      log.info({ address, namespaces, resumeAt }, 'There are new namespaces, opening the event stream again to read them too');
-    },
-    streamLags({ resumedAt, firstIndex }) {
-      log.info({ resumedAt, firstIndex }, 'This server is behind the checkpoint, skipping what it sends up to there');
-    },
-    lineMalformed({ kind, afterIndex, willReread, err }) {
-      malformed.inc(1, { kind });
-      if (seenKinds.has(kind)) return;
-      seenKinds.add(kind);
-      log.error({ kind, afterIndex, err }, willReread ? 'A line of the stream is no frame, will read it again' : 'A line of the stream is no frame, skipped it');
-    },
-    eventMalformed(index) {
-      malformed.inc(1, { kind: 'event' });
-      if (seenKinds.has('event')) return;
-      seenKinds.add('event');
-      log.error({ kind: 'event', index }, 'An event lacks Topic, Type or Index, forwarded it as it came');
-    },
-  };
-}
 
 function intakeTelemetry(log: Logger, metrics: Metrics): Omit<IntakeTelemetry, 'nodeCopiesLeftOut'> {
   const gaps = metrics.counter({ name: 'hydrant_firehose_gaps_total', help: 'Times at which frames are or may be missing, by reason', labels: ['reason'] });
@@ -138,6 +55,7 @@ function intakeTelemetry(log: Logger, metrics: Metrics): Omit<IntakeTelemetry, '
       gaps.inc(1, { reason });
       log.warn({ reason, fromIndex, toIndex }, 'The event stream has a gap, healing it from the lists');
     },
+    gapDisproved: (index) => { log.info({ index }, 'The frame that was asked for came late: there is no gap, healing ends'); },
     healStarted(plan) { log.info({ since: Object.fromEntries(plan) }, 'Reading the lists for what changed since'); },
     listFailed({ topic, isFirst, err }) {
       failures.inc();
@@ -244,8 +162,7 @@ export function createFirehoseTelemetry(log: Logger, metrics: Metrics, clock: Cl
   let spoolFullSaidMs = Number.NEGATIVE_INFINITY;
   const lag = createLagTelemetry(metrics, clock);
   return {
-    ...sourceTelemetry(log, metrics, lag),
-    ...permissionTelemetry(log, metrics),
+    ...createSourceTelemetry(log, metrics, lag, clock),
     ...intakeTelemetry(log, metrics),
     ...publisherTelemetry(log, metrics, lag, clock),
     ...checkpointTelemetry(log, metrics),

@@ -27,6 +27,8 @@ export interface ReadingOptions extends StreamQuery {
   readonly addresses: readonly NomadAddress[];
   readonly access: NomadAccess;
   readonly start: 'oldest' | 'now' | 'snapshot';
+  /** Longer frames are skipped. */
+  readonly maxLineBytes: number;
   /** `changes`: without the copies of nodes that ride along with allocation updates. */
   readonly nodeUpdates: 'all' | 'changes';
   /** What is replaced in events. */

@@ -112,6 +112,15 @@ export class Healer {
     this.#running ??= this.#run();
   }
 
+  /** Nothing was missed after all: ends the healing that is under way. */
+  cancel(): void {
+    if (this.#merge === undefined) return;
+    this.#plan = new Map();
+    this.#merge = new SnapshotMerge(this.#merge.streamIndex);
+    this.#restart.abort();
+    this.#restart = new AbortController();
+  }
+
   /** To be called for each frame before it goes out; what it gives back goes out first, and then to `kept` or `putBack`. */
   frame({ index, events }: Frame): Snapshot[] {
     if (this.#merge === undefined) return [];
@@ -146,15 +155,16 @@ export class Healer {
     this.#events = 0;
     for (let isDone = false; !isDone && !stop.aborted;) {
       const signal = AbortSignal.any([stop, this.#restart.signal]);
-      telemetry.healStarted(this.#plan);
+      if (this.#plan.size > 0) telemetry.healStarted(this.#plan);
       isDone = await this.#healOnce(this.#plan, signal);
     }
     this.#running = undefined;
     if (stop.aborted) return;
+    const isCancelled = this.#plan.size === 0 && this.#events === 0;
     this.#merge = undefined;
     this.#plan = new Map();
     this.#healedAt = this.#ports.lastPosition();
-    telemetry.healEnded({ events: this.#events, ms: clock.monotonic() - startedMs });
+    if (!isCancelled) telemetry.healEnded({ events: this.#events, ms: clock.monotonic() - startedMs });
   }
 
   /** False when `signal` ended it. */

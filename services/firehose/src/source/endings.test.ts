@@ -36,6 +36,7 @@ function read(t: Test, url: string, options: Partial<SourceOptions> = {}, hasRoo
         streamOpened: () => undefined,
         beginAfter: () => undefined,
         rereadFrom: () => Promise.resolve(),
+        gapDisproved: () => undefined,
         gapFound: () => undefined,
         async receive(frames) {
           await hasRoom();
@@ -52,6 +53,7 @@ function read(t: Test, url: string, options: Partial<SourceOptions> = {}, hasRoo
         streamConnected: () => undefined,
         streamDenied: (denial) => { reader.denials.push(denial); },
         namespacesAdded: () => undefined,
+        streamUnanswered: () => undefined,
         streamEnded: (end) => { reader.ends.push(end); },
       },
     },

@@ -8,6 +8,8 @@ export interface LivenessWatch {
   pause(): void;
   resume(): void;
   end(): void;
+  /** Since something came last. */
+  readonly quietMs: number;
 }
 
 const looksPerLimit = 10;
@@ -30,5 +32,6 @@ export function watchLiveness(clock: Clock, limitMs: number, onSilence: () => vo
       lastMs = clock.monotonic();
     },
     end: () => { timer.cancel(); },
+    get quietMs() { return clock.monotonic() - lastMs; },
   };
 }

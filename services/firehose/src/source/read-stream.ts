@@ -33,6 +33,8 @@ export interface FrameReceiver {
   rereadFrom(index: number): Promise<void>;
   /** Frames are missing between those received and those that follow. */
   gapFound(gap: FoundGap): void;
+  /** The gap `not-in-buffer` that was found last was none: the frame that was asked for came after all. */
+  gapDisproved(index: number): void;
 }
 
 export interface FoundGap extends Omit<Gap, 'kind'> {
@@ -50,13 +52,23 @@ export interface StreamPosition {
   elsewhere: string | undefined;
   /** The index after which a malformed line made us read again. A second one there is skipped. */
   rereadAfter: number | undefined;
+  /** For how long connections have asked for `index` and shown no frame since silence was last taken for a gap. */
+  silentMs: number;
+  /** Silence was taken for a gap, and no frame has come since. */
+  isSilentGap: boolean;
+}
+
+export function createStreamPosition(): StreamPosition {
+  return { index: undefined, elsewhere: undefined, rereadAfter: undefined, silentMs: 0, isSilentGap: false };
 }
 
 export interface StreamReaderOptions {
   readonly start: 'oldest' | 'now' | 'snapshot';
   readonly maxLineBytes: number;
-  /** How soon after the first line Nomad sends a frame that it still has. */
+  /** How soon after the first line Nomad sends the newest frame that it has. What comes later is taken for new. */
   readonly firstFrameMs: number;
+  /** After so long without a frame the one that was asked for is taken to be gone, until it comes. A server that is short of CPU time may take seconds. */
+  readonly silenceMs: number;
 }
 
 export interface StreamReaderPorts {
@@ -80,6 +92,10 @@ function malformedKind(thrown: unknown): MalformedKind {
   return errorCode(thrown) === 'json-malformed' ? 'json' : 'frame';
 }
 
+function tooLong(maxLineBytes: number, found: string): HydrantError {
+  return new HydrantError(`Expected a line of the stream to have at most ${String(maxLineBytes)} bytes (FIREHOSE_MAX_FRAME_BYTES), ${found}`, { code: 'line-too-long', retryable: true });
+}
+
 function foreign(address: string, { index, elsewhere = '', leaderIndex = 0 }: { readonly index: number; readonly elsewhere: string | undefined; readonly leaderIndex: number | undefined }): HydrantError {
   const text = `Expected the Nomad at ${address} to be that of the checkpoint, which was read from ${elsewhere} up to index ${String(index)}, but its own lists end at ${String(leaderIndex)}: it is another Nomad. `
     + 'Nothing was published or overwritten. Give it a FIREHOSE_CLUSTER of its own; or, if it is the same one built anew, remove the checkpoint, whose place the log names at the start';
@@ -93,11 +109,10 @@ export class StreamReader {
   /** Frames of the chunk in hand. */
   #frames: Frame[] = [];
   #lines = 0;
-  #firstFrameTimer: Timer | undefined;
-  /** `behind`: the stream began before what was asked for, and what that means is not known yet. */
-  #beginning: 'unknown' | 'behind' | 'lagging' | 'judged' = 'unknown';
-  /** The time within which a frame that Nomad still has would have come is over. */
-  #isLate = false;
+  #firstLineMs = Number.POSITIVE_INFINITY;
+  #silenceTimer: Timer | undefined;
+  /** `silent`: silence was taken for a gap. `behind`: the stream began before what was asked for, and what that means is not known yet. */
+  #beginning: 'unknown' | 'silent' | 'behind' | 'lagging' | 'judged' = 'unknown';
   #hasProgressed = false;
   /** Index of the newest frame, received or in hand. */
   #newest: number | undefined;
@@ -120,7 +135,8 @@ export class StreamReader {
     const { receiver, telemetry } = this.#ports;
     const splitter = createLineSplitter(this.#options.maxLineBytes, {
       line: (bytes) => { this.#takeLine(bytes); },
-      overlong: (length) => { this.#takeOverlong(length); },
+      overlong: () => { this.#takeOverlong(); },
+      endless: (length) => { this.#takeEndless(length); },
     });
     receiver.streamOpened();
     try {
@@ -137,7 +153,8 @@ export class StreamReader {
         if (this.#reread !== undefined) throw this.#reread;
       }
     } finally {
-      this.#firstFrameTimer?.cancel();
+      this.#silenceTimer?.cancel();
+      if (this.#beginning === 'unknown') this.#position.silentMs += this.#sinceFirstLine();
     }
   }
 
@@ -168,14 +185,24 @@ export class StreamReader {
     this.#lines += 1;
     if (this.#lines > 1) return;
     this.#ports.onFirstLine();
-    this.#firstFrameTimer = this.#ports.clock.after(this.#options.firstFrameMs, () => { this.#judgeLateness(); });
+    const { clock } = this.#ports;
+    this.#firstLineMs = clock.monotonic();
+    this.#silenceTimer = clock.after(Math.max(0, this.#options.silenceMs - this.#position.silentMs), () => { this.#judgeSilence(); });
   }
 
-  #takeOverlong(length: number): void {
+  #sinceFirstLine(): number {
+    return Math.max(0, this.#ports.clock.monotonic() - this.#firstLineMs);
+  }
+
+  #takeOverlong(): void {
     if (this.#reread !== undefined) return;
     this.#countLine();
-    const expected = `Expected a line of the stream to have at most ${String(this.#options.maxLineBytes)} bytes, got ${String(length)}`;
-    this.#takeMalformed('too-long', new HydrantError(expected, { code: 'line-too-long', retryable: false }));
+    this.#takeMalformed('too-long', tooLong(this.#options.maxLineBytes, 'got more; raise it if Nomad has such large frames'));
+  }
+
+  /** What has no end cannot be skipped. */
+  #takeEndless(length: number): void {
+    this.#reread ??= tooLong(this.#options.maxLineBytes, `got ${String(length)} without an end: closed the stream; is that Nomad which answers?`);
   }
 
   #takeFrame(frame: Frame): void {
@@ -184,9 +211,11 @@ export class StreamReader {
     const isFirst = this.#newest === undefined;
     if (this.#newest !== frame.index) this.#hasProgressed = true;
     this.#newest = frame.index;
+    this.#position.silentMs = 0;
+    this.#position.isSilentGap = false;
     for (const event of frame.events) if (event.head === undefined) this.#ports.telemetry.eventMalformed(frame.index);
     // The newest frame that Nomad has comes first even when none was asked for; one that comes later is new.
-    if (isFirst && start !== 'oldest' && !this.#isLate) this.#beginAfter(frame.index);
+    if (isFirst && start !== 'oldest' && this.#sinceFirstLine() < this.#options.firstFrameMs) this.#beginAfter(frame.index);
     else this.#frames.push(frame);
   }
 
@@ -218,14 +247,16 @@ export class StreamReader {
     }
     const decision = decideGap({ resumedAt: this.#position.index, first: frame.index });
     if (decision.kind === 'behind') {
-      if (this.#beginning === 'unknown') {
+      if (this.#beginning !== 'lagging') {
         this.#beginning = 'behind';
         this.#frames.push(frame);
       }
       return false;
     }
+    const isTold = this.#beginning === 'silent';
     this.#beginning = 'judged';
-    if (decision.kind === 'gap') this.#tellGap(decision, frame.index);
+    if (decision.kind === 'gap' && !isTold) this.#tellGap(decision, frame.index);
+    if (decision.kind === 'contiguous' && this.#position.isSilentGap) this.#ports.receiver.gapDisproved(frame.index);
     return true;
   }
 
@@ -255,12 +286,14 @@ export class StreamReader {
     this.#ports.receiver.gapFound({ reason, since, fromIndex: this.#position.index, toIndex });
   }
 
-  #judgeLateness(): void {
-    this.#isLate = true;
+  /** Silence proves nothing: the frame may come yet, and then it decides. */
+  #judgeSilence(): void {
     if (this.#beginning !== 'unknown') return;
     const decision = decideGap({ resumedAt: this.#position.index, first: 'nothing' });
     if (decision.kind !== 'gap') return;
-    this.#beginning = 'judged';
+    this.#beginning = 'silent';
+    this.#position.silentMs = 0;
+    this.#position.isSilentGap = true;
     this.#tellGap(decision, undefined);
   }
 }

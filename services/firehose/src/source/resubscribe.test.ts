@@ -98,6 +98,7 @@ function read(t: Test, { url }: Nomad, { index, namespacesAt, retryMs = 60_000 }
     streamConnected: () => undefined,
     streamDenied: (denial) => { told.push(['denied', denial]); },
     namespacesAdded: ({ namespaces, resumeAt }) => { told.push(['added', { namespaces, resumeAt }]); },
+    streamUnanswered: () => undefined,
     streamEnded: (end) => { told.push(['ended', end]); },
   };
   const address = parseNomadAddress(url);
@@ -114,6 +115,7 @@ function read(t: Test, { url }: Nomad, { index, namespacesAt, retryMs = 60_000 }
         receive: async (frames) => { indexes.push(...frames.map(({ index }) => index)); },
         beginAfter: () => undefined,
         rereadFrom: async (index) => { told.push(['reread', index]); },
+        gapDisproved: () => undefined,
         gapFound: (gap) => { told.push(['gap', gap]); },
       },
       leaderIndex: () => Promise.resolve(undefined),

@@ -9,7 +9,8 @@ function split(chunks: readonly string[], maxLineBytes = 100): string[] {
   const seen: string[] = [];
   const splitter = createLineSplitter(maxLineBytes, {
     line: (bytes) => { seen.push(bytes.toString()); },
-    overlong: (length) => { seen.push(`overlong ${String(length)}`); },
+    overlong: () => { seen.push('overlong'); },
+    endless: (bytes) => { seen.push(`endless ${String(bytes)}`); },
   });
   for (const chunk of chunks) splitter.push(Buffer.from(chunk));
   return seen;
@@ -23,8 +24,10 @@ t.test('lines come whole, however the bytes were cut', (t) => {
     ['several parts', ['ab', 'cd', 'ef\ngh'], ['abcdef']],
     ['no newline', ['abc'], []],
     ['empty lines', ['\n\na\n'], ['', '', 'a']],
-    ['too long', ['a'.repeat(90), 'a'.repeat(90), '\nok\n'], ['overlong 180', 'ok']],
-    ['too long in one chunk', [`${'a'.repeat(101)}\nok\n`], ['overlong 101', 'ok']],
+    ['too long', ['a'.repeat(90), 'a'.repeat(90), '\nok\n'], ['overlong', 'ok']],
+    ['too long in one chunk', [`${'a'.repeat(101)}\nok\n`], ['overlong', 'ok']],
+    ['without an end', ['a'.repeat(101), 'a'.repeat(299), 'a', 'a'.repeat(500), '\nok\n'], ['overlong', 'endless 401', 'ok']],
+    ['just long enough', [`${'a'.repeat(100)}\n`], ['a'.repeat(100)]],
   ];
   for (const [name, chunks, expected] of cases) t.strictSame(split(chunks), expected, name);
   t.end();

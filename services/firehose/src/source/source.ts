@@ -5,25 +5,28 @@
  * States: connecting (no line yet) → reading (a line came) → waiting (ended, backing off) → connecting.
  */
 import { createBackoff, type Backoff } from '@hydrant/shared/foundation/backoff';
-import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
-import { describeError, errorCode, HydrantError, toError } from '@hydrant/shared/foundation/errors';
+import type { Clock } from '@hydrant/shared/foundation/clock';
+import { describeError, errorCode, HydrantError } from '@hydrant/shared/foundation/errors';
 import type { Health, HealthCheck } from '@hydrant/shared/runtime/admin/health';
 import type { Checkpoint } from '../checkpoint/checkpoint-store.ts';
 import type { NomadAddress } from './address.ts';
+import { connect, type Connection } from './connection.ts';
 import type { Denial, ProbeDenial } from './denial.ts';
-import { watchLiveness } from './liveness.ts';
+import { TimeoutGuess, type LikelyTimeout } from './likely-timeout.ts';
 import { missedNamespaces, type Namespace, type NamespaceList, type NamespaceWatch } from './namespaces.ts';
-import type { OpenedStream, OpenStream } from './open-stream.ts';
+import type { OpenStream } from './open-stream.ts';
 import { createRecentIndexes } from './recent-indexes.ts';
-import { StreamReader, type FrameReceiver, type StreamReaderTelemetry, type StreamPosition } from './read-stream.ts';
+import { createStreamPosition, type FrameReceiver, type StreamReaderTelemetry } from './read-stream.ts';
 
 export interface SourceTelemetry extends StreamReaderTelemetry {
   streamConnected(stream: { readonly address: string; readonly resumedAt: number | undefined }): void;
-  /** After a 200 without a line, which is how Nomad refuses. `isRepeat`: for the reason told last, and no stream has been read since. */
+  /** After an end without a line, which is how Nomad refuses. `isRepeat`: for the reason told last, and no stream has been read since. */
   streamDenied(denial: Denial & { readonly address: string; readonly isRepeat: boolean }): void;
+  /** We closed a stream that had no line yet, though no list is refused: from now on we wait longer. */
+  streamUnanswered(stream: { readonly address: string; readonly waitedMs: number; readonly nextMs: number; readonly isRepeat: boolean }): void;
   /** The stream was closed to be opened again with these. It resumes at a frame from before they were made, if that is not too long ago. */
   namespacesAdded(added: { readonly address: string; readonly namespaces: readonly string[]; readonly resumeAt: number | undefined }): void;
-  streamEnded(end: { readonly address: string; readonly wasOpen: boolean; readonly hadLines: boolean; readonly retryMs: number; readonly err: Error | undefined }): void;
+  streamEnded(end: { readonly address: string; readonly wasOpen: boolean; readonly hadLines: boolean; readonly retryMs: number; readonly err: Error | undefined; readonly likelyTimeout: LikelyTimeout | undefined }): void;
 }
 
 export interface SourceOptions {
@@ -33,6 +36,7 @@ export interface SourceOptions {
   readonly maxLineBytes?: number;
   readonly livenessMs?: number;
   readonly firstFrameMs?: number;
+  readonly silenceMs?: number;
   readonly firstLineMs?: number;
   /** How long the socket may be left unread while there is no room for what was read. Nomad itself gives up after 40 s, older ones never. */
   readonly unreadMs?: number;
@@ -66,27 +70,25 @@ export interface Source {
   stop(): Promise<void>;
 }
 
+const unansweredReason = 'no line came in time';
+
 /** Beyond any index, and the largest that Nomad can parse: the stream begins at its newest frame. */
 const newestIndex = '9223372036854775807';
 /** A connection that lasted this long was a good one. */
 const goodConnectionMs = 60_000;
+/** Of one that ended without an error, so long is enough. */
+const wellMs = 1_000;
 
-const defaults = { maxLineBytes: 64 * 1024 * 1024, livenessMs: 75_000, firstLineMs: 10_000, firstFrameMs: 1_000, unreadMs: 30_000, retryMinMs: 250, retryMaxMs: 30_000 };
-
-interface Connection {
-  readonly wasOpen: boolean;
-  readonly lines: number;
-  readonly hasProgressed: boolean;
-  readonly err: Error | undefined;
-  /** Namespaces that the stream lacked, for which it was closed. */
-  readonly added: readonly Namespace[];
-  /** Where it was asked to begin. */
-  readonly resumedAt: number | undefined;
-}
+const defaults = { maxLineBytes: 64 * 1024 * 1024, livenessMs: 75_000, firstLineMs: 10_000, firstFrameMs: 1_000, silenceMs: 5_000, unreadMs: 30_000, retryMinMs: 250, retryMaxMs: 30_000 };
 
 /** Nomad says so by an answer without a line; up to 1.11.1 by a status that does not name what is lacking. */
 function isRefused({ wasOpen, lines, err }: Connection): boolean {
   return wasOpen ? lines === 0 && err === undefined : errorCode(err) === 'nomad-denied';
+}
+
+/** It had been read, and neither we nor what it sent made an end of it. */
+function isEndedByOthers({ wasOpen, lines, err }: Connection): boolean {
+  return wasOpen && lines > 0 && (err === undefined || errorCode(err) === 'nomad-unreachable');
 }
 
 class NomadSource implements Source {
@@ -96,11 +98,14 @@ class NomadSource implements Source {
   readonly #ports: SourcePorts;
   readonly #backoff: Backoff;
   readonly #stopping = new AbortController();
-  readonly #position: StreamPosition = { index: undefined, elsewhere: undefined, rereadAfter: undefined };
+  readonly #position = createStreamPosition();
+  readonly #timeoutGuess = new TimeoutGuess();
   readonly #recent = createRecentIndexes();
   #running: Promise<void> | undefined;
   #health: Health = { status: 'fail', detail: 'not connected yet' };
   #address: NomadAddress;
+  /** No list is refused: that Nomad says nothing is no refusal. */
+  #isPatient = false;
   /** Why Nomad refused, as told last. */
   #deniedFor: string | undefined;
 
@@ -140,7 +145,7 @@ class NomadSource implements Source {
     while (!signal.aborted) {
       this.#address = this.#options.addresses[turn % this.#options.addresses.length] ?? this.#address;
       const startedMs = clock.monotonic();
-      const connection = await this.#connectOnce(this.#address, signal);
+      const connection = await this.#connect(this.#address, signal);
       if (signal.aborted) break;
       if (connection.hasProgressed || clock.monotonic() - startedMs > goodConnectionMs) this.#backoff.reset();
       if (connection.added.length > 0) {
@@ -148,14 +153,22 @@ class NomadSource implements Source {
         continue;
       }
       turn += 1;
-      const retryMs = this.#backoff.next();
+      const retryMs = this.#retryMs(connection);
       const { wasOpen, lines, err } = connection;
       this.#health = { status: 'fail', detail: `${this.#address.label}: ${err === undefined ? 'stream ended' : describeError(err)}` };
-      telemetry.streamEnded({ address: this.#address.label, wasOpen, hadLines: lines > 0, retryMs, err });
-      if (isRefused(connection)) await this.#explainDenial(signal);
+      const likelyTimeout = isEndedByOthers(connection) ? this.#timeoutGuess.ended(connection) : undefined;
+      telemetry.streamEnded({ address: this.#address.label, wasOpen, hadLines: lines > 0, retryMs, err, likelyTimeout });
+      if (isRefused(connection) || connection.isUnanswered) await this.#explainDenial(connection, signal);
       await clock.sleep(retryMs, signal);
     }
     this.#health = { status: 'fail', detail: 'stopped' };
+  }
+
+  /** A stream that was well until it ended is opened again at once, though never faster than it lived: meanwhile Nomad forgets. */
+  #retryMs(connection: Connection): number {
+    const wasWell = isEndedByOthers(connection) && connection.openMs >= wellMs;
+    if (wasWell) this.#backoff.reset();
+    return wasWell && connection.err === undefined ? 0 : this.#backoff.next();
   }
 
   /**
@@ -189,101 +202,52 @@ class NomadSource implements Source {
     return missed;
   }
 
-  async #explainDenial(signal: AbortSignal): Promise<void> {
+  async #explainDenial({ isUnanswered }: Connection, signal: AbortSignal): Promise<void> {
     const { probeDenial, telemetry } = this.#ports;
     const { label } = this.#address;
+    const { firstLineMs, livenessMs } = this.#options;
     const denial = await probeDenial(this.#address, signal).catch((thrown: unknown): Denial => ({ cause: 'unknown', reason: describeError(thrown) }));
     if (signal.aborted) return;
+    this.#isPatient = isUnanswered && denial.cause === 'lists-allowed';
+    if (isUnanswered && denial.cause !== 'refused') {
+      telemetry.streamUnanswered({ address: label, waitedMs: firstLineMs, nextMs: this.#isPatient ? livenessMs : firstLineMs, isRepeat: this.#deniedFor === unansweredReason });
+      this.#deniedFor = unansweredReason;
+      return;
+    }
     this.#health = { status: 'fail', detail: `${label}: refused: ${denial.reason}` };
     telemetry.streamDenied({ ...denial, address: label, isRepeat: denial.reason === this.#deniedFor });
     this.#deniedFor = denial.reason;
   }
 
-  /** Calls `onUnread` while frames are taken over for too long. They are not given up: no room means no more, not less. */
-  #makeReceiver(onUnread: () => void): FrameReceiver {
-    const { clock, receiver } = this.#ports;
+  /** Remembers the indexes of what was taken over. */
+  #makeReceiver(): FrameReceiver {
+    const { receiver } = this.#ports;
     return {
       streamOpened: () => { receiver.streamOpened(); },
       beginAfter: (index) => { receiver.beginAfter(index); },
       rereadFrom: (index) => receiver.rereadFrom(index),
       gapFound: (gap) => { receiver.gapFound(gap); },
+      gapDisproved: (index) => { receiver.gapDisproved(index); },
       receive: async (frames, signal) => {
-        const timer = clock.after(this.#options.unreadMs, onUnread);
-        try {
-          await receiver.receive(frames, signal);
-        } finally {
-          timer.cancel();
-        }
+        await receiver.receive(frames, signal);
         for (const { index } of frames) this.#recent.add(index);
       },
     };
   }
 
-  /** One connection, whatever becomes of it. */
-  async #connectOnce(address: NomadAddress, stop: AbortSignal): Promise<Connection> {
-    const { clock, namespaces, openStream, telemetry } = this.#ports;
-    const { livenessMs, unreadMs } = this.#options;
-    const silence = new AbortController();
-    const outdated = new AbortController();
-    const signal = AbortSignal.any([stop, silence.signal, outdated.signal]);
-    let added: readonly Namespace[] = [];
-    const liveness = watchLiveness(clock, livenessMs, () => {
-      const text = `Expected a byte from Nomad at ${address.label} within ${String(livenessMs / 1000)} s, got none`;
-      silence.abort(new HydrantError(text, { code: 'nomad-silent', retryable: true }));
-    });
-    const onFirstLine = (): void => {
-      this.#deniedFor = undefined;
-      this.#health = { status: 'pass', detail: `reading from ${address.label}` };
-      telemetry.streamConnected({ address: address.label, resumedAt: this.#position.index });
-    };
-    let stream: OpenedStream | undefined;
-    let unread: Error | undefined;
-    let isUnanswered = false;
-    const receiver = this.#makeReceiver(() => {
-      const text = `Expected room in the spool within ${String(unreadMs / 1000)} s, there was none: closed the event stream, which Nomad would have to keep for us, to read on when there is`;
-      unread = new HydrantError(text, { code: 'spool-full', retryable: true });
-      stream?.close();
-    });
-    const leaderIndex = (within: AbortSignal): Promise<number | undefined> => this.#ports.leaderIndex(address, within);
-    const session = new StreamReader(this.#options, { address: address.label, receiver, telemetry, clock, leaderIndex, onFirstLine }, this.#position);
-    const resumedAt = this.#position.index;
-    let wasOpen = false;
-    let err: Error | undefined;
-    let answering: Timer | undefined;
-    try {
-      const known = await namespaces?.read(address, signal);
-      added = this.#findMissed(known);
-      if (added.length > 0) return { wasOpen, ...session.summary, err, added, resumedAt };
-      stream = await openStream(address, this.#startIndex(), signal);
-      wasOpen = true;
-      answering = this.#awaitFirstLine(session, () => {
-        isUnanswered = true;
-        outdated.abort();
-      });
-      void namespaces?.untilAdded(address, known, signal).then((found) => {
-        added = found;
-        if (found.length > 0) outdated.abort();
-      });
-      try {
-        await session.run(stream, liveness, signal);
-      } finally {
-        stream.close();
-      }
-    } catch (thrown) {
-      if (!isUnanswered) err = unread ?? toError(silence.signal.aborted ? silence.signal.reason : thrown);
-    } finally {
-      answering?.cancel();
-      liveness.end();
-      outdated.abort();
-    }
-    return { wasOpen, ...session.summary, err, added, resumedAt };
-  }
-
-  /** A stream begins with a line at once, unless it is refused: that one Nomad has been seen to leave open for half a minute. */
-  #awaitFirstLine(session: StreamReader, onNone: () => void): Timer {
-    return this.#ports.clock.after(this.#options.firstLineMs, () => {
-      if (session.summary.lines === 0) onNone();
-    });
+  #connect(address: NomadAddress, signal: AbortSignal): Promise<Connection> {
+    const { telemetry } = this.#ports;
+    const options = { ...this.#options, firstLineMs: this.#isPatient ? undefined : this.#options.firstLineMs };
+    return connect(address, () => this.#startIndex(), this.#position, options, {
+      ...this.#ports,
+      receiver: this.#makeReceiver(),
+      findMissed: (known) => this.#findMissed(known),
+      onFirstLine: () => {
+        this.#deniedFor = undefined;
+        this.#health = { status: 'pass', detail: `reading from ${address.label}` };
+        telemetry.streamConnected({ address: address.label, resumedAt: this.#position.index });
+      },
+    }, signal);
   }
 
   #startIndex(): string {

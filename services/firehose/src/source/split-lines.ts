@@ -5,8 +5,10 @@
 export interface LineVisitor {
   /** A whole line without its newline. */
   line(bytes: Buffer): void;
-  /** A line of more than `maxLineBytes`, whose bytes were dropped as they came. */
-  overlong(length: number): void;
+  /** The line that is being read has more than `maxLineBytes`: its bytes are dropped, and so are those that follow up to its newline. */
+  overlong(): void;
+  /** It still has no end after `overlongLimits` times that. */
+  endless(bytes: number): void;
 }
 
 export interface LineSplitter {
@@ -14,21 +16,29 @@ export interface LineSplitter {
 }
 
 const newline = 0x0a;
+/** How many times `maxLineBytes` are read in search of the end of a line. */
+export const overlongLimits = 4;
 
 export function createLineSplitter(maxLineBytes: number, visitor: LineVisitor): LineSplitter {
   let parts: Buffer[] = [];
   let length = 0;
 
   function collect(part: Buffer): void {
+    const before = length;
     length += part.length;
-    if (length > maxLineBytes) parts = [];
-    else if (part.length > 0) parts.push(part);
+    if (length <= maxLineBytes) {
+      if (part.length > 0) parts.push(part);
+      return;
+    }
+    parts = [];
+    if (before <= maxLineBytes) visitor.overlong();
+    const limit = maxLineBytes * overlongLimits;
+    if (before <= limit && length > limit) visitor.endless(length);
   }
 
   function finish(): void {
     const [only] = parts;
-    if (length > maxLineBytes) visitor.overlong(length);
-    else visitor.line(parts.length === 1 && only !== undefined ? only : Buffer.concat(parts, length));
+    if (length <= maxLineBytes) visitor.line(parts.length === 1 && only !== undefined ? only : Buffer.concat(parts, length));
     parts = [];
     length = 0;
   }

@@ -75,6 +75,7 @@ function makeReceiver(request: TailRequest, { out, withColours, note, clock }: T
     streamOpened: () => { repeats.streamOpened(); },
     beginAfter: () => undefined,
     rereadFrom: () => Promise.resolve(),
+    gapDisproved: () => { note('nothing was missing: what had been asked for came late'); },
     gapFound: ({ reason }) => { note(`something may be missing here (${reason})`); },
     async receive(frames) {
       const lines = frames.filter((frame) => !repeats.isRepeat(frame)).flatMap(({ line, events }) => events
@@ -95,6 +96,7 @@ function makeTelemetry(note: TailPorts['note']): SourceTelemetry & NamespaceWatc
     streamConnected: ({ address }) => { note(`reading from ${address}`); },
     streamEnded: ({ address, retryMs, err }) => { note(`${address}: ${err === undefined ? 'the stream ended' : describeError(err)}; trying again in ${(retryMs / 1000).toFixed(1)} s`); },
     streamDenied: ({ reason, isRepeat }) => { if (!isRepeat) note(`Nomad refuses the stream: ${reason}`); },
+    streamUnanswered: ({ address, isRepeat }) => { if (!isRepeat) note(`${address} says nothing, though the token may read: a Nomad up to 1.1.0 without events, or a proxy that buffers; waiting longer`); },
     namespacesAdded: ({ namespaces }) => { note(`new namespaces: ${namespaces.join(', ')}`); },
     namespaceWatchFailed: quiet,
     lineMalformed: ({ err }) => { note(`a line that is no frame: ${describeError(err)}`); },
