@@ -38,6 +38,13 @@ const goBoolean: Format<boolean> = {
   parse: (raw) => (typeof raw === 'boolean' ? raw : goBooleans.get(typeof raw === 'string' ? raw.trim() : '')),
 };
 
+/** The line end of whoever filled the variable from a file is no part of it. */
+const token: Format<string> = {
+  name: 'text',
+  expected: 'a token of ASCII characters on one line',
+  parse: (raw) => (typeof raw === 'string' && /^[\t\u0020-\u007e]*$/u.test(raw.trim()) ? raw.trim() : undefined),
+};
+
 const redactList = { name: 'list', expected: `any of ${redactKinds.join(', ')}, separated by commas, or "none" alone` };
 const redactWords = itemsOf(oneOf([...redactKinds, 'none']), redactList);
 const redacted: typeof redactWords = {
@@ -56,7 +63,7 @@ export const nomadSettings = {
     format: addresses,
     default: 'http://127.0.0.1:4646',
   },
-  NOMAD_TOKEN: { doc: 'ACL token.', format: text, default: null, sensitive: true },
+  NOMAD_TOKEN: { doc: 'ACL token.', format: token, default: null, sensitive: true },
   NOMAD_TOKEN_FILE: { doc: 'File that holds the ACL token; read again at each connect, because workload identities are renewed.', format: path, default: null },
   NOMAD_HTTP_AUTH: { doc: 'Basic authentication, `user:password`, for a proxy in front of Nomad.', format: text, default: null, sensitive: true },
   NOMAD_CACERT: { doc: 'PEM file of the authorities that may have signed Nomad\'s certificate; they alone are trusted. Neither this nor `NOMAD_CAPATH`: those that Node.js knows.', format: path, default: null },

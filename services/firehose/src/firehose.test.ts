@@ -339,6 +339,9 @@ t.test('settings are read as documented, all problems at once', (t) => {
   });
   const redacts = ['tokens', 'none', 'env,config', 'config, env'].map((words) => readFirehoseOptions(loadConfig(schema, { env: { FIREHOSE_REDACT: words } })).redact);
   t.strictSame(redacts, [['tokens'], [], ['tokens', 'env', 'config'], ['tokens', 'env', 'config']]);
+  const { access } = readFirehoseOptions(loadConfig(schema, { env: { NOMAD_TOKEN: 'abc\n', NOMAD_HTTP_AUTH: 'user:password\r\n' } }));
+  t.match(access, { token: 'abc', httpAuth: 'user:password' }, 'the end of a line is no part of a secret');
+  t.throws(() => loadConfig(schema, { env: { NOMAD_TOKEN: 'canary\nx' } }), { message: /`NOMAD_TOKEN` to be a token .* not shown/u });
   t.throws(() => loadConfig(schema, { env: { FIREHOSE_REDACT: 'none,env' } }), { message: /"none" alone/u });
   const verified = ['1', 't', 'True', 'TRUE', '0', 'F', 'false'].map((word) => loadConfig(schema, { env: { NOMAD_SKIP_VERIFY: word } }).NOMAD_SKIP_VERIFY);
   t.strictSame(verified, [true, true, true, true, false, false, false], 'as Go reads them');

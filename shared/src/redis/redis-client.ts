@@ -14,6 +14,7 @@ import type { redisSettings } from '../runtime/config/common-settings.ts';
 import type { Values } from '../runtime/config/setting.ts';
 import { explainTls } from '../runtime/tls/explain-tls.ts';
 import { noTls, readTlsOptions, type TlsOptions } from '../runtime/tls/tls-settings.ts';
+import { limitAnswers, maxAnswerBytes } from './answer-limit.ts';
 import { makeRedisTls } from './redis-tls.ts';
 
 export interface RedisSentinels {
@@ -88,6 +89,9 @@ export function createRedisClient({ url, tls = noTls('REDIS'), sentinels, keyPre
   let lastError: string | undefined;
   let isUp = false;
   let isStopped = false;
+  const answered = limitAnswers(redis, () => {
+    log.error({ address, maxBytes: maxAnswerBytes }, 'An answer of Redis is larger than any that is asked for, closed the connection; is that our Redis, and are the keys below REDIS_KEY_PREFIX ours alone?');
+  });
 
   redis.on('error', (error: unknown) => {
     const why = isTls ? explainTls(error, tls, systemClock.now()) : undefined;
@@ -121,18 +125,20 @@ export function createRedisClient({ url, tls = noTls('REDIS'), sentinels, keyPre
       redis.disconnect();
       return Promise.resolve();
     },
-    script: (options) => makeScript(redis, options, address),
+    script: (options) => makeScript(redis, options, address, answered),
     async run(command, ...args) {
       try {
         return await redis.call(command, ...args);
       } catch (error) {
         throw explain(error, `the command ${command}`, address);
+      } finally {
+        answered();
       }
     },
   };
 }
 
-function makeScript(redis: Redis, { name, lua, numberOfKeys }: ScriptOptions, address: string): Script {
+function makeScript(redis: Redis, { name, lua, numberOfKeys }: ScriptOptions, address: string, answered: () => void): Script {
   redis.defineCommand(name, { lua, ...(numberOfKeys === undefined ? {} : { numberOfKeys }) });
   const run: unknown = Reflect.get(redis, name);
   if (typeof run !== 'function') throw new Error(`Expected ioredis to define the command ${name}`);
@@ -141,6 +147,8 @@ function makeScript(redis: Redis, { name, lua, numberOfKeys }: ScriptOptions, ad
       return (await Reflect.apply(run, redis, args)) as unknown;
     } catch (error) {
       throw explain(error, `the script ${name}`, address);
+    } finally {
+      answered();
     }
   };
 }

@@ -149,7 +149,8 @@ function makeContext<S extends Schema>(service: Service<S>, config: Values<S>, e
   const log = createLogger({ level: common.LOG_LEVEL, format: common.LOG_FORMAT, service: service.name });
   const metrics = createMetrics({ service: service.name, version: service.version });
   const endUncaught = (thrown: unknown): void => {
-    log.fatal({ err: toError(thrown) }, 'Nobody caught this error: it is a defect of the program');
+    const err = toError(thrown);
+    log.fatal({ err, stack: err.stack }, 'Nobody caught this error: it is a defect of the program');
     process.exit(exitCodes.uncaught);
   };
   process.on('uncaughtException', endUncaught);

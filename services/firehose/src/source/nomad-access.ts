@@ -3,6 +3,7 @@
  * identities and certificates rotate.
  */
 import { readFile } from 'node:fs/promises';
+import { HydrantError } from '@hydrant/shared/foundation/errors';
 import type { NomadAddress } from './address.ts';
 import { readAuthorities, readNamed } from './authorities.ts';
 
@@ -34,8 +35,16 @@ export interface Credentials {
   readonly secrets: readonly string[];
 }
 
+/** What a header may hold, of ASCII. */
+const headerText = /^[\t\u0020-\u007e]*$/u;
+
 async function readToken({ token, tokenFile }: NomadAccess): Promise<string> {
-  return tokenFile === null ? token ?? '' : (await readNamed('NOMAD_TOKEN_FILE', tokenFile, (path) => readFile(path, 'utf8'))).trim();
+  const text = tokenFile === null ? token ?? '' : await readNamed('NOMAD_TOKEN_FILE', tokenFile, (path) => readFile(path, 'utf8'));
+  const trimmed = text.trim();
+  // n.b. Node.js would refuse the header, and say nothing of the setting.
+  if (headerText.test(trimmed)) return trimmed;
+  const place = tokenFile === null ? 'NOMAD_TOKEN' : `${tokenFile} (NOMAD_TOKEN_FILE)`;
+  throw new HydrantError(`Expected ${place} to hold a token on one line, got other characters than a header may have`, { code: 'nomad-credentials', retryable: true });
 }
 
 function readBytes(path: string): Promise<Buffer> {

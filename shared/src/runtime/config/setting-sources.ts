@@ -21,6 +21,9 @@ export interface Found {
   readonly origin: string;
 }
 
+/** Of a secret. */
+const lineEnd = /\r?\n$/u;
+
 export type Source = ReadonlyMap<string, Found>;
 
 /** Variables that are not empty. */
@@ -70,7 +73,7 @@ export function findSetting(name: string, schema: Schema, sources: readonly Sour
   const setting = schema[name];
   if (setting === undefined) return sources.map(() => undefined);
   const names = [name, ...(setting.aliases ?? [])];
-  const direct = sources.map((source) => look(source, name, names));
+  const direct = sources.map((source) => withoutLineEnd(look(source, name, names), setting));
   const fileNames = names.flatMap((each) => fileSettingOf(each, setting, schema) ?? []);
   const files = sources.map((source) => look(source, `${name}_FILE`, fileNames));
 
@@ -83,6 +86,11 @@ export function findSetting(name: string, schema: Schema, sources: readonly Sour
   }
   const secret = readSecret(`${name}_FILE`, file, problems);
   return secret === undefined ? undefined : files.map((found) => (found === file ? secret : undefined));
+}
+
+/** n.b. a secret that was read from a file into a variable often brings the end of its line. */
+function withoutLineEnd(found: Found | undefined, { sensitive }: Setting<unknown>): Found | undefined {
+  return sensitive === true && typeof found?.raw === 'string' ? { ...found, raw: found.raw.replace(lineEnd, '') } : found;
 }
 
 function look(source: Source, name: string, names: readonly string[]): Found | undefined {
@@ -99,7 +107,7 @@ function readSecret(name: string, { raw, origin }: Found, problems: string[]): F
     return undefined;
   }
   try {
-    const secret = readFileSync(raw, 'utf8').replace(/\r?\n$/u, '');
+    const secret = readFileSync(raw, 'utf8').replace(lineEnd, '');
     if (secret !== '') return { raw: secret, origin: `${name} ${raw}` };
     problems.push(`Expected \`${name}\` to name a file that holds a value, got "${raw}", which is empty (${origin})`);
   } catch (error) {
