@@ -29,6 +29,8 @@ export interface FaultProxy {
   restore(): void;
   /** Delays every byte in both directions by `ms`; 0 ends it. */
   latency(ms: number): void;
+  /** New connections go to that port, open ones stay: as when a name leads to another server after a failover. */
+  retarget(port: number): void;
   /** Safe to call twice; called by itself when a test was given. */
   close(): Promise<void>;
 }
@@ -52,10 +54,12 @@ class TcpFaultProxy implements FaultProxy {
   readonly #links = new Set<Link>();
   #mode: Mode = 'pass';
   #latencyMs = 0;
+  #targetPort: number;
   accepted = 0;
 
   constructor(options: FaultProxyOptions) {
     this.#options = options;
+    this.#targetPort = options.targetPort;
     this.#server = createServer((client) => { this.#accept(client); });
   }
 
@@ -97,6 +101,10 @@ class TcpFaultProxy implements FaultProxy {
     this.#latencyMs = ms;
   }
 
+  retarget(port: number): void {
+    this.#targetPort = port;
+  }
+
   async close(): Promise<void> {
     this.cutOnce();
     if (!this.#server.listening) return;
@@ -110,7 +118,7 @@ class TcpFaultProxy implements FaultProxy {
       client.resetAndDestroy();
       return;
     }
-    const target = createConnection({ port: this.#options.targetPort, host: this.#options.targetHost ?? '127.0.0.1' });
+    const target = createConnection({ port: this.#targetPort, host: this.#options.targetHost ?? '127.0.0.1' });
     const link = new Link(client, target, () => this.#latencyMs, () => { this.#links.delete(link); });
     this.#links.add(link);
     link.setHeld(this.#mode === 'black-hole');

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis';
 import t from 'tap';
 import { eventually } from '@hydrant/testing/eventually';
+import { startFaultProxy } from '@hydrant/testing/fault-proxy';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import { describeError, errorCode } from '../foundation/errors.ts';
@@ -56,6 +57,55 @@ void t.test('an error that Redis answers is told apart from its absence', async 
     ['ERR something else', /failAlways, it refused$/u],
   ] as const;
   for (const [reply, message] of cases) await t.rejects(fail(reply), { code: 'redis-refused', retryable: true, message }, reply);
+});
+
+const failovers = [
+  "READONLY You can't write against a read only replica.",
+  "ERR Error running script (call to f_1): @user_script:1: -READONLY You can't write against a read only replica.",
+  "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+  'NOREPLICAS Not enough good replicas to write.',
+  'LOADING Redis is loading the dataset in memory',
+  'CLUSTERDOWN The cluster is down',
+];
+
+void t.test('what Redis answers around a failover makes another connection, on which the script runs again', async (t) => {
+  const server = await startPrivateRedis(t);
+  const proxy = await startFaultProxy(t, { targetPort: server.port });
+  const { log, lines } = recordingLog('info');
+  const redis = createRedisClient({ url: server.urlAt(proxy.port), keyPrefix: '', log });
+  t.teardown(() => redis.stop(neverAborted));
+  const failOnce = redis.script({ name: 'failOnce', lua: "if redis.call('INCR', KEYS[1]) == 1 then return redis.error_reply(ARGV[1]) end return 'done'", numberOfKeys: 1 });
+  await redis.start(neverAborted);
+  await untilUp(redis);
+
+  for (const [done, reply] of failovers.entries()) {
+    t.equal(await failOnce(reply, reply), 'done', reply);
+    t.equal(proxy.accepted, done + 2, 'another connection');
+  }
+
+  t.same(lines.map(({ msg }) => msg), ['Redis connected', ...failovers.map(() => 'Redis at the other end cannot serve, connects again')]);
+});
+
+void t.test('a server that became a replica is left for the one that its name leads to then', async (t) => {
+  const former = await startPrivateRedis(t);
+  const next = await startPrivateRedis(t);
+  const proxy = await startFaultProxy(t, { targetPort: former.port });
+  const redis = createRedisClient({ url: former.urlAt(proxy.port), keyPrefix: '', log: testLog() });
+  t.teardown(() => redis.stop(neverAborted));
+  const count = redis.script({ name: 'countUp', lua, numberOfKeys: 1 });
+  await redis.start(neverAborted);
+  await untilUp(redis);
+  const admin = new Redis(former.url);
+  t.teardown(() => { admin.disconnect(); });
+
+  await admin.replicaof('127.0.0.1', 1);
+  await t.rejects(count('key', 'value'), { code: 'redis-refused', message: /it is a replica/u }, 'its name leads there still');
+  t.match(redis.healthCheck.check(), { status: 'fail', detail: /READONLY/u });
+  proxy.retarget(next.port);
+
+  const replies = await Promise.all([eventually(() => count('key', 'a')), eventually(() => count('key', 'b'))]);
+  t.same(replies.map((reply) => (reply as readonly unknown[])[2]).sort(), [1, 2]);
+  t.equal(redis.healthCheck.check().status, 'pass');
 });
 
 void t.test('start returns while Redis is away, and the connection is made when it comes', async (t) => {

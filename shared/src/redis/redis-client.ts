@@ -5,9 +5,9 @@
 import { Redis } from 'ioredis';
 import { systemClock } from '../foundation/clock.ts';
 import { parseAddress } from '../foundation/host-port.ts';
-import { describeError, errorCode, HydrantError } from '../foundation/errors.ts';
+import { describeError, errorCode, HydrantError, toError } from '../foundation/errors.ts';
 import { maskUrl } from '../runtime/config/mask-url.ts';
-import type { HealthCheck } from '../runtime/admin/health.ts';
+import type { Health, HealthCheck } from '../runtime/admin/health.ts';
 import type { Component } from '../runtime/component.ts';
 import type { Logger } from '../runtime/telemetry/logger.ts';
 import type { redisSettings } from '../runtime/config/common-settings.ts';
@@ -15,6 +15,7 @@ import type { Values } from '../runtime/config/setting.ts';
 import { explainTls } from '../runtime/tls/explain-tls.ts';
 import { noTls, readTlsOptions, type TlsOptions } from '../runtime/tls/tls-settings.ts';
 import { limitAnswers, maxAnswerBytes } from './answer-limit.ts';
+import { reconnectOnError } from './reconnect-on-error.ts';
 import { makeRedisTls } from './redis-tls.ts';
 
 export interface RedisSentinels {
@@ -44,7 +45,7 @@ export interface ScriptOptions {
 }
 
 /**
- * Keys first, then arguments. Rejects with `redis-unavailable` (away, too slow) or `redis-refused` (an error that Redis answered), both retryable;
+ * Keys first, then arguments. An answer that comes of a failover (READONLY and its like) makes a new connection, on which the script runs once more. Rejects with `redis-unavailable` (away, too slow) or `redis-refused` (an error that Redis answered), both retryable;
  * after `redis-unavailable` the script may have run, so scripts must bear repetition.
  */
 export type Script = (...args: readonly (string | number)[]) => Promise<unknown>;
@@ -68,89 +69,149 @@ export function readRedisOptions(values: Values<typeof redisSettings>): Omit<Red
 }
 
 /** Throws `tls-files` when a certificate cannot be read. */
-export function createRedisClient({ url, tls = noTls('REDIS'), sentinels, keyPrefix, log, commandTimeoutMs = defaultCommandTimeoutMs }: RedisClientOptions): RedisClient {
-  const isTls = new URL(url).protocol === 'rediss:';
-  const address = sentinels === undefined ? maskUrl(url) : `${sentinels.master} of the Sentinels ${sentinels.addresses.join(', ')}`;
-  const secure = isTls ? makeRedisTls(tls, log) : undefined;
-  const redis = new Redis(url, {
-    ...(secure === undefined ? {} : { tls: secure, sentinelTLS: secure, enableTLSForSentinelMode: true }),
-    ...(sentinels === undefined ? {} : makeSentinelOptions(sentinels)),
-    keyPrefix,
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    connectTimeout: connectTimeoutMs,
-    commandTimeout: commandTimeoutMs,
-    // n.b. a connection that only went silent would else count as up until the system notices, minutes later.
-    socketTimeout: commandTimeoutMs,
-    retryStrategy: retryDelayMs,
-  });
-  let lastError: string | undefined;
-  let isUp = false;
-  let isStopped = false;
-  const answered = limitAnswers(redis, () => {
-    log.error({ address, maxBytes: maxAnswerBytes }, 'An answer of Redis is larger than any that is asked for, closed the connection; is that our Redis, and are the keys below REDIS_KEY_PREFIX ours alone?');
-  });
-
-  redis.on('error', (error: unknown) => {
-    const why = isTls ? explainTls(error, tls, systemClock.now()) : undefined;
-    const text = `${describeFailure(error)}${why === undefined ? '' : `; ${why}`}`;
-    if (text !== lastError) log.warn({ address, error: text }, 'Redis cannot be reached, will retry');
-    lastError = text;
-  });
-  redis.on('ready', () => {
-    isUp = true;
-    lastError = undefined;
-    log.info({ address }, 'Redis connected');
-  });
-  redis.on('close', () => {
-    if (isUp && !isStopped) log.warn({ address }, 'Redis connection lost, will reconnect');
-    isUp = false;
-  });
-
-  return {
-    name: 'redis',
-    healthCheck: {
-      name: 'redis',
-      check: () => (isUp ? { status: 'pass' } : { status: 'fail', detail: `${address}: ${lastError ?? 'not connected'}` }),
-    },
-    start() {
-      // n.b. the first failure is reported by the 'error' event, and the client goes on trying.
-      redis.connect().catch(() => undefined);
-      return Promise.resolve();
-    },
-    stop() {
-      isStopped = true;
-      redis.disconnect();
-      return Promise.resolve();
-    },
-    script: (options) => makeScript(redis, options, address, answered),
-    async run(command, ...args) {
-      try {
-        return await redis.call(command, ...args);
-      } catch (error) {
-        throw explain(error, `the command ${command}`, address);
-      } finally {
-        answered();
-      }
-    },
-  };
+export function createRedisClient(options: RedisClientOptions): RedisClient {
+  return new IoRedisClient(options);
 }
 
-function makeScript(redis: Redis, { name, lua, numberOfKeys }: ScriptOptions, address: string, answered: () => void): Script {
-  redis.defineCommand(name, { lua, ...(numberOfKeys === undefined ? {} : { numberOfKeys }) });
-  const run: unknown = Reflect.get(redis, name);
-  if (typeof run !== 'function') throw new Error(`Expected ioredis to define the command ${name}`);
-  return async (...args) => {
+class IoRedisClient implements RedisClient {
+  readonly name = 'redis';
+  readonly healthCheck: HealthCheck = { name: 'redis', check: () => this.#health() };
+  readonly #redis: Redis;
+  readonly #address: string;
+  readonly #tls: TlsOptions | undefined;
+  readonly #log: Logger;
+  readonly #commandTimeoutMs: number;
+  readonly #answered: () => void;
+  #lastError: string | undefined;
+  /** What Redis answered when we left it; until a script has run. The connections meanwhile are no news. */
+  #misdirection: string | undefined;
+  #reconnecting: Promise<void> | undefined;
+  #isUp = false;
+  #isStopped = false;
+
+  constructor({ url, tls = noTls('REDIS'), sentinels, keyPrefix, log, commandTimeoutMs = defaultCommandTimeoutMs }: RedisClientOptions) {
+    const isTls = new URL(url).protocol === 'rediss:';
+    this.#address = sentinels === undefined ? maskUrl(url) : `${sentinels.master} of the Sentinels ${sentinels.addresses.join(', ')}`;
+    this.#tls = isTls ? tls : undefined;
+    this.#log = log;
+    this.#commandTimeoutMs = commandTimeoutMs;
+    const secure = isTls ? makeRedisTls(tls, log) : undefined;
+    this.#redis = new Redis(url, {
+      ...(secure === undefined ? {} : { tls: secure, sentinelTLS: secure, enableTLSForSentinelMode: true }),
+      ...(sentinels === undefined ? {} : makeSentinelOptions(sentinels)),
+      keyPrefix,
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      connectTimeout: connectTimeoutMs,
+      commandTimeout: commandTimeoutMs,
+      // n.b. a connection that only went silent would else count as up until the system notices, minutes later.
+      socketTimeout: commandTimeoutMs,
+      retryStrategy: retryDelayMs,
+      reconnectOnError: (error) => this.#leaves(error),
+    });
+    this.#answered = limitAnswers(this.#redis, () => {
+      log.error({ address: this.#address, maxBytes: maxAnswerBytes }, 'An answer of Redis is larger than any that is asked for, closed the connection; is that our Redis, and are the keys below REDIS_KEY_PREFIX ours alone?');
+    });
+    this.#redis.on('error', (error: unknown) => { this.#noteFailure(error); });
+    this.#redis.on('ready', () => { this.#setUp(); });
+    this.#redis.on('close', () => { this.#setDown(); });
+  }
+
+  start(): Promise<void> {
+    // n.b. the first failure is reported by the 'error' event, and the client goes on trying.
+    this.#redis.connect().catch(() => undefined);
+    return Promise.resolve();
+  }
+
+  stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#redis.disconnect();
+    return Promise.resolve();
+  }
+
+  script(options: ScriptOptions): Script {
+    const call = defineScript(this.#redis, options);
+    return (...args) => this.#run(`the script ${options.name}`, () => call(args));
+  }
+
+  run(command: string, ...args: readonly (string | number)[]): Promise<unknown> {
+    return this.#run(`the command ${command}`, () => this.#redis.call(command, ...args));
+  }
+
+  async #run(what: string, call: () => Promise<unknown>): Promise<unknown> {
     try {
-      return (await Reflect.apply(run, redis, args)) as unknown;
+      // n.b. what was refused for a failover has not run.
+      return await this.#runOnce(call).catch((error: unknown) => (error instanceof Error && reconnectOnError(error) ? this.#runOnce(call) : Promise.reject(toError(error))));
     } catch (error) {
-      throw explain(error, `the script ${name}`, address);
-    } finally {
-      answered();
+      throw explain(error, what, this.#address);
     }
-  };
+  }
+
+  async #runOnce(call: () => Promise<unknown>): Promise<unknown> {
+    await this.#reconnecting;
+    try {
+      const reply = await call();
+      this.#misdirection = undefined;
+      return reply;
+    } finally {
+      this.#answered();
+    }
+  }
+
+  #health(): Health {
+    if (this.#isUp && this.#misdirection === undefined) return { status: 'pass' };
+    return { status: 'fail', detail: `${this.#address}: ${this.#lastError ?? this.#misdirection ?? 'not connected'}` };
+  }
+
+  #leaves(error: Error): boolean {
+    if (!reconnectOnError(error)) return false;
+    if (this.#misdirection === undefined) this.#log.warn({ address: this.#address, answer: error.message }, 'Redis at the other end cannot serve, connects again');
+    this.#misdirection = error.message;
+    this.#reconnecting ??= whenReady(this.#redis, this.#commandTimeoutMs).finally(() => { this.#reconnecting = undefined; });
+    return true;
+  }
+
+  #noteFailure(error: unknown): void {
+    const why = this.#tls === undefined ? undefined : explainTls(error, this.#tls, systemClock.now());
+    const text = `${describeFailure(error)}${why === undefined ? '' : `; ${why}`}`;
+    if (text !== this.#lastError) this.#log.warn({ address: this.#address, error: text }, 'Redis cannot be reached, will retry');
+    this.#lastError = text;
+  }
+
+  #setUp(): void {
+    this.#isUp = true;
+    this.#lastError = undefined;
+    this.#log[this.#misdirection === undefined ? 'info' : 'debug']({ address: this.#address }, 'Redis connected');
+  }
+
+  #setDown(): void {
+    if (this.#isUp && !this.#isStopped) this.#log[this.#misdirection === undefined ? 'warn' : 'debug']({ address: this.#address }, 'Redis connection lost, will reconnect');
+    this.#isUp = false;
+  }
+}
+
+function defineScript(redis: Redis, { name, lua, numberOfKeys }: ScriptOptions): (args: readonly (string | number)[]) => Promise<unknown> {
+  redis.defineCommand(name, { lua, ...(numberOfKeys === undefined ? {} : { numberOfKeys }) });
+  const command: unknown = Reflect.get(redis, name);
+  if (typeof command !== 'function') throw new Error(`Expected ioredis to define the command ${name}`);
+  return (args) => Reflect.apply(command, redis, args) as Promise<unknown>;
+}
+
+/** Resolves when another connection stands, or after `limitMs`: what is called then fails and says why. */
+function whenReady(redis: Redis, limitMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      timer.cancel();
+      redis.off('ready', finish);
+      redis.off('end', finish);
+      resolve();
+    };
+    const timer = systemClock.after(limitMs, finish);
+    redis.once('ready', finish);
+    redis.once('end', finish);
+  });
 }
 
 function makeSentinelOptions({ addresses, master, password }: RedisSentinels) {
@@ -176,6 +237,12 @@ function describeFailure(error: unknown): string {
 const remedies: Readonly<Record<string, string>> = {
   OOM: 'it is full: raise its maxmemory, or give Hydrant a Redis of its own',
   READONLY: 'it is a replica: point REDIS_URL to the master, or set REDIS_SENTINELS',
+  MASTERDOWN: 'it is a replica that has lost its master: point REDIS_URL to the master, or set REDIS_SENTINELS',
+  NOREPLICAS: 'it lacks the replicas that its min-replicas-to-write asks for: bring them back',
+  LOADING: 'it is reading its data from disk: wait until it has',
+  CLUSTERDOWN: 'its cluster is down, and Hydrant needs a Redis that is no cluster: point REDIS_URL to one',
+  MOVED: 'it is a node of a cluster: point REDIS_URL to a Redis that is none',
+  CROSSSLOT: 'it is a node of a cluster: point REDIS_URL to a Redis that is none',
   MISCONF: 'it cannot write to its own disk: make space there, its log says more',
   NOPERM: 'give the user in REDIS_URL the right to it and to the keys that begin with REDIS_KEY_PREFIX',
   NOAUTH: 'set user and password in REDIS_URL',
@@ -184,8 +251,8 @@ const remedies: Readonly<Record<string, string>> = {
 
 /** n.b. what a command within a script was refused for stands in the middle of the answer up to Redis 6. */
 function findRemedy(text: string): string | undefined {
-  const [word = ''] = /\b(?:OOM|READONLY|MISCONF|NOPERM|NOAUTH|WRONGPASS)\b/u.exec(text) ?? [];
-  return remedies[word];
+  const word = /\b[A-Z]{3,}\b/gu;
+  return [...text.matchAll(word)].map(([found]) => remedies[found]).find((remedy) => remedy !== undefined);
 }
 
 function explain(error: unknown, what: string, address: string): HydrantError {
