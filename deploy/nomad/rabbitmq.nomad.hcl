@@ -162,7 +162,7 @@ job "hydrant-rabbitmq" {
               {
                 "user": "hydrant-firehose", "vhost": "/",
                 "configure": "^$",
-                "write": "^nomad$",
+                "write": "^(nomad|hydrant\\.sink\\..*|hydrant\\.crashloop-detector)$",
                 "read": "^$"
               },
               {

@@ -12,7 +12,7 @@ import { AmqpConnection } from './amqp-connection.ts';
 import { unavailable } from './amqp-errors.ts';
 import { AmqpSubscription } from './amqp-subscription.ts';
 import { AmqpPublisher } from './amqp-publisher.ts';
-import { Topology, deadLetterExchange, queueExists } from './topology.ts';
+import { Topology, deadLetterExchange } from './topology.ts';
 
 export interface AmqpBusOptions {
   /** One per node of the cluster. */
@@ -54,7 +54,7 @@ class RabbitMqBus implements AmqpBus {
     const { exchange, queueMaxBytes, log, clock, connectionName } = options;
     this.#options = options;
     this.#topology = new Topology({ exchange, queueMaxBytes, log });
-    const shared = { addresses: options.urls.map(parseAmqpAddress), tls: options.tls ?? noTls('AMQP'), log, clock };
+    const shared = { addresses: options.urls.map((url) => parseAmqpAddress(url)), tls: options.tls ?? noTls('AMQP'), log, clock };
     this.#publishing = new AmqpConnection({
       ...shared, name: 'rabbitmq-publish', connectionName: `${connectionName} publish`, onConnect: (model) => this.#openPublisher(model),
     });
@@ -110,11 +110,11 @@ class RabbitMqBus implements AmqpBus {
   async hasQueue(name: string): Promise<boolean> {
     const { model } = this.#publishing;
     if (model === undefined) throw unavailable('it is not connected');
-    return queueExists(model, name);
+    return this.#topology.hasQueue(model, name);
   }
 
   async #openPublisher(model: ChannelModel): Promise<void> {
-    await this.#topology.declareExchanges(model);
+    await this.#topology.declareExchange(model);
     // A publisher without its channel is of no use: one way back for both, a new connection.
     await this.#publisher.open(model, (reason) => { this.#publishing.end(model, reason); });
   }
