@@ -154,6 +154,24 @@ void t.test('a routing key is filled from the event', (t) => {
   t.end();
 });
 
+void t.test('an address with parameters that nobody reads is refused', (t) => {
+  t.throws(() => load({ SINK_AMQP_CONNECTION: 'amqp://u:secret@elsewhere/?hartbeat=5' }), { code: 'config-invalid', message: /`SINK_AMQP_CONNECTION` to have known parameters, got `hartbeat`; supported are/u });
+  t.throws(() => load({ AMQP_CONNECTION: 'amqps://own/?cacertfile=/ca.pem', SINK_AMQP_EXCHANGE: 'copy' }), { message: /`AMQP_CONNECTION` .*set `AMQP_CACERT` instead/u });
+  t.end();
+});
+
+void t.test('a sink makes nothing at its broker but the exchange that it publishes to', async (t) => {
+  const broker = await startPrivateRabbitMq(t);
+  const sink = createSink(broker.url);
+  await sink.connect(never);
+  t.teardown(() => sink.close());
+
+  await sink.write([makeSinkMessage(1)], never);
+
+  const names = (await broker.ctl('list_exchanges', '-p', broker.vhost, 'name')).split('\n').filter((name) => name !== 'name' && name !== '' && !name.startsWith('amq.'));
+  t.same(names, ['copy']);
+});
+
 void t.test('a sink that would feed itself is refused', (t) => {
   const own = 'amqp://guest:guest@127.0.0.1:5672/';
   const cases: readonly (readonly [Record<string, string>, boolean])[] = [

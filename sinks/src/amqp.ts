@@ -2,6 +2,7 @@
  * Publishes messages to an exchange of RabbitMQ, persistent and confirmed, each with the id, headers and bytes that it came with. Connecting, reconnecting
  * and confirms are the bus's; it is loaded when the sink is used, not before.
  */
+import { amqpAddressProblems } from '@hydrant/shared/bus/amqp/amqp-address';
 import type { Bus } from '@hydrant/shared/bus/bus';
 import { compileBindings } from '@hydrant/shared/bus/topic-pattern';
 import { retryable, type Batch, type Sink, type SinkContext, type SinkDefinition } from '@hydrant/shared/delivery/sink';
@@ -127,6 +128,6 @@ export const amqpSink: SinkDefinition<typeof settings> = {
   aliases: ['rabbitmq'],
   settings,
   defaults: { batchEvents: 500, batchBytes: 4 * 1024 * 1024, batchAgeMs: 100 },
-  check: (values) => [...tlsProblems(readTlsOptions(values, 'SINK_AMQP')), ...loopProblems(values)],
+  check: (values) => [...tlsProblems(readTlsOptions(values, 'SINK_AMQP')), ...amqpAddressProblems(values, values.SINK_AMQP_CONNECTION === null ? 'AMQP' : 'SINK_AMQP'), ...loopProblems(values)],
   create: (values, context) => new AmqpSink(values, context),
 };

@@ -1,5 +1,6 @@
 #!/usr/bin/env -S node --max-semi-space-size=4 --max-old-space-size=512
 /** The detector as a process: names the adapters (RabbitMQ, Redis, the destination of alerts) and runs. */
+import { amqpAddressProblems } from '@hydrant/shared/bus/amqp/amqp-address';
 import { createAmqpBus } from '@hydrant/shared/bus/amqp/amqp-bus';
 import type { Bus } from '@hydrant/shared/bus/bus';
 import { examineBus } from '@hydrant/shared/bus/examine-bus';
@@ -123,7 +124,7 @@ await runService({
   version,
   schema: (lookup: Lookup): typeof schema => ({ ...findAlertSink(lookup('SINK_TYPE') ?? 'amqp')?.settings, ...schema }),
   input: (_env, lookup: Lookup) => ({
-    check: (values) => [...connectionProblems(values), ...tlsProblems(readTlsOptions(values, 'SINK_AMQP')), ...checkBindings(values['AMQP_BINDINGS'] as readonly string[]), ...findAlertSink(lookup('SINK_TYPE') ?? 'amqp')?.check?.(values) ?? []],
+    check: (values) => [...connectionProblems(values), ...['AMQP', 'SINK_AMQP'].flatMap((prefix) => amqpAddressProblems(values, prefix)), ...tlsProblems(readTlsOptions(values, 'SINK_AMQP')), ...checkBindings(values['AMQP_BINDINGS'] as readonly string[]), ...findAlertSink(lookup('SINK_TYPE') ?? 'amqp')?.check?.(values) ?? []],
     problems: rulesFileProblems(lookup('DETECTOR_RULES_FILE')),
   }),
   create(config, context) {

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S node --max-semi-space-size=4
 /** The firehose as a process: names the adapters (RabbitMQ, Redis, a spool in memory or in a folder) and runs. */
 import { join } from 'node:path';
+import { amqpAddressProblems } from '@hydrant/shared/bus/amqp/amqp-address';
 import { createAmqpBus } from '@hydrant/shared/bus/amqp/amqp-bus';
 import { examineBus } from '@hydrant/shared/bus/examine-bus';
 import { examineRedis } from '@hydrant/shared/redis/examine-redis';
@@ -62,7 +63,7 @@ await runService({
   name,
   version,
   schema,
-  input: () => ({ check: (values) => [...checkNomadSettings(values), ...connectionProblems(values)] }),
+  input: () => ({ check: (values) => [...checkNomadSettings(values), ...connectionProblems(values), ...amqpAddressProblems(values, 'AMQP')] }),
   create(config, { log, metrics, clock }) {
     const { AMQP_CONNECTION: urls, AMQP_EXCHANGE: exchange, REDIS_KEY_PREFIX: keyPrefix } = config;
     const options = readFirehoseOptions(config);

@@ -1,5 +1,6 @@
 #!/usr/bin/env -S node --max-semi-space-size=4
 /** The sink-worker's process: one queue of RabbitMQ to one destination. */
+import { amqpAddressProblems } from '@hydrant/shared/bus/amqp/amqp-address';
 import { createAmqpBus } from '@hydrant/shared/bus/amqp/amqp-bus';
 import { examineBus } from '@hydrant/shared/bus/examine-bus';
 import { createAmqpDeadLetters } from '@hydrant/shared/bus/amqp/amqp-dead-letters';
@@ -80,7 +81,8 @@ await runService({
   schema: (lookup) => withSinkSettings(sinkWorkerSettings, lookup('SINK_TYPE')),
   input: (_env, lookup) => ({
     problems: typeProblems(lookup('SINK_TYPE'), 'environment or CONFIG_FILE'),
-    check: (values) => [...connectionProblems(values), ...sinkProblems(lookup('SINK_TYPE'), values)],
+    // n.b. the sink `amqp` may use the same addresses.
+    check: (values) => [...new Set([...connectionProblems(values), ...amqpAddressProblems(values, 'AMQP'), ...sinkProblems(lookup('SINK_TYPE'), values)])],
   }),
   create(config, context) {
     const { log, metrics, clock } = context;

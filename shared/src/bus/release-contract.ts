@@ -1,6 +1,7 @@
 /** What every adapter of the bus port must do when a subscription gives back what it holds. A part of the bus contract. */
 import { eventually } from '@hydrant/testing/eventually';
 import type { Test } from 'tap';
+import type { Message } from '../messages/message.ts';
 import { ack, makeGate, makeMessage, makeOptions, never, type BusAdapter } from './bus-adapter-contract.ts';
 
 export async function releaseContract(t: Test, adapter: BusAdapter): Promise<void> {
@@ -28,6 +29,23 @@ export async function releaseContract(t: Test, adapter: BusAdapter): Promise<voi
 
     await eventually(() => seen.length === 14 && subscription.held === 0);
     t.same(seen.slice(7), ['3', '5', '6', '7', '8', '9', '10']);
+  });
+
+  await t.test(`${adapter.name}: a message that comes again looks as it did`, async (t) => {
+    const { bus } = await adapter.create(t);
+    const seen: Message[] = [];
+    const subscription = await bus.subscribe(makeOptions(), ({ message }) => {
+      seen.push(message);
+      return Promise.resolve(seen.length === 1 ? { action: 'retry', afterMs: 60_000 } : ack);
+    }, never);
+    await bus.publish(makeMessage(1));
+    await eventually(() => seen.length === 1);
+
+    await subscription.release(never);
+    await subscription.resume();
+
+    await eventually(() => seen.length === 2);
+    t.strictSame(seen[1], seen[0]);
   });
 
   await t.test(`${adapter.name}: a release that may not wait leaves the handlers behind, and a close in it ends both`, async (t) => {

@@ -22,7 +22,7 @@ const cases: readonly Case[] = [
 t.test('acknowledgements reach up to the oldest unsettled delivery', (t) => {
   for (const one of cases) {
     const window = new AckWindow();
-    for (let tag = 1; tag <= one.delivered; tag += 1) window.deliver(tag);
+    for (let tag = 1; tag <= one.delivered; tag += 1) window.deliver(tag, tag * 10);
     for (const tag of one.forget ?? []) window.forget(tag);
     for (const tag of one.settle) window.settle(tag);
 
@@ -34,7 +34,7 @@ t.test('acknowledgements reach up to the oldest unsettled delivery', (t) => {
 
 t.test('what was acknowledged alone does not hold up a later group', (t) => {
   const window = new AckWindow();
-  for (const tag of [1, 2, 3]) window.deliver(tag);
+  for (const tag of [1, 2, 3]) window.deliver(tag, tag * 10);
   window.settle(2);
   t.strictSame(window.take(), { upTo: undefined, single: [2] });
 

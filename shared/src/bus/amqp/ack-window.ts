@@ -10,12 +10,18 @@ export interface Acknowledgements {
 }
 
 export class AckWindow {
-  /** In the order of delivery: tags count up from 1 on each channel. */
-  readonly #unsettled = new Set<number>();
+  /** Tag and time, in the order of delivery: tags count up from 1 on each channel. */
+  readonly #unsettled = new Map<number, number>();
   #settled: number[] = [];
 
-  deliver(tag: number): void {
-    this.#unsettled.add(tag);
+  deliver(tag: number, atMs: number): void {
+    this.#unsettled.set(tag, atMs);
+  }
+
+  /** When the oldest unsettled one was delivered. */
+  get oldestAtMs(): number | undefined {
+    for (const atMs of this.#unsettled.values()) return atMs;
+    return undefined;
   }
 
   /** To be acknowledged with the next `take`. */
@@ -43,7 +49,7 @@ export class AckWindow {
   }
 
   #oldestUnsettled(): number {
-    for (const tag of this.#unsettled) return tag;
+    for (const tag of this.#unsettled.keys()) return tag;
     return Number.POSITIVE_INFINITY;
   }
 }

@@ -5,18 +5,19 @@
  * up: `model` is set. Left when the connection ends, for whatever reason; then connecting again.
  * stopped: by `stop`, from any state; final.
  */
-import { connect } from 'amqplib';
+import { connect, credentials } from 'amqplib';
 import type { ChannelModel } from 'amqplib';
 import { createBackoff } from '../../foundation/backoff.ts';
 import type { Clock } from '../../foundation/clock.ts';
 import { describeError } from '../../foundation/errors.ts';
 import type { Health } from '../../runtime/admin/health.ts';
 import type { Logger } from '../../runtime/telemetry/logger.ts';
-import { explainTls } from '../../runtime/tls/explain-tls.ts';
 import { readTls } from '../../runtime/tls/read-tls.ts';
 import type { TlsOptions } from '../../runtime/tls/tls-settings.ts';
+import { version } from '../../runtime/version.ts';
 import type { AmqpAddress } from './amqp-address.ts';
 import { destroySocket } from './amqp-socket.ts';
+import { explainConnectFailure } from './explain-amqp.ts';
 import { unlessAborted } from './waits.ts';
 
 export interface AmqpConnectionOptions {
@@ -33,7 +34,8 @@ export interface AmqpConnectionOptions {
   readonly onConnect: (model: ChannelModel) => Promise<void>;
 }
 
-const connectTimeoutMs = 10_000;
+/** As RabbitMQ shows them of a connection. */
+const clientProperties = { product: 'Hydrant', version, platform: `Node.js ${process.versions.node}`, information: 'Hydrant reads the event stream of HashiCorp Nomad' };
 const closeTimeoutMs = 2_000;
 const backoffMs = { minMs: 100, maxMs: 5_000 };
 /** A connection that stood this long was a good one: the next tries begin with the smallest delay again. */
@@ -142,16 +144,19 @@ export class AmqpConnection {
 
   async #connect(address: AmqpAddress, signal: AbortSignal): Promise<ChannelModel> {
     const { connectionName, tls } = this.#options;
+    const { login } = address;
     const attempt = new AbortController();
     const abort = (): void => { attempt.abort(); };
     signal.addEventListener('abort', abort, { once: true });
     // Node's sockets take `signal` and the water mark, amqplib's types do not name them.
     const socketOptions = {
-      ...(address.isTls ? readTls(tls) : {}), timeout: connectTimeoutMs, noDelay: true, keepAlive: true, clientProperties: { connection_name: connectionName },
+      ...(address.isTls ? readTls(tls) : {}), timeout: address.connectTimeoutMs, noDelay: true, keepAlive: true,
+      credentials: login === null ? credentials.external() : credentials.plain(login.user, login.password),
+      clientProperties: { ...clientProperties, connection_name: connectionName },
       signal: attempt.signal, writableHighWaterMark: writeBufferBytes,
     };
     try {
-      return await connect(address.url, socketOptions);
+      return await connect(address.target, socketOptions);
     } finally {
       signal.removeEventListener('abort', abort);
     }
@@ -183,7 +188,7 @@ export class AmqpConnection {
   /** One line per kind of failure, not per try. */
   #noteFailure(address: AmqpAddress, thrown: unknown): void {
     const { clock, log, name, tls } = this.#options;
-    const why = address.isTls ? explainTls(thrown, tls, clock.now()) : undefined;
+    const why = explainConnectFailure(thrown, address, tls, clock.now());
     const reason = `${describeError(thrown).trim()}${why === undefined ? '' : `; ${why}`}`;
     const isNew = reason !== this.#lastError;
     this.#lastError = reason;

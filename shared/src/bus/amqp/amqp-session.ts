@@ -25,7 +25,7 @@ export async function withAmqpSession<T>(options: AmqpSessionOptions, signal: Ab
   const { urls, connectionName, clock, tls = noTls('AMQP') } = options;
   // What a command has to say it says itself; only warnings are worth a line beside that.
   const log = options.log.child({}, { level: 'warn' });
-  const connection = new AmqpConnection({ name: 'rabbitmq', addresses: urls.map(parseAmqpAddress), connectionName, tls, log, clock, onConnect: () => Promise.resolve() });
+  const connection = new AmqpConnection({ name: 'rabbitmq', addresses: urls.map((url) => parseAmqpAddress(url)), connectionName, tls, log, clock, onConnect: () => Promise.resolve() });
   const limit = new AbortController();
   const timer = clock.after(connectWithinMs, () => { limit.abort(); });
   connection.start();

@@ -139,7 +139,7 @@ export class AmqpSubscription implements Subscription {
     if (model === undefined) return 0;
     await topology.declareQueue(model, this.#options);
     const channel = await ConsumerChannel.open(model, {
-      queue: this.#options.name, prefetch: this.#options.prefetch, onMessage: (source, delivered) => { this.#receive(source, delivered); },
+      queue: this.#options.name, prefetch: this.#options.prefetch, clock, onMessage: (source, delivered) => { this.#receive(source, delivered); },
     });
     const openedAtMs = clock.monotonic();
     this.#channel = channel;

@@ -27,11 +27,15 @@ async function startSecured(t: Test): Promise<Secured> {
   const server = makeCertificate(folder, 'server', authority, ['DNS:rabbitmq.internal']);
   const broker = await startPrivateRabbitMq(t, {
     exclusive: true,
+    plugins: ['rabbitmq_auth_mechanism_ssl'],
     config: [
+      'auth_mechanisms.1 = PLAIN', 'auth_mechanisms.2 = EXTERNAL', 'ssl_cert_login_from = common_name',
       `listeners.ssl.default = 127.0.0.1:${String(port)}`, `ssl_options.cacertfile = ${authority.certFile}`, `ssl_options.certfile = ${server.certFile}`, `ssl_options.keyfile = ${server.keyFile}`,
       'ssl_options.verify = verify_peer', 'ssl_options.fail_if_no_peer_cert = true',
     ],
   });
+  await broker.ctl('add_user', 'client', 'not used');
+  await broker.ctl('set_permissions', 'client', '.*', '.*', '.*');
   const url = broker.urlAt(port).replace('amqp:', 'amqps:');
   return {
     authority, other, url,
@@ -58,6 +62,17 @@ void t.test('TLS to RabbitMQ', { skip: withoutOpenssl }, async (t) => {
     const bus = connect(['amqps://127.0.0.1:1/', url], { ...own, caFile: authority.certFile });
     await eventually(() => healthOf(bus).status === 'pass');
     t.match(healthOf(bus).detail, /^Connected to amqps:\/\/127\.0\.0\.1:/u);
+  });
+
+  await t.test('with auth_mechanism=external the certificate is the login', async (t) => {
+    const external = `${url.replace('guest:guest@', '')}?auth_mechanism=external`;
+    const bus = connect(external, { ...own, caFile: authority.certFile });
+    await eventually(() => healthOf(bus).status === 'pass');
+
+    const unknown = makeCertificate(t.testdir({}), 'unknown', authority, ['DNS:client']);
+    const stranger = connect(external, { ...own, caFile: authority.certFile, certFile: unknown.certFile, keyFile: unknown.keyFile });
+    const detail = await eventually(() => healthOf(stranger).detail?.includes(': ') === true && healthOf(stranger).detail);
+    t.match(detail, /there is no user of the name in the certificate/u);
   });
 
   const cases: readonly (readonly [string, Partial<TlsOptions>, RegExp])[] = [

@@ -4,13 +4,16 @@
  */
 import { setMaxListeners } from 'node:events';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import type { Clock } from '../../foundation/clock.ts';
 import { toError } from '../../foundation/errors.ts';
 import { AckWindow } from './ack-window.ts';
+import { consumerCancelled, explainChannelEnd } from './explain-amqp.ts';
 import { closeChannel } from './waits.ts';
 
 export interface ConsumerChannelOptions {
   readonly queue: string;
   readonly prefetch: number;
+  readonly clock: Pick<Clock, 'monotonic'>;
   readonly onMessage: (channel: ConsumerChannel, delivered: ConsumeMessage) => void;
 }
 
@@ -24,6 +27,7 @@ export class ConsumerChannel {
   readonly #window = new AckWindow();
   readonly #lost = new AbortController();
   readonly #waits = new AbortController();
+  #reason: Error | undefined;
   #isConsuming = false;
   #shallConsume = false;
   #consumerTag = '';
@@ -37,12 +41,12 @@ export class ConsumerChannel {
     this.#channel = channel;
     this.#options = options;
     this.ended = new Promise((resolve) => {
-      let reason: Error | undefined;
-      channel.on('error', (error: Error) => { reason = error; });
+      channel.on('error', (error: Error) => { this.#reason = error; });
       channel.on('close', () => {
         this.#lost.abort();
         this.#waits.abort();
-        resolve(reason ?? new Error('The channel was closed'));
+        const { oldestAtMs } = this.#window;
+        resolve(explainChannelEnd(this.#reason ?? new Error('The channel was closed'), oldestAtMs === undefined ? undefined : options.clock.monotonic() - oldestAtMs));
       });
     });
   }
@@ -125,11 +129,12 @@ export class ConsumerChannel {
 
   #receive(delivered: ConsumeMessage | null): void {
     if (delivered === null) {
-      // The broker has cancelled the consumer: its queue was deleted or moved. A new channel declares and consumes it again.
+      // A new channel declares the queue and consumes it again.
+      this.#reason ??= new Error(consumerCancelled);
       void closeChannel(this.#channel);
       return;
     }
-    this.#window.deliver(delivered.fields.deliveryTag);
+    this.#window.deliver(delivered.fields.deliveryTag, this.#options.clock.monotonic());
     this.#options.onMessage(this, delivered);
   }
 

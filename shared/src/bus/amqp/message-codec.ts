@@ -3,8 +3,8 @@ import type { ConsumeMessage, GetMessage, MessagePropertyHeaders, Options } from
 import type { HeaderValue, Message } from '../../messages/message.ts';
 import { restoreReplayed } from '../dead-letters.ts';
 
-// Belongs to the delivery, not to the message: a repeat must look like the first time.
-const deliveryCountHeader = 'x-delivery-count';
+/** What RabbitMQ adds to a delivery, and what does not belong to the message: a repeat must look like the first time. */
+const deliveryHeaders: ReadonlySet<string> = new Set(['x-delivery-count', 'x-acquired-count']);
 
 export function toPublishOptions(message: Message, mandatory: boolean): Options.Publish {
   return {
@@ -43,7 +43,7 @@ function readText(value: unknown): string {
 function readHeaders(headers: MessagePropertyHeaders | undefined): Record<string, HeaderValue> {
   const read: Record<string, HeaderValue> = {};
   for (const [name, value] of Object.entries<unknown>(headers ?? {})) {
-    if (name === deliveryCountHeader || value === null || value === undefined) continue;
+    if (deliveryHeaders.has(name) || value === null || value === undefined) continue;
     if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') read[name] = value;
     else read[name] = JSON.stringify(value);
   }

@@ -27,7 +27,7 @@ export function commonSettings({ httpPort }: { readonly httpPort: number }) {
 
 export const amqpSettings = {
   AMQP_CONNECTION: {
-    doc: 'RabbitMQ, as one URL or several separated by commas that are tried in turn.',
+    doc: 'RabbitMQ, as one URL or several separated by commas that are tried in turn. Parameters of a URL: `heartbeat`, `connection_timeout`, `channel_max`, `frame_max`, `auth_mechanism`.',
     format: urls(['amqp:', 'amqps:']),
     default: 'amqp://guest:guest@127.0.0.1:5672/',
     sensitive: true,
