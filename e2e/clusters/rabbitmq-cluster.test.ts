@@ -66,11 +66,11 @@ void t.test('RabbitMQ as a cluster of three nodes', async (t) => {
     const [first, second] = nodes;
     if (first === undefined || second === undefined) throw new Error('Expected a cluster to have nodes');
     await Promise.all([first.kill(), second.kill()]);
-    const publishing = await eventually(async () => {
+    // Up to RabbitMQ 4.2 the node that is left pauses itself; later it takes connections and confirms nothing.
+    await eventually(async () => {
       const { status, detail } = await readCheck(source, 'rabbitmq-publish');
-      return status === 503 ? detail : undefined;
-    }, { timeoutMs: electionMs, message: 'the firehose says that it is not ready' });
-    t.match(publishing, /Not connected to/u, 'the node that is left has paused itself');
+      return status === 503 && /^(?:Not connected to|RabbitMQ has not confirmed|RabbitMQ has refused)/u.test(detail);
+    }, { timeoutMs: electionMs, message: 'the firehose says that it is not ready, and why' });
     await eventually(async () => (await source.metric('hydrant_firehose_spool_events') ?? 0) > 5 * eventsPerSecond, { timeoutMs: 60_000, message: 'what is read goes into the spool' });
     await Promise.all([first.start(), second.start()]);
     await whenMoreArrived(stage, 5 * eventsPerSecond);

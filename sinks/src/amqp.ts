@@ -5,6 +5,7 @@
 import { amqpAddressProblems } from '@hydrant/shared/bus/amqp/amqp-address';
 import type { Bus } from '@hydrant/shared/bus/bus';
 import { compileBindings } from '@hydrant/shared/bus/topic-pattern';
+import { createUnroutedLog, type UnroutedLog } from '@hydrant/shared/bus/unrouted-log';
 import { retryable, type Batch, type Sink, type SinkContext, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { describeError, isRetryable } from '@hydrant/shared/foundation/errors';
@@ -38,11 +39,13 @@ class AmqpSink implements Sink {
   readonly #context: SinkContext;
   #bus: Bus | undefined;
   readonly #unconfirmed = new Map<Message, Promise<void>>();
-  #isUnrouted = false;
+  readonly #unrouted: UnroutedLog;
 
   constructor(values: AmqpValues, context: SinkContext) {
     this.#values = values;
     this.#context = context;
+    const { log, name } = context;
+    this.#unrouted = createUnroutedLog(systemClock, (facts) => { log.warn({ sink: name, ...facts }, 'No queue is bound for what the AMQP sink publishes, nobody will see it'); });
   }
 
   async connect(signal: AbortSignal): Promise<void> {
@@ -106,10 +109,9 @@ class AmqpSink implements Sink {
 
   async #publish(bus: Bus, message: Message): Promise<void> {
     const template = this.#values.SINK_AMQP_ROUTING_KEY;
-    const result = await bus.publish(template === null ? message : { ...message, routingKey: fillTemplate(template, message) }, { mandatory: true });
-    const isUnrouted = result === 'unrouted';
-    if (isUnrouted && !this.#isUnrouted) this.#context.log.warn({ sink: this.#context.name, routingKey: message.routingKey }, 'No queue is bound for what the AMQP sink publishes, nobody will see it');
-    this.#isUnrouted = isUnrouted;
+    const published = template === null ? message : { ...message, routingKey: fillTemplate(template, message) };
+    const result = await bus.publish(published, { mandatory: true });
+    if (result === 'unrouted') this.#unrouted.note(published.routingKey);
   }
 }
 

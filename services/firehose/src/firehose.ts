@@ -89,7 +89,7 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote
 
   return {
     name: 'firehose',
-    healthChecks: [source.healthCheck, ...queueWait.healthChecks, ...(jobStubs === undefined ? [] : [jobStubs.healthCheck])],
+    healthChecks: [source.healthCheck, { name: 'publishing', check: () => publisher?.health() ?? { status: 'pass' } }, ...queueWait.healthChecks, ...(jobStubs === undefined ? [] : [jobStubs.healthCheck])],
     async start(signal) {
       if (!options.redact.includes('tokens')) telemetry.tokensUnredacted();
       if (!options.redact.some((kind) => kind !== 'tokens') && options.topics.some(carriesJobs)) telemetry.jobsUnredacted();

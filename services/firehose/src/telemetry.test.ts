@@ -19,3 +19,19 @@ t.test('of a failure to publish that lasts people hear again, not each time; a n
   t.same(heard(), [0, 60, 80, 140]);
   t.end();
 });
+
+t.test('events that no queue takes are counted, and said once a minute with their key', async (t) => {
+  let nowMs = 0;
+  const { log, lines } = recordingLog();
+  const metrics = createMetrics({ service: 'test', version: '0' });
+  const telemetry = createFirehoseTelemetry(log, metrics, { ...systemClock, monotonic: () => nowMs });
+
+  for (let n = 0; n < 61; n += 1) {
+    nowMs = n * 1000;
+    telemetry.eventConfirmed('unrouted', n, `event.Job.${String(n)}`);
+    telemetry.eventConfirmed('routed', n, 'event.Node');
+  }
+
+  t.match(lines, [{ level: 'warn', routingKey: 'event.Job.0', messages: 1, msg: /^No queue is bound/u }, { routingKey: 'event.Job.60', messages: 60 }]);
+  t.equal(lines.length, 2);
+});

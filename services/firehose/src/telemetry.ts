@@ -1,4 +1,5 @@
 /** Every counter, gauge and log line of the firehose: one function per occurrence. Nothing here is logged per event. */
+import { createUnroutedLog } from '@hydrant/shared/bus/unrouted-log';
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { errorCode } from '@hydrant/shared/foundation/errors';
 import type { Logger } from '@hydrant/shared/runtime/telemetry/logger';
@@ -82,14 +83,19 @@ function publisherTelemetry(log: Logger, metrics: Metrics, lag: LagTelemetry, cl
   dropped.inc(0, { reason: 'bus-message-invalid' });
   const confirmedIndex = metrics.gauge({ name: 'hydrant_firehose_confirmed_index', help: 'Index of the event confirmed last' });
   let failureSaidMs = Number.NEGATIVE_INFINITY;
+  const unroutedLog = createUnroutedLog(clock, (facts) => { log.warn(facts, 'No queue is bound for what is published, nobody will see it; bind one to its routing key'); });
+  function noteUnrouted(routingKey: string): void {
+    unrouted.inc();
+    unroutedLog.note(routingKey);
+  }
   return {
-    eventConfirmed(result, index) {
+    eventConfirmed(result, index, routingKey) {
       confirmed.inc();
       if (index !== undefined) {
         confirmedIndex.set(index);
         lag.confirmed(index);
       }
-      if (result === 'unrouted') unrouted.inc();
+      if (result === 'unrouted') noteUnrouted(routingKey);
     },
     publishFailed({ unconfirmed, isRepeat, err }) {
       failures.inc();

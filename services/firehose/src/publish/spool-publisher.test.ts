@@ -40,7 +40,7 @@ interface Rig {
   readonly confirmed: { routed: number; unrouted: number };
 }
 
-async function start(t: Test, publish: Bus['publish'], options: PublisherOptions = {}, lease?: PublisherPorts['lease']): Promise<Rig> {
+async function start(t: Test, publish: Bus['publish'], options: PublisherOptions = {}, lease?: PublisherPorts['lease'], clock = systemClock): Promise<Rig> {
   const spool = createMemorySpool({ maxBytes: 2 ** 30 });
   await spool.open();
   const tracker = createCheckpointTracker();
@@ -53,7 +53,7 @@ async function start(t: Test, publish: Bus['publish'], options: PublisherOptions
     eventDropped: ({ id }) => { dropped.push(id); },
   };
   const cursor = spool.cursor('publisher');
-  const publisher = new SpoolPublisher({ retryMinMs: 1, retryMaxMs: 2, ...options }, { bus: { publish }, cursor, tracker, lease, telemetry, clock: systemClock });
+  const publisher = new SpoolPublisher({ retryMinMs: 1, retryMaxMs: 2, ...options }, { bus: { publish }, cursor, tracker, lease, telemetry, clock });
   publisher.start();
   t.teardown(() => publisher.stop(AbortSignal.abort()));
   return { publisher, spool, tracker, failures, dropped, confirmed };
@@ -215,4 +215,33 @@ t.test('nothing is handed to the bus while the lease is not held, and nothing is
   await eventually(() => published.length === 10);
 
   t.strictSame(published, Array.from({ length: 10 }, (_, position) => String(position)));
+});
+
+t.test('an oldest event that is not confirmed for half a minute is told of, whether the bus is silent or refuses, until it is confirmed', async (t) => {
+  let aheadMs = 0;
+  let isRefusing = true;
+  const silent: (() => void)[] = [];
+  const { publisher, spool } = await start(t, async ({ id }) => {
+    if (id !== 'first') return 'routed';
+    if (isRefusing) throw refused;
+    await new Promise<void>((resolve) => { silent.push(resolve); });
+    return 'routed';
+  }, {}, undefined, { ...systemClock, monotonic: () => systemClock.monotonic() + aheadMs });
+  t.same(publisher.health(), { status: 'pass' });
+
+  await spool.append([event('first', 1), event('second', 2)]);
+  await eventually(() => publisher.unconfirmed > 0 || spool.last === 2);
+  await eventually(() => {
+    aheadMs += 31_000;
+    return publisher.health().status === 'fail';
+  });
+  await eventually(() => /^The oldest event has waited for its confirm for .*: Expected the broker to confirm$/u.test(publisher.health().detail ?? ''));
+
+  isRefusing = false;
+  await eventually(() => silent.length > 0);
+  t.equal(publisher.health().status, 'fail', 'it is still the oldest');
+  for (const confirm of silent) confirm();
+  await eventually(() => publisher.unconfirmed === 0);
+  aheadMs += 60_000;
+  t.same(publisher.health(), { status: 'pass' });
 });

@@ -5,8 +5,10 @@
 import { createBackoff, type Backoff } from '@hydrant/shared/foundation/backoff';
 import type { Bus, PublishResult } from '@hydrant/shared/bus/bus';
 import type { Clock } from '@hydrant/shared/foundation/clock';
-import { errorCode, toError } from '@hydrant/shared/foundation/errors';
+import { formatDuration } from '@hydrant/shared/foundation/durations';
+import { describeError, errorCode, toError } from '@hydrant/shared/foundation/errors';
 import type { Message } from '@hydrant/shared/messages/message';
+import type { Health } from '@hydrant/shared/runtime/admin/health';
 import type { Cursor, SpoolRecord } from '@hydrant/shared/spool/spool';
 import type { CheckpointTracker } from '../checkpoint/tracker.ts';
 import type { HeldLease } from '../lease/lease.ts';
@@ -14,7 +16,7 @@ import { streamIndex } from '../message/stream-index.ts';
 
 export interface PublisherTelemetry {
   /** `index` is undefined for what is not of the stream. */
-  eventConfirmed(result: PublishResult, index: number | undefined): void;
+  eventConfirmed(result: PublishResult, index: number | undefined, routingKey: string): void;
   /** `isRepeat`: nothing has been confirmed since the last one. */
   publishFailed(failure: { readonly unconfirmed: number; readonly isRepeat: boolean; readonly err: Error }): void;
   /** The bus will never take it: it is lost. */
@@ -42,6 +44,8 @@ export interface PublisherPorts {
 
 const defaults = { maxInFlight: 1000, maxInFlightBytes: 64 * 1024 * 1024, retryMinMs: 100, retryMaxMs: 10_000, drainStallMs: 5_000 };
 const drainLookMs = 20;
+/** Above what a reconnect or an election in the broker takes. */
+const stalledMs = 30_000;
 
 export class SpoolPublisher {
   readonly #options: typeof defaults;
@@ -52,12 +56,16 @@ export class SpoolPublisher {
   #inFlight = 0;
   #inFlightBytes = 0;
   #failure: Error | undefined;
+  /** For people; until the oldest record is confirmed. */
+  #failureReason: string | undefined;
   /** The oldest record that was not confirmed at the last failure. */
   #failedAt = 0;
   /** Ends the wait for more records when a publish has failed. */
   #reading = new AbortController();
   #wake: (() => void) | undefined;
   #lastConfirmMs = 0;
+  /** Since when the oldest record that was handed to the bus has been the oldest; undefined: there is none. */
+  #oldestSinceMs: number | undefined;
 
   constructor(options: PublisherOptions, ports: PublisherPorts) {
     this.#options = { ...defaults, ...options };
@@ -68,6 +76,15 @@ export class SpoolPublisher {
   /** Events handed to the bus and not confirmed. */
   get unconfirmed(): number {
     return this.#inFlight;
+  }
+
+  /** Fails when the bus has left the oldest event without a confirm for too long, whether it is silent or refuses. */
+  health(): Health {
+    const { clock } = this.#ports;
+    const waitedMs = this.#oldestSinceMs === undefined ? 0 : clock.monotonic() - this.#oldestSinceMs;
+    if (waitedMs < stalledMs) return { status: 'pass' };
+    const why = this.#failureReason === undefined ? '' : `: ${this.#failureReason}`;
+    return { status: 'fail', detail: `The oldest event has waited for its confirm for ${formatDuration(Math.floor(waitedMs / 1000) * 1000)}${why}` };
   }
 
   start(): void {
@@ -125,10 +142,11 @@ export class SpoolPublisher {
     const bytes = message.body.length;
     this.#inFlight += 1;
     this.#inFlightBytes += bytes;
+    this.#oldestSinceMs ??= this.#ports.clock.monotonic();
     tracker.sent(position, index);
     bus.publish(message, { mandatory: true }).then(
       (result) => {
-        this.#ports.telemetry.eventConfirmed(result, index);
+        this.#ports.telemetry.eventConfirmed(result, index, message.routingKey);
         this.#settle(position, bytes);
       },
       (thrown: unknown) => { this.#takeFailure(position, message, toError(thrown)); },
@@ -137,10 +155,14 @@ export class SpoolPublisher {
 
   #settle(position: number, bytes: number): void {
     const { clock, cursor, tracker } = this.#ports;
+    const before = tracker.position;
     tracker.confirmed(position);
     cursor.commit(tracker.position);
     this.#lastConfirmMs = clock.monotonic();
     this.#release(bytes);
+    if (tracker.position === before) return;
+    this.#failureReason = undefined;
+    this.#oldestSinceMs = this.#inFlight > 0 || this.#failure !== undefined ? this.#lastConfirmMs : undefined;
   }
 
   #takeFailure(position: number, message: Message, err: Error): void {
@@ -151,6 +173,7 @@ export class SpoolPublisher {
       return;
     }
     this.#failure ??= err;
+    this.#failureReason = describeError(err);
     this.#reading.abort();
     this.#release(bytes);
   }

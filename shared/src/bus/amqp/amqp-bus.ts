@@ -2,7 +2,7 @@
 import type { ChannelModel } from 'amqplib';
 import type { Clock } from '../../foundation/clock.ts';
 import type { Message } from '../../messages/message.ts';
-import type { HealthCheck } from '../../runtime/admin/health.ts';
+import type { Health, HealthCheck } from '../../runtime/admin/health.ts';
 import type { Logger } from '../../runtime/telemetry/logger.ts';
 import { noTls, type TlsOptions } from '../../runtime/tls/tls-settings.ts';
 import type { Bus, Handler, PublishOptions, PublishResult, Subscription, SubscriptionOptions } from '../bus.ts';
@@ -43,7 +43,7 @@ class RabbitMqBus implements AmqpBus {
   readonly healthChecks: readonly HealthCheck[];
   readonly #options: AmqpBusOptions;
   readonly #topology: Topology;
-  readonly #publisher = new AmqpPublisher();
+  readonly #publisher: AmqpPublisher;
   readonly #publishing: AmqpConnection;
   readonly #consuming: AmqpConnection;
   readonly #subscriptions = new Set<AmqpSubscription>();
@@ -53,6 +53,7 @@ class RabbitMqBus implements AmqpBus {
   constructor(options: AmqpBusOptions) {
     const { exchange, queueMaxBytes, log, clock, connectionName } = options;
     this.#options = options;
+    this.#publisher = new AmqpPublisher(clock);
     this.#topology = new Topology({ exchange, queueMaxBytes, log });
     const shared = { addresses: options.urls.map((url) => parseAmqpAddress(url)), tls: options.tls ?? noTls('AMQP'), log, clock };
     this.#publishing = new AmqpConnection({
@@ -62,9 +63,15 @@ class RabbitMqBus implements AmqpBus {
       ...shared, name: 'rabbitmq-consume', connectionName: `${connectionName} consume`, onConnect: () => Promise.resolve(),
     });
     this.healthChecks = [
-      { name: 'rabbitmq-publish', check: () => this.#publishing.health() },
+      { name: 'rabbitmq-publish', check: () => this.#checkPublishing() },
       { name: 'rabbitmq-consume', check: () => (this.#subscriptions.size === 0 ? { status: 'pass', detail: 'No subscription' } : this.#consuming.health()) },
     ];
+  }
+
+  #checkPublishing(): Health {
+    const health = this.#publishing.health();
+    const { trouble } = this.#publisher;
+    return health.status === 'fail' || trouble === undefined ? health : { status: 'fail', detail: trouble };
   }
 
   get unconfirmed(): number {

@@ -1,5 +1,6 @@
 /** The dead letters of one queue of RabbitMQ. */
 import type { Channel, ChannelModel, GetMessage } from 'amqplib';
+import { systemClock } from '../../foundation/clock.ts';
 import { HydrantError, toError } from '../../foundation/errors.ts';
 import type { DeadLetterStore, DeadLetterVerdict, SweepResult } from '../dead-letter-store.ts';
 import { makeReplayed, readDeadLetter } from '../dead-letters.ts';
@@ -37,7 +38,7 @@ class Sweep {
   readonly #model: ChannelModel;
   readonly #queue: string;
   readonly #decide: (letter: DeadLetter) => DeadLetterVerdict;
-  readonly #publisher = new AmqpPublisher();
+  readonly #publisher = new AmqpPublisher(systemClock);
   readonly #replays = new Set<Promise<void>>();
   /** Delivery tags of what was taken and is not acknowledged, oldest first. */
   readonly #open = new Set<number>();

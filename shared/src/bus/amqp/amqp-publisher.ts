@@ -6,6 +6,8 @@
  * queue's leader, and when that node has died since, some versions of RabbitMQ refuse on that channel until the node is back.
  */
 import type { ChannelModel, ConfirmChannel, Message as ReturnedMessage } from 'amqplib';
+import type { Clock } from '../../foundation/clock.ts';
+import { formatDuration } from '../../foundation/durations.ts';
 import { toError } from '../../foundation/errors.ts';
 import type { Message } from '../../messages/message.ts';
 import type { PublishResult } from '../bus.ts';
@@ -18,6 +20,7 @@ interface Pending {
   readonly exchange: string;
   readonly message: Message;
   readonly mandatory: boolean;
+  readonly atMs: number;
   readonly resolve: (result: PublishResult) => void;
   readonly reject: (error: Error) => void;
 }
@@ -36,23 +39,51 @@ interface Lane {
 
 /** Frames in amqplib's buffer (two or three per message) before callers wait. */
 const writeBufferFrames = 4096;
+/** Above what an election of a queue's leader takes. */
+const troubleMs = 30_000;
+/** Whoever is refused tries again sooner; later, nobody has anything to publish any more. */
+const refusalsLastMs = 60_000;
+
+function seconds(ms: number): string {
+  return formatDuration(Math.floor(ms / 1000) * 1000);
+}
 
 export class AmqpPublisher {
   #lane: Lane | undefined;
   /** Filled while the write buffer is full; sent in order when it has drained. */
   #waiting: Pending[] = [];
   #isFull = false;
-  #inFlight = 0;
+  /** Published and not settled, oldest first. */
+  readonly #unsettled = new Set<Pending>();
+  /** Nothing has been confirmed since, and the broker has refused. */
+  #refusals: { readonly sinceMs: number; readonly lastMs: number } | undefined;
   #lossReason = 'there is no connection yet';
   /** The broker's own limit, learned when it closed the channel over a message; as long as the process lives. */
   #maxBodyBytes = Number.POSITIVE_INFINITY;
   /** Ids of mandatory messages that came back, until their confirm follows. */
   readonly #returned = new Map<string, number>();
+  readonly #clock: Pick<Clock, 'monotonic'>;
   #onIdle: () => void = () => undefined;
+
+  constructor(clock: Pick<Clock, 'monotonic'>) {
+    this.#clock = clock;
+  }
 
   /** Published and not settled. */
   get unconfirmed(): number {
-    return this.#inFlight + this.#waiting.length;
+    return this.#unsettled.size;
+  }
+
+  /** A sentence when the broker takes connections and no messages: it has left the oldest one without a confirm for too long, or refuses each. */
+  get trouble(): string | undefined {
+    const nowMs = this.#clock.monotonic();
+    const waitedMs = nowMs - (this.#oldest()?.atMs ?? nowMs);
+    if (waitedMs >= troubleMs) {
+      return `RabbitMQ has not confirmed the oldest of ${String(this.unconfirmed)} messages for ${seconds(waitedMs)}: a queue may have lost the majority of its nodes ("rabbitmq-queues quorum_status"), or RabbitMQ is overloaded`;
+    }
+    if (this.#refusals === undefined || nowMs - this.#refusals.lastMs > refusalsLastMs) return undefined;
+    const refusedMs = nowMs - this.#refusals.sinceMs;
+    return refusedMs < troubleMs ? undefined : `RabbitMQ has refused every message for ${seconds(refusedMs)}: a queue is full (x-overflow reject-publish) or has no leader`;
   }
 
   /** Takes a new connection into use. `onLost` is called when its channel ends while the connection may still stand. */
@@ -76,7 +107,8 @@ export class AmqpPublisher {
     if (this.#lane === undefined) return Promise.reject(unavailable(this.#lossReason));
     if (message.body.length > this.#maxBodyBytes) return Promise.reject(this.#tooLarge(message));
     return new Promise((resolve, reject) => {
-      const pending: Pending = { exchange, message, mandatory, resolve, reject };
+      const pending: Pending = { exchange, message, mandatory, atMs: this.#clock.monotonic(), resolve, reject };
+      this.#unsettled.add(pending);
       if (this.#isFull) this.#waiting.push(pending);
       else this.#send(pending);
     });
@@ -92,42 +124,51 @@ export class AmqpPublisher {
   #send(pending: Pending): void {
     const lane = this.#lane;
     if (lane === undefined) {
-      pending.reject(unavailable(this.#lossReason));
+      this.#reject(pending, unavailable(this.#lossReason));
       return;
     }
     const { message } = pending;
     lane.batcher.hold();
-    this.#count(lane, 1);
+    lane.inFlight += 1;
     try {
       const hasRoom = lane.channel.publish(pending.exchange, message.routingKey, message.body, toPublishOptions(message, pending.mandatory), (error: unknown) => {
         this.#settle(lane, pending, error);
       });
       if (!hasRoom) this.#isFull = true;
     } catch (thrown) {
-      this.#count(lane, -1);
+      lane.inFlight -= 1;
       // A type or range error is about this message; anything else says that the channel is closing.
       const isInvalid = thrown instanceof TypeError || thrown instanceof RangeError;
-      pending.reject(isInvalid ? invalidMessage(message.id, thrown.message, thrown) : unavailable('its channel is closing', thrown));
+      this.#reject(pending, isInvalid ? invalidMessage(message.id, thrown.message, thrown) : unavailable('its channel is closing', thrown));
       if (this.unconfirmed === 0) this.#onIdle();
     }
   }
 
-  #count(lane: Lane, change: number): void {
-    this.#inFlight += change;
-    lane.inFlight += change;
+  #oldest(): Pending | undefined {
+    for (const pending of this.#unsettled) return pending;
+    return undefined;
+  }
+
+  #reject(pending: Pending, error: Error): void {
+    this.#unsettled.delete(pending);
+    pending.reject(error);
   }
 
   #settle(lane: Lane, pending: Pending, error: unknown): void {
-    this.#count(lane, -1);
+    lane.inFlight -= 1;
     if (error === null || error === undefined) {
+      this.#unsettled.delete(pending);
+      this.#refusals = undefined;
       pending.resolve(pending.mandatory && this.#takeReturn(pending.message.id) ? 'unrouted' : 'routed');
     } else if (!lane.isLost) {
-      pending.reject(refused(pending.message.routingKey));
+      const nowMs = this.#clock.monotonic();
+      this.#refusals = { sinceMs: this.#refusals?.sinceMs ?? nowMs, lastMs: nowMs };
+      this.#reject(pending, refused(pending.message.routingKey));
       if (!lane.isRetired) void this.#replace(lane);
     } else if (pending.message.body.length > this.#maxBodyBytes) {
-      pending.reject(this.#tooLarge(pending.message));
+      this.#reject(pending, this.#tooLarge(pending.message));
     } else {
-      pending.reject(unavailable(`the connection was lost before it confirmed (${this.#lossReason})`));
+      this.#reject(pending, unavailable(`the connection was lost before it confirmed (${this.#lossReason})`));
     }
     if (lane.isRetired) this.#leave(lane);
     if (this.unconfirmed === 0) this.#onIdle();
@@ -160,7 +201,7 @@ export class AmqpPublisher {
     this.#returned.clear();
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const pending of waiting) pending.reject(unavailable(this.#lossReason));
+    for (const pending of waiting) this.#reject(pending, unavailable(this.#lossReason));
     if (this.unconfirmed === 0) this.#onIdle();
     lane.onLost(reason ?? new Error('The publishing channel was closed'));
   }
