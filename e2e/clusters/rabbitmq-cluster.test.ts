@@ -62,7 +62,7 @@ void t.test('RabbitMQ as a cluster of three nodes', async (t) => {
     await untilReplicated(nodes);
   });
 
-  await t.test('two die: the firehose reads on, and all goes on by itself when they are back', async (t) => {
+  await t.test('two die: the firehose reads on, and all goes on by itself when they are back', async () => {
     const [first, second] = nodes;
     if (first === undefined || second === undefined) throw new Error('Expected a cluster to have nodes');
     await Promise.all([first.kill(), second.kill()]);

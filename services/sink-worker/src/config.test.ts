@@ -28,6 +28,8 @@ void t.test('every problem is named at once', (t) => {
     [{}, ['`SINK_TYPE`']],
     [{ SINK_TYPE: 'pigeon', SINK_TIMEOUT: '10' }, [`\`SINK_TYPE\` to be one of ${sinkTypes.join(', ')}, got "pigeon" (environment)`, '`SINK_TIMEOUT`']],
     [{ SINK_TYPE: 'http', SINK_BATCH_AGE: 'soon', HTTP_PORT: '99999' }, ['`SINK_HTTP_ADDRESS`', '`SINK_BATCH_AGE`', '`HTTP_PORT`']],
+    [{ SINK_TYPE: 'http', SINK_HTTP_ADDRESS: 'http://x/', SINK_BATCH_AGE: '31m' }, ['`SINK_BATCH_AGE` to be a duration such as "25s", "5m" or "1h30m", between 0s and 15m']],
+    [{ SINK_TYPE: 'http', SINK_HTTP_ADDRESS: 'http://x/', SINK_BATCH_AGE: '15m', SINK_PAUSE_AFTER: '11m' }, ['to be at most 25m together, as RabbitMQ takes back what is held for 30m, got 15m and 11m']],
     [{ SINK_TYPE: 'http', SINK_HTTP_ADDRESS: 'http://x/', SINK_RETRY_MIN: '1m', SINK_HTTP_RETRY_STATUSES: 'all' }, ['`SINK_RETRY_MIN`', '`SINK_HTTP_RETRY_STATUSES`']],
   ];
   for (const [env, problems] of cases) {

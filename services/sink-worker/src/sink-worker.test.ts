@@ -169,7 +169,7 @@ void t.test('what is no event goes to the dead letters and stops nothing', async
 });
 
 void t.test('stop delivers the batch that fills', async (t) => {
-  const stage = await setStage(t, { SINK_BATCH_AGE: '1h' });
+  const stage = await setStage(t, { SINK_BATCH_AGE: '15m' });
   const worker = await stage.startWorker();
   await stage.publish(numbers(1, 13).map((n) => makeMessage(n)));
   await eventually(() => stage.arrived().length === 10);

@@ -31,6 +31,8 @@ export interface Delivery {
   readonly redelivered: boolean;
   /** Monotonic clock at which the bus handed it to this process. */
   readonly receivedAtMs: number;
+  /** Aborted when the message has gone back to its queue by itself: it comes again, and what is done with this one is done twice. Undefined: that cannot happen. */
+  readonly lost?: AbortSignal;
 }
 
 /**

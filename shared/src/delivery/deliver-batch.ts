@@ -12,6 +12,8 @@ import { noDoubt, weighDoubt, type Doubt, type Tally } from './weigh-doubt.ts';
 
 export interface Item {
   readonly message: Message;
+  /** As the bus's delivery has it. */
+  readonly lost?: AbortSignal | undefined;
   settle(settlement: Settlement): void;
 }
 
@@ -55,12 +57,19 @@ export interface DeliverTelemetry {
   batchSplit(messages: number, reason: string): void;
 }
 
+/** What has gone back to its queue comes again: to write it would be to write it twice. */
+export function isLost({ lost }: Item): boolean {
+  return lost?.aborted === true;
+}
+
 export async function deliverBatch(items: readonly Item[], ports: DeliverPorts, history: History = begin(ports)): Promise<void> {
   const { retry, clock, stopping, telemetry } = ports;
   const { startedAtMs, backoff } = history;
   let { attempts, doubt } = history;
   let rest = items;
   for (;;) {
+    rest = releaseLost(rest);
+    if (rest.length === 0) return;
     attempts += 1;
     const verdict = await tryWrite(rest, doubt.isAside, ports);
     if (verdict === undefined) {
@@ -113,6 +122,13 @@ export async function deliverBatch(items: readonly Item[], ports: DeliverPorts, 
 
 function begin({ retry, clock }: DeliverPorts): History {
   return { attempts: 0, startedAtMs: clock.monotonic(), backoff: createBackoff(retry), doubt: noDoubt };
+}
+
+/** Settles what is lost, for whoever waits for it; returns the rest. */
+function releaseLost(items: readonly Item[]): readonly Item[] {
+  if (!items.some(isLost)) return items;
+  for (const item of items.filter(isLost)) item.settle({ action: 'retry', afterMs: 0 });
+  return items.filter((item) => !isLost(item));
 }
 
 /** Undefined when every message was taken. */

@@ -16,8 +16,10 @@ const positiveDuration: Format<number> = {
   },
 };
 
-/** RabbitMQ takes a consumer that holds a message for 30 minutes for a dead one. */
+/** RabbitMQ takes back what a consumer holds for 30 minutes (`consumer_timeout`): a message waits for its batch first, then for a destination that is down. */
+const mostHeldMs = 25 * 60_000;
 const pauseAfter = durationBetween({ minMs: 100, maxMs: 15 * 60_000 });
+const batchAge = durationBetween({ minMs: 0, maxMs: 15 * 60_000 });
 
 /** Well below the time after which a message that is held goes back to its queue, and with it what is known of its tries. */
 const mostPoisonAfterMs = 10 * 60_000;
@@ -42,7 +44,7 @@ export const deliverySettings = {
   SINK_NAME: { doc: 'Name of this sink, in its queue, metrics and logs; the type where it is not set.', format: sinkName, default: null, example: 'archive' },
   SINK_BATCH_EVENTS: { doc: 'Most messages in a batch. None: as the sink has it.', format: integer({ min: 1 }), default: null },
   SINK_BATCH_BYTES: { doc: 'Most bytes in a batch, encoded and not compressed. None: as the sink has it.', format: size, default: null },
-  SINK_BATCH_AGE: { doc: 'Longest time a message waits for its batch to fill. None: as the sink has it.', format: duration, default: null },
+  SINK_BATCH_AGE: { doc: 'Longest time a message waits for its batch to fill, at most 15m: RabbitMQ takes back what is held for 30m. None: as the sink has it.', format: batchAge, default: null },
   SINK_CONCURRENCY: { doc: 'Most batches in flight; with 1 the order of the queue is kept.', format: integer({ min: 1, max: 1000 }), default: 4, aliases: ['SINK_WORKER_COUNT', 'SINK_AMQP_WORKERS', 'SINK_MONGODB_WORKERS'] },
   SINK_TIMEOUT: { doc: 'Longest time one try may take.', format: positiveDuration, default: '10s' },
   SINK_MEMORY: { doc: 'Most bytes of messages held; above it the worker takes no more from its queue.', format: size, default: '256MiB' },
@@ -74,9 +76,15 @@ export interface DeliveryOptions {
 
 /** What no single setting can say. */
 export function deliveryProblems(values: Readonly<Record<string, unknown>>): readonly string[] {
-  const { SINK_RETRY_MIN: min, SINK_RETRY_MAX: max } = values;
-  if (typeof min !== 'number' || typeof max !== 'number' || min <= max) return [];
-  return [`Expected \`SINK_RETRY_MIN\` to be at most \`SINK_RETRY_MAX\`, got ${formatDuration(min)} and ${formatDuration(max)}`];
+  const problems: string[] = [];
+  const { SINK_RETRY_MIN: min, SINK_RETRY_MAX: max, SINK_BATCH_AGE: age, SINK_PAUSE_AFTER: pause } = values;
+  if (typeof min === 'number' && typeof max === 'number' && min > max) {
+    problems.push(`Expected \`SINK_RETRY_MIN\` to be at most \`SINK_RETRY_MAX\`, got ${formatDuration(min)} and ${formatDuration(max)}`);
+  }
+  if (typeof age === 'number' && typeof pause === 'number' && age + pause > mostHeldMs) {
+    problems.push(`Expected \`SINK_BATCH_AGE\` and \`SINK_PAUSE_AFTER\` to be at most ${formatDuration(mostHeldMs)} together, as RabbitMQ takes back what is held for 30m, got ${formatDuration(age)} and ${formatDuration(pause)}`);
+  }
+  return problems;
 }
 
 /** The most that AMQP can say. */

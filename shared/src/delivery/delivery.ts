@@ -13,7 +13,7 @@ import type { HealthCheck } from '../runtime/admin/health.ts';
 import type { Component } from '../runtime/component.ts';
 import { AsideItems } from './aside-items.ts';
 import { Batcher } from './batcher.ts';
-import { deliverBatch, type DeliverPorts, type History, type Item } from './deliver-batch.ts';
+import { deliverBatch, isLost, type DeliverPorts, type History, type Item } from './deliver-batch.ts';
 import { DeliveryHealth } from './delivery-health.ts';
 import type { DeliveryOptions } from './delivery-settings.ts';
 import type { DeliveryTelemetry } from './delivery-telemetry.ts';
@@ -74,6 +74,7 @@ class BatchingDelivery implements SinkDelivery {
   #taken = 0;
   #failed = 0;
   readonly #running = new Set<Promise<void>>();
+  readonly #watched = new WeakSet<AbortSignal>();
   #isConnected = false;
   #connecting: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
@@ -222,11 +223,24 @@ class BatchingDelivery implements SinkDelivery {
     }
   }
 
-  #handle({ message }: Delivery): Promise<Settlement> {
-    if (this.#holding.signal.aborted) return Promise.resolve(handBack);
+  #handle({ message, lost }: Delivery): Promise<Settlement> {
+    if (this.#holding.signal.aborted || lost?.aborted === true) return Promise.resolve(handBack);
+    if (lost !== undefined) this.#watch(lost);
     return new Promise((settle) => {
-      this.#batcher.add({ message, settle }, this.#ports.options.encodedBytes(message));
+      this.#batcher.add({ message, settle, lost }, this.#ports.options.encodedBytes(message));
     });
+  }
+
+  /** All messages of a channel share the signal. */
+  #watch(lost: AbortSignal): void {
+    if (this.#watched.has(lost)) return;
+    this.#watched.add(lost);
+    lost.addEventListener('abort', () => { this.#dropLost(); }, { once: true });
+  }
+
+  /** A batch may fill for minutes: what has gone back to its queue comes into it again. What waits elsewhere is looked at before it is tried. */
+  #dropLost(): void {
+    for (const item of this.#batcher.remove(isLost)) item.settle(handBack);
   }
 
   #enqueue(waiting: Waiting): void {

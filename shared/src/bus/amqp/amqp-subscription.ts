@@ -197,7 +197,7 @@ export class AmqpSubscription implements Subscription {
   async #settle({ channel, delivered, message }: Arrival): Promise<void> {
     let backoff: Backoff | undefined;
     for (let attempt = 1; ; attempt += 1) {
-      const settlement = await this.#callHandler(delivered, message, attempt);
+      const settlement = await this.#callHandler({ channel, delivered, message }, attempt);
       if (channel.lost.aborted) return;
       if (settlement?.action === 'ack' || (settlement?.action === 'dead-letter' && await this.#keepDeadLetter(channel, message, settlement, attempt))) {
         channel.settle(delivered);
@@ -215,9 +215,9 @@ export class AmqpSubscription implements Subscription {
   }
 
   /** Undefined when the handler threw. */
-  async #callHandler(delivered: ConsumeMessage, message: Message, attempt: number): Promise<Settlement | undefined> {
+  async #callHandler({ channel, delivered, message }: Arrival, attempt: number): Promise<Settlement | undefined> {
     try {
-      return await this.#handler({ message, redelivered: delivered.fields.redelivered || attempt > 1, receivedAtMs: this.#ports.clock.monotonic() });
+      return await this.#handler({ message, redelivered: delivered.fields.redelivered || attempt > 1, receivedAtMs: this.#ports.clock.monotonic(), lost: channel.lost });
     } catch (thrown) {
       this.#log.warn({ err: thrown, messageId: message.id, attempt }, 'The handler of a message threw, will retry');
       return undefined;

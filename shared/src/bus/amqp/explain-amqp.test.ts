@@ -62,11 +62,16 @@ void t.test('a message that is held beyond the consumer_timeout of RabbitMQ is t
   const ends: (() => void)[] = [];
   t.teardown(() => { for (const end of ends) end(); });
   const subscription = { name: 'held', bindings: ['held'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' };
-  await bus.subscribe(subscription, () => new Promise((resolve) => { ends.push(() => { resolve({ action: 'ack' }); }); }), never);
+  const lost: (AbortSignal | undefined)[] = [];
+  await bus.subscribe(subscription, (delivery) => new Promise((resolve) => {
+    lost.push(delivery.lost);
+    ends.push(() => { resolve({ action: 'ack' }); });
+  }), never);
 
   await bus.publish({ id: '1', routingKey: 'held', type: '', contentType: '', appId: '', timestampMs: 0, headers: {}, body: Buffer.from('{}') });
 
   await eventually(() => ends.length > 1, { timeoutMs: 60_000, message: 'the message to come again' });
+  t.equal(lost[0]?.aborted, true, 'the handler can tell');
   t.match(lines, [{ msg: /^Lost the channel/u, reason: /consumer_timeout (?:of 1\.5s|has fired, for a message in flight for \d+s): lower what holds messages \(SINK_BATCH_AGE, SINK_PAUSE_AFTER\) or raise consumer_timeout/u }]);
 });
 
