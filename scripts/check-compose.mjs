@@ -1,9 +1,10 @@
 /**
- * The compose files: every variable they read is told of in .env.example, which tells of no other, with the same default; and each generation of
+ * The compose files: every variable they read is told of in .env.example, which tells of no other, with the same default; servers are of versions that were tried; and each generation of
  * compose that is there parses them. Where none is, one line says so.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { untestedImages } from './tested-versions.mjs';
 
 const suite = readFileSync('docker-compose.yml', 'utf8');
 const settings = readFileSync('deploy/compose/settings.yml', 'utf8');
@@ -43,6 +44,7 @@ function checkParses([command, ...args]) {
 }
 
 checkExample();
+problems.push(...untestedImages('docker-compose.yml', suite));
 const tools = findCompose();
 tools.forEach(checkParses);
 const parsedBy = tools.length === 0 ? 'parsing skipped: neither `docker compose` nor `docker-compose` is there' : `parsed by ${tools.map((words) => words.join(' ')).join(' and ')}`;

@@ -1,9 +1,10 @@
 /**
- * The jobs of deploy/nomad: every variable says what it is for, every task has time to stop in, and where NOMAD_BIN or a `nomad` on PATH is there, Nomad's own
+ * The jobs of deploy/nomad: every variable says what it is for, every task has time to stop in, servers are of versions that were tried, and where NOMAD_BIN or a `nomad` on PATH is there, Nomad's own
  * parser takes each file and finds nothing to format. Where it is not, one line says so.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { untestedImages } from './tested-versions.mjs';
 
 const folder = 'deploy/nomad';
 const files = readdirSync(folder).filter((name) => name.endsWith('.hcl')).map((name) => `${folder}/${name}`);
@@ -38,6 +39,7 @@ for (const file of jobs) {
   const text = readFileSync(file, 'utf8');
   checkVariables(file, text);
   checkStop(file, text);
+  problems.push(...untestedImages(file, text));
 }
 
 const binary = process.env.NOMAD_BIN ?? 'nomad';

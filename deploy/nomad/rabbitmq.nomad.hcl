@@ -7,7 +7,7 @@
 variable "image" {
   description = "Image of RabbitMQ, 3.10 or later."
   type        = string
-  default     = "rabbitmq:4.1-management"
+  default     = "rabbitmq:4.3-management"
 }
 
 variable "datacenters" {

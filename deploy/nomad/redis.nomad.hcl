@@ -7,7 +7,7 @@
 variable "image" {
   description = "Image of Redis, 6.2 or later."
   type        = string
-  default     = "redis:7.4"
+  default     = "redis:8.0"
 }
 
 variable "datacenters" {
