@@ -48,7 +48,6 @@ export function createDetectorTelemetry({ metrics, log, destinationAdvice }: Det
   // A kind of trouble is logged once, and again after it went away.
   const isNews = (kind: string): boolean => !logged.has(kind) && Boolean(logged.add(kind));
   const nodes = new LoggedOnce();
-  const unrouted = new LoggedOnce();
 
   return {
     eventReceived(kind) {
@@ -89,10 +88,26 @@ export function createDetectorTelemetry({ metrics, log, destinationAdvice }: Det
     eventSettled() {
       logged.delete('retried');
     },
+    ...createAlertTelemetry(meters, log, { isNews, forget: (kind) => { logged.delete(kind); }, destinationAdvice }),
+  };
+}
+
+type AlertTelemetry = Pick<DetectorTelemetry, 'alertPublished' | 'alertUnrouted' | 'loopSilent' | 'resolvedRefused' | 'resolvedRetried' | 'ledgerSized'>;
+
+interface AlertLogging {
+  /** Of a kind of trouble: true the first time, and again after `forget`. */
+  isNews(this: void, kind: string): boolean;
+  forget(this: void, kind: string): void;
+  readonly destinationAdvice: string;
+}
+
+function createAlertTelemetry(meters: ReturnType<typeof createMeters>, log: Logger, { isNews, forget, destinationAdvice }: AlertLogging): AlertTelemetry {
+  const unrouted = new LoggedOnce();
+  return {
     alertPublished(status, message, { namespace, job, group, task }) {
       meters.alerts.inc(1, { status });
       log.info({ alert: message.id, status, namespace, job, group, task, routingKey: message.routingKey }, status === 'resolved' ? 'End of a crash loop announced' : 'Crash loop announced');
-      if (status === 'resolved') logged.delete('resolved retried');
+      if (status === 'resolved') forget('resolved retried');
     },
     loopSilent({ alertId, place: { namespace, job, group, task } }) {
       log.warn({ alert: alertId, namespace, job, group, task }, 'Crash loop ended because nothing was heard of it for very long: its job is gone, or its events are missing');

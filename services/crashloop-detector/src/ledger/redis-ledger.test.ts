@@ -46,7 +46,8 @@ t.test('several detectors announce a loop once, whatever they do at once', async
   const keyPrefix = freshPrefix();
   const ledgers = await Promise.all([1, 2, 3].map(() => open(t, keyPrefix)));
 
-  const decisions = await Promise.all(Array.from({ length: 300 }, (_, index) => ledgers[index % 3]?.record(observation(`e${index}`, [restart(index + 1, index / 1000)]), rule)));
+  const record = async (index: number) => ledgers[index % 3]?.record(observation(`e${index}`, [restart(index + 1, index / 1000)]), rule);
+  const decisions = await Promise.all(Array.from({ length: 300 }, (_, index) => record(index)));
 
   t.equal(decisions.filter((decision) => decision?.action === 'announce').length, 1);
   t.equal(decisions.reduce((sum, decision) => sum + (decision?.recorded.restarts ?? 0) + (decision?.recorded.hidden ?? 0), 0), 300, 'and count each crash once');
