@@ -131,6 +131,27 @@ t.test('nothing to heal, and a healer that is stopped, do nothing', async (t) =>
   t.strictSame(rig.told, []);
 });
 
+t.test('a healing that turns out to be needless ends without a word, and the next one reads everything', async (t) => {
+  const rig = start(t);
+  rig.lists['Node'] = { index: 9, pages: [[job('n', 1)]] };
+  rig.lists['Job'] = { index: 9, pages: [[job('a', 3)]] };
+  let answer: () => void = () => undefined;
+  rig.beforeAnswer = () => new Promise((resolve) => { answer = resolve; });
+  rig.healer.heal(new Map([['Job', 0], ['Node', 0]]), 10);
+  await eventually(() => rig.asked.length === 1);
+
+  rig.healer.cancel();
+  answer();
+  await eventually(() => !rig.healer.isHealing);
+
+  t.strictSame({ asked: rig.asked, out: rig.out, told: rig.told }, { asked: ['Node 0'], out: [], told: [['started', { Job: 0, Node: 0 }]] });
+  rig.beforeAnswer = () => undefined;
+  rig.healer.cancel();
+  rig.healer.heal(new Map([['Job', 0]]), 10);
+  await whenEnded(rig);
+  t.strictSame(rig.out, ['Job/default/a 3']);
+});
+
 t.test('topics of which no list tells are named', async (t) => {
   const rig = start(t);
 

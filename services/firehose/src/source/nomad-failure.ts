@@ -85,8 +85,8 @@ function tlsHint(code: string): string {
   return 'set NOMAD_CACERT or NOMAD_CAPATH to the authority that signed Nomad\'s certificate';
 }
 
-/** A HydrantError of whatever a request threw: `nomad-http-version`, `nomad-http`, `nomad-tls`, `nomad-silent` or `nomad-unreachable`. */
-export function describeFailure(thrown: unknown, { label, origin }: NomadAddress): HydrantError {
+/** `silentMs`: how long we wait for bytes. A HydrantError of whatever a request threw: `nomad-http-version`, `nomad-http`, `nomad-tls`, `nomad-silent` or `nomad-unreachable`. */
+export function describeFailure(thrown: unknown, { label, origin }: NomadAddress, silentMs?: number): HydrantError {
   if (thrown instanceof HydrantError) return thrown;
   const make = (code: string, text: string): HydrantError => new HydrantError(text, { code, retryable: true, cause: thrown });
   if (findCause(thrown, isInvalidVersion) !== undefined) {
@@ -96,7 +96,9 @@ export function describeFailure(thrown: unknown, { label, origin }: NomadAddress
   const tls = errorCode(findCause(thrown, (cause) => certificateCodes.test(errorCode(cause) ?? '')));
   if (tls !== undefined) return make('nomad-tls', `Cannot make a TLS connection to Nomad at ${label} (${tls}); ${tlsHint(tls)}`);
   const code = errorCode(thrown) ?? '';
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') return make('nomad-silent', `Expected an answer from Nomad at ${label}, got none in time`);
+  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
+    return make('nomad-silent', `Expected an answer from Nomad at ${label} ${silentMs === undefined ? 'in time' : `within ${String(silentMs / 1000)} s`}, got none: closed the connection`);
+  }
   // n.b. with TLS 1.3 a server refuses a client certificate, or misses one, after our side of the handshake is over.
   const hint = origin.startsWith('https:') && closedCodes.has(code) ? '; does it ask for a client certificate (NOMAD_CLIENT_CERT)?' : '';
   return make('nomad-unreachable', `Cannot reach Nomad at ${label}${describeError(thrown).includes(code) ? '' : ` (${code})`}${hint}`);

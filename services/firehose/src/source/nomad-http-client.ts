@@ -111,7 +111,7 @@ class UndiciNomadClient implements NomadClient {
       const answer = { status: response.statusCode, headers: plainHeaders(response.headers), body: await readBody(response.body as AsyncIterable<Buffer>, maxBytes, tooLarge) };
       return { ...answer, words: answer.status === 200 ? '' : answerWords(answer, credentials.secrets) };
     } catch (thrown) {
-      throw signal.aborted ? signal.reason : describeFailure(thrown, address);
+      throw signal.aborted ? signal.reason : describeFailure(thrown, address, silentMs);
     } finally {
       await client.destroy();
     }
