@@ -6,6 +6,8 @@ import { text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { callAws, clientOptions, loadClient, lookAtAws, type CallContext } from './aws/aws-client.ts';
 import { sendEntries, type Entry, type EntryFailure, type EntryLimits } from './aws/entries.ts';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
+import { plainText } from './encoding/foreign-text.ts';
 import { isoTime } from './encoding/time.ts';
 
 const settings = {
@@ -29,9 +31,9 @@ const refusals = new Set(['InvalidArgument', 'MalformedDetail', 'ValidationExcep
 export function makeEvent(message: Message, index: number, values: Pick<EventbridgeValues, 'SINK_EVENT_BUS_NAME' | 'SINK_EVENT_BUS_DETAIL_TYPE' | 'SINK_EVENT_BUS_SOURCE'>): Entry<PutEventsRequestEntry> {
   const { SINK_EVENT_BUS_NAME: EventBusName, SINK_EVENT_BUS_SOURCE: Source } = values;
   // n.b. EventBridge takes no event without.
-  const DetailType = (values.SINK_EVENT_BUS_DETAIL_TYPE || message.type || 'unknown').slice(0, mostDetailType);
+  const DetailType = plainText((values.SINK_EVENT_BUS_DETAIL_TYPE || message.type || 'unknown').slice(0, mostDetailType));
   const hasTime = isoTime(message.timestampMs) !== undefined;
-  const Resources = message.id === '' ? [] : [message.id];
+  const Resources = message.id === '' ? [] : [plainText(message.id)];
   const named = [Source, DetailType, ...Resources].reduce((sum, said) => sum + Buffer.byteLength(said), 0);
   return {
     index,
@@ -72,7 +74,7 @@ class EventbridgeSink implements Sink {
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const { PutEventsCommand } = await import('@aws-sdk/client-eventbridge');
     const client = this.#open();
-    await sendEntries(batch.map((message, index) => makeEvent(message, index, this.#values)), limits, (values) => callAws(this.#call, async () => {
+    await sendEntries(encodeOrRefuse(() => batch.map((message, index) => makeEvent(message, index, this.#values))), limits, (values) => callAws(this.#call, async () => {
       const { Entries = [] } = await client.send(new PutEventsCommand({ Entries: [...values] }), { abortSignal: signal });
       return judgeEntries(Entries, values.length);
     }));

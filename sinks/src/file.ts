@@ -9,6 +9,7 @@ import { errorCode } from '@hydrant/shared/foundation/errors';
 import { path } from '@hydrant/shared/runtime/config/formats';
 import type { Schema } from '@hydrant/shared/runtime/config/setting';
 import { syncFolder } from '@hydrant/shared/spool/folder/atomic-file';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { encodeLines } from './encoding/lines.ts';
 
 const settings = {
@@ -54,11 +55,12 @@ class FileSink implements Sink {
   }
 
   async #append(batch: Batch): Promise<void> {
+    const lines = encodeOrRefuse(() => encodeLines(batch));
     const file = await this.#current();
     try {
       if (this.#cutAt !== undefined) await file.truncate(this.#cutAt);
       this.#cutAt = (await file.stat()).size;
-      await file.appendFile(encodeLines(batch));
+      await file.appendFile(lines);
       await file.datasync();
       this.#cutAt = undefined;
     } catch (error) {

@@ -8,6 +8,7 @@ import type { Batch, Sink, SinkContext, SinkDefinition } from '@hydrant/shared/d
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { bool, list, oneOf, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { contentTypes, encodeBatch, encodedBytes, type HttpFormat } from './http-request/encode-batch.ts';
 import { accessProblems, accessSettings, readAccess } from './http-request/http-access.ts';
 import { explainAnswer, HttpClient, type HttpVerdict } from './http-request/http-client.ts';
@@ -76,9 +77,8 @@ class HttpSink implements Sink {
   }
 
   async #post(batch: Batch, format: HttpFormat, signal: AbortSignal): Promise<void> {
-    const parts = encodeBatch(batch, format);
     const isGzip = this.#values.SINK_HTTP_GZIP;
-    const id = idempotencyKey(batch);
+    const { parts, id } = encodeOrRefuse(() => ({ parts: encodeBatch(batch, format), id: idempotencyKey(batch) }));
     const secrets = this.#values.SINK_HTTP_SIGNING_SECRET;
     const whole = isGzip || secrets !== null ? Buffer.concat(parts) : undefined;
     const body = isGzip && whole !== undefined ? await compress(whole) : whole;

@@ -1,10 +1,11 @@
 /** Produces messages to a topic of Kafka, acknowledged by all replicas that are in sync. The client is loaded when the sink is used, not before; its own repeats are off. */
 import { readFile } from 'node:fs/promises';
-import type { Kafka, Producer } from 'kafkajs';
+import type { Kafka, Message as KafkaMessage, Producer } from 'kafkajs';
 import { permanent, retryable, type Batch, type Sink, type SinkContext, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import { describeError, isRetryable } from '@hydrant/shared/foundation/errors';
 import { bool, list, path, text } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { fillTemplate } from './encoding/fill-template.ts';
 import { unlessAborted } from './waiting/unless-aborted.ts';
 
@@ -51,6 +52,10 @@ export function judgeFailure(error: unknown, topic: string): Error {
   return type !== undefined && refusals.has(type) ? permanent(text) : retryable(text);
 }
 
+export function makeRecords(batch: Batch, key: string | null): KafkaMessage[] {
+  return batch.map((message) => ({ key: key === null ? null : fillTemplate(key, message), value: message.body, headers: { id: message.id, type: message.type } }));
+}
+
 class KafkaSink implements Sink {
   readonly #values: KafkaValues;
   readonly #context: SinkContext;
@@ -85,7 +90,7 @@ class KafkaSink implements Sink {
 
   write(batch: Batch, signal: AbortSignal): Promise<void> {
     const { SINK_KAFKA_TOPIC: topic, SINK_KAFKA_KEY: key } = this.#values;
-    const messages = batch.map((message) => ({ key: key === null ? null : fillTemplate(key, message), value: message.body, headers: { id: message.id, type: message.type } }));
+    const messages = encodeOrRefuse(() => makeRecords(batch, key));
     return this.#try((producer) => producer.send({ topic, acks: -1, messages }), signal);
   }
 

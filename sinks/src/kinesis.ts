@@ -6,7 +6,9 @@ import { text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { callAws, clientOptions, loadClient, lookAtAws, type CallContext } from './aws/aws-client.ts';
 import { sendEntries, type Entry, type EntryFailure, type EntryLimits } from './aws/entries.ts';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { fillTemplate } from './encoding/fill-template.ts';
+import { wellFormed } from './encoding/foreign-text.ts';
 
 const settings = {
   SINK_KINESIS_STREAM_NAME: { doc: 'Stream.', format: text, default: null, required: true, example: 'nomad-events' },
@@ -30,7 +32,7 @@ const hints: Readonly<Record<string, string>> = { ResourceNotFoundException: 'ma
 const refusals = new Set(['InvalidArgumentException', 'ValidationException', 'SerializationException']);
 
 export function makeRecord(message: Message, index: number, template: string): Entry<PutRecordsRequestEntry> {
-  const PartitionKey = fillTemplate(template, message).replaceAll('{id}', () => message.id).slice(0, mostKey) || '_';
+  const PartitionKey = wellFormed(fillTemplate(template, message).replaceAll('{id}', () => message.id).slice(0, mostKey)) || '_';
   return { index, bytes: message.body.length + Buffer.byteLength(PartitionKey), value: { Data: message.body, PartitionKey } };
 }
 
@@ -65,7 +67,7 @@ class KinesisSink implements Sink {
     const { PutRecordsCommand } = await import('@aws-sdk/client-kinesis');
     const client = this.#open();
     const { SINK_KINESIS_STREAM_NAME: StreamName, SINK_KINESIS_PARTITION_KEY: template } = this.#values;
-    await sendEntries(batch.map((message, index) => makeRecord(message, index, template)), limits, (values) => callAws(this.#call, async () => {
+    await sendEntries(encodeOrRefuse(() => batch.map((message, index) => makeRecord(message, index, template))), limits, (values) => callAws(this.#call, async () => {
       const { Records = [] } = await client.send(new PutRecordsCommand({ StreamName, Records: [...values] }), { abortSignal: signal });
       return judgeRecords(Records, values.length);
     }));

@@ -8,6 +8,8 @@ import { systemClock } from '@hydrant/shared/foundation/clock';
 import type { Message } from '@hydrant/shared/messages/message';
 import { list, size, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
+import { wellFormed } from './encoding/foreign-text.ts';
 import { isoTime } from './encoding/time.ts';
 import { accessProblems, accessSettings, readAccess } from './http-request/http-access.ts';
 import { expectAnybody, explainAnswer, HttpClient, judgeAnswer, type HttpVerdict } from './http-request/http-client.ts';
@@ -45,7 +47,7 @@ export function labelsOf(message: Message): Labels {
   const topic = /^nomad\.([^.]+)\./u.exec(message.type)?.[1] ?? message.type;
   return {
     service_name: 'nomad',
-    cluster: String(message.headers['cluster'] ?? 'default').slice(0, longestLabel),
+    cluster: wellFormed(String(message.headers['cluster'] ?? 'default').slice(0, longestLabel)),
     topic: topics.has(topic) ? topic : 'other',
   };
 }
@@ -126,7 +128,7 @@ class LokiSink implements Sink {
   }
 
   async #push(batch: Batch, signal: AbortSignal): Promise<void> {
-    const body = await compress(encodePush(batch, this.#labels, systemClock.now()));
+    const body = await compress(encodeOrRefuse(() => encodePush(batch, this.#labels, systemClock.now())));
     const answer = await this.#client.send({ method: 'POST', headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' }, body, signal });
     const failure = explainAnswer(judgeAnswer(answer, judgeStatus), answer, { target: this.#target, what: batch.length === 1 ? 'a line' : `${String(batch.length)} lines`, hint: hints[answer.status] });
     if (failure !== undefined) throw failure;

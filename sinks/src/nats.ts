@@ -4,8 +4,6 @@
  */
 import type * as JetStream from '@nats-io/jetstream';
 import type * as Nats from '@nats-io/transport-node';
-import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { permanent, retryable, type Batch, type Sink, type SinkContext, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
@@ -13,9 +11,11 @@ import type { Message } from '@hydrant/shared/messages/message';
 import { path, text, urls } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { explainTls } from '@hydrant/shared/runtime/tls/explain-tls';
-import { readTls, tlsProblems } from '@hydrant/shared/runtime/tls/read-tls';
+import { tlsProblems } from '@hydrant/shared/runtime/tls/read-tls';
 import { readTlsOptions, tlsSettings, type TlsOptions } from '@hydrant/shared/runtime/tls/tls-settings';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { fillTemplate } from './encoding/fill-template.ts';
+import { makeAuthenticator, makeTls } from './nats/login.ts';
 import { publishEach, type Refusal } from './waiting/publish-each.ts';
 import { unlessAborted } from './waiting/unless-aborted.ts';
 
@@ -173,8 +173,8 @@ class NatsSink implements Sink {
 
   /** Undefined: taken. */
   async #publish({ nats, streams }: Connection, message: Message): Promise<Refusal | undefined> {
-    const subject = makeSubject(this.#values.SINK_NATS_SUBJECT, message);
-    const pairs = makeHeaders(message, this.#values.SINK_NATS_STREAM);
+    const { SINK_NATS_SUBJECT: template, SINK_NATS_STREAM: stream } = this.#values;
+    const { subject, pairs } = encodeOrRefuse(() => ({ subject: makeSubject(template, message), pairs: makeHeaders(message, stream) }));
     // As the protocol has them: `NATS/1.0`, a line for each header, an empty one, the body.
     const bytes = pairs.reduce((sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value) + 4, 12) + message.body.length;
     const most = nats.info?.max_payload ?? Infinity;
@@ -251,26 +251,6 @@ class NatsSink implements Sink {
   #drop(connection: Connection): void {
     if (this.#connection === connection) this.#connection = undefined;
     void connection.nats.close();
-  }
-}
-
-/** n.b. the client looks for no name in the certificate of an address; `host` is what Node.js compares it with then. */
-function makeTls(server: string, options: TlsOptions): Nats.TlsOptions {
-  const { ca, servername, ...own } = readTls(options);
-  const host = new URL(server).hostname.replace(/^\[(.*)\]$/u, '$1');
-  const tls = { ...own, ...(ca === undefined ? {} : { ca: ca.join('') }), host, servername: servername ?? (isIP(host) === 0 ? host : '') };
-  return tls;
-}
-
-function makeAuthenticator(file: string, { credsAuthenticator }: typeof Nats): Nats.Authenticator {
-  try {
-    const authenticator = credsAuthenticator(Buffer.from(readFileSync(file, 'utf8').replaceAll('\r\n', '\n')));
-    // n.b. of what is wrong with it nobody would hear while connecting.
-    authenticator('to try it');
-    return authenticator;
-  } catch (error) {
-    // Not the cause: who knows what it quotes.
-    throw retryable(`Expected \`SINK_NATS_CREDENTIALS_FILE\` to name a file with the JWT and the seed of a user, as nsc writes it, got ${errorCode(error) ?? 'something else'} in ${file}`);
   }
 }
 

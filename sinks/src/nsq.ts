@@ -5,6 +5,7 @@ import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
 import { size, text } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { parseAddress } from '@hydrant/shared/foundation/host-port';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 
 const settings = {
   SINK_NSQ_ADDR: { doc: 'TCP address of nsqd, `host:port`.', format: text, default: null, required: true, example: 'nsqd.example:4150' },
@@ -88,7 +89,7 @@ class NsqSink implements Sink {
       return body.length <= max ? [] : [{ index, reason: `Expected a message of at most ${String(max)} bytes (SINK_NSQ_MAX_MESSAGE), got ${String(body.length)}`, retryable: false }];
     });
     const bodies = batch.flatMap(({ body }, index) => (unfit.some((failure) => failure.index === index) ? [] : [body]));
-    if (bodies.length > 0) await this.#ask(encodePublish(topic, bodies), signal);
+    if (bodies.length > 0) await this.#ask(encodeOrRefuse(() => encodePublish(topic, bodies)), signal);
     if (unfit.length > 0) throw partial(`${String(unfit.length)} of ${String(batch.length)} messages do not fit into NSQ`, unfit);
   }
 

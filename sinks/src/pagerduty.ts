@@ -7,6 +7,8 @@ import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { chatDelivery, chatSettings } from './chat/chat-settings.ts';
 import { makeNotice, type Notice } from './chat/notice.ts';
 import { shorten } from './chat/shorten.ts';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
+import { wellFormed } from './encoding/foreign-text.ts';
 import { accessProblems, accessSettings, readAccess } from './http-request/http-access.ts';
 import { expectAnybody, explainAnswer, HttpClient, judgeAnswer, type HttpVerdict } from './http-request/http-client.ts';
 import { makeTarget, type RequestTarget } from './http-request/request-target.ts';
@@ -58,7 +60,7 @@ export function makePagerdutyEvent(notice: Notice, { routingKey, severity }: Eve
 }
 
 function dedupKey(id: string): string {
-  return id.length <= mostKey ? id : createHash('sha256').update(id).digest('hex');
+  return id.length <= mostKey ? wellFormed(id) : createHash('sha256').update(id).digest('hex');
 }
 
 const hints: Readonly<Record<number, string>> = {
@@ -104,7 +106,7 @@ class PagerdutySink implements Sink {
 
   async #send(message: Message, signal: AbortSignal): Promise<void> {
     const { SINK_PAGERDUTY_ROUTING_KEY: routingKey, SINK_PAGERDUTY_SEVERITY: severity, NOMAD_UI_URL: uiUrl } = this.#values;
-    const body = Buffer.from(JSON.stringify(makePagerdutyEvent(makeNotice(message, uiUrl), { routingKey, severity })));
+    const body = encodeOrRefuse(() => Buffer.from(JSON.stringify(makePagerdutyEvent(makeNotice(message, uiUrl), { routingKey, severity }))));
     const answer = await this.#client.send({ method: 'POST', headers: { 'content-type': 'application/json' }, body, signal });
     const failure = explainAnswer(judgeAnswer(answer, judgeStatus), answer, { target: this.#target, what: 'an event', hint: hints[answer.status] });
     if (failure !== undefined) throw failure;

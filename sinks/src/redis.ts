@@ -13,6 +13,7 @@ import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { explainTls } from '@hydrant/shared/runtime/tls/explain-tls';
 import { tlsProblems } from '@hydrant/shared/runtime/tls/read-tls';
 import { readTlsOptions, tlsSettings, type TlsOptions } from '@hydrant/shared/runtime/tls/tls-settings';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { unlessAborted } from './waiting/unless-aborted.ts';
 
 const settings = {
@@ -124,7 +125,7 @@ class RedisSink implements Sink {
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const redis = this.#open();
     const pipeline = redis.pipeline();
-    for (const [command, ...args] of makeCommands(batch, this.#values)) pipeline.call(command, ...args);
+    for (const [command, ...args] of encodeOrRefuse(() => makeCommands(batch, this.#values))) pipeline.call(command, ...args);
     let replies: readonly (readonly [Error | null, unknown])[];
     try {
       replies = (await unlessAborted(pipeline.exec(), signal, `Expected Redis at ${this.#address} to answer in time, it did not`)) ?? [];

@@ -10,6 +10,7 @@ import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/
 import { bool, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { clientOptions, explainCall, loadClient, statusOf, type CallContext } from './aws/aws-client.ts';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { encodeLines } from './encoding/lines.ts';
 import { isoTime } from './encoding/time.ts';
 
@@ -77,8 +78,8 @@ class S3Sink implements Sink {
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const { PutObjectCommand } = await import('@aws-sdk/client-s3');
-    const content = encodeLines(batch);
-    const key = makeKey(batch, content, this.#values);
+    const content = encodeOrRefuse(() => encodeLines(batch));
+    const key = encodeOrRefuse(() => makeKey(batch, content, this.#values));
     const put = new PutObjectCommand({ Bucket: this.#values.SINK_S3_BUCKET, Key: key, Body: await compress(content), ContentType: 'application/x-ndjson', ContentEncoding: 'gzip' });
     const { ETag } = await this.#open().send(put, { abortSignal: signal }).catch((error: unknown) => { throw explainCall(error, this.#call); });
     // n.b. the client takes any 2xx for a success, a sign-in page too.

@@ -7,6 +7,8 @@ import { size, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { callAws, clientOptions, loadClient, type CallContext } from './aws/aws-client.ts';
 import { sendEntries, type Entry, type EntryFailure } from './aws/entries.ts';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
+import { plainText } from './encoding/foreign-text.ts';
 
 const settings = {
   SINK_SQS_QUEUE_NAME: { doc: 'Queue; a FIFO queue is known by its name, which ends in `.fifo`.', format: text, default: null, required: true, example: 'nomad-events.fifo' },
@@ -22,13 +24,19 @@ const maxEntries = 10;
 const mostDeduplicationId = 128;
 const hints: Readonly<Record<string, string>> = { QueueDoesNotExist: 'make it or set SINK_SQS_QUEUE_NAME', RequestThrottled: 'the queue is at its limit' };
 const refusals = new Set(['InvalidMessageContents', 'BatchRequestTooLong', 'InvalidBatchEntryId']);
+/** SQS takes characters of XML only. In JSON these can only stand in a text, where their escapes mean the same. */
+const noncharacter = /[\uFFFE\uFFFF]/gu;
 /** The names that nomad-firehose gave to groups. */
-const groups: Readonly<Record<string, string>> = { Allocation: 'allocations', Deployment: 'deployments', Evaluation: 'evaluations', Job: 'jobs', Node: 'nodes' };
+const groups = new Map([['Allocation', 'allocations'], ['Deployment', 'deployments'], ['Evaluation', 'evaluations'], ['Job', 'jobs'], ['Node', 'nodes']]);
+
+function escapeInJson(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16)}`;
+}
 
 /** Messages of one group keep their order. */
 export function groupOf({ type, routingKey }: Message): string {
   const topic = /^nomad\.([^.]+)\./u.exec(type)?.[1] ?? type;
-  return groups[topic] ?? ((topic || routingKey).replaceAll(/[^A-Za-z0-9_-]/gu, '_').slice(0, 128) || 'other');
+  return groups.get(topic) ?? ((topic || routingKey).replaceAll(/[^A-Za-z0-9_-]/gu, '_').slice(0, 128) || 'other');
 }
 
 /** By which SQS drops repeats for five minutes: the message's id, or its hash where SQS would not take it. */
@@ -38,11 +46,11 @@ export function deduplicationId({ id, body }: Message): string {
 }
 
 export function makeEntry(message: Message, index: number, isFifo: boolean): Entry<SendMessageBatchRequestEntry> {
-  const attributes = Object.entries({ id: message.id, type: message.type }).filter(([, value]) => value !== '');
+  const attributes = Object.entries({ id: plainText(message.id), type: plainText(message.type) }).filter(([, value]) => value !== '');
   const bytes = message.body.length + attributes.reduce((sum, [name, value]) => sum + Buffer.byteLength(value) + name.length + 'String'.length, 0);
   const value: SendMessageBatchRequestEntry = {
     Id: String(index),
-    MessageBody: message.body.toString('utf8'),
+    MessageBody: message.body.toString('utf8').replaceAll(noncharacter, escapeInJson),
     MessageAttributes: Object.fromEntries(attributes.map(([name, said]) => [name, { DataType: 'String', StringValue: said }])),
     ...(isFifo ? { MessageGroupId: groupOf(message), MessageDeduplicationId: deduplicationId(message) } : {}),
   };
@@ -85,7 +93,7 @@ class SqsSink implements Sink {
     const [client, queueUrl] = [this.#client, this.#queueUrl];
     if (client === undefined || queueUrl === undefined) throw retryable('Expected the SQS sink to be connected, it is not');
     const { SINK_SQS_MAX_BYTES: maxBytes, SINK_SQS_QUEUE_NAME: name } = this.#values;
-    const entries = batch.map((message, index) => makeEntry(message, index, name.endsWith('.fifo')));
+    const entries = encodeOrRefuse(() => batch.map((message, index) => makeEntry(message, index, name.endsWith('.fifo'))));
     await sendEntries(entries, { maxEntries, maxBytes, maxEntryBytes: maxBytes }, (values) => callAws(this.#call, async () => {
       const answer = await client.send(new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries: [...values] }), { abortSignal: signal });
       return judgeAnswer(answer, values.map(({ Id }) => Id));

@@ -7,6 +7,7 @@ import type { WriteStream } from 'node:tty';
 import { makeTerminalSafe } from '@hydrant/shared/foundation/visible-text';
 import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import type { Schema } from '@hydrant/shared/runtime/config/setting';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { encodeLines } from './encoding/lines.ts';
 import { unlessAborted } from './waiting/unless-aborted.ts';
 
@@ -26,8 +27,8 @@ export function createStdoutSink(stdout: Writable & Pick<Partial<WriteStream>, '
   const onError = (): void => undefined;
 
   function print(batch: Batch): Printing {
+    const lines = encodeOrRefuse(() => encodeLines(batch));
     const done = new Promise<void>((resolve, reject) => {
-      const lines = encodeLines(batch);
       // A program gets the bytes as they are; a terminal would obey some of them.
       stdout.write(stdout.isTTY === true ? makeTerminalSafe(lines.toString()) : lines, (error) => {
         if (error === null || error === undefined) resolve();

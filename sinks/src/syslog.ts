@@ -8,6 +8,7 @@ import { partial, type Batch, type PartialFailure, type Sink, type SinkDefinitio
 import { oneOf, path, size, text } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { parseAddress } from '@hydrant/shared/foundation/host-port';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { encodeLines } from './encoding/lines.ts';
 import { sendEach } from './http-request/send-each.ts';
 import { countOctets, toRfc5424, type Origin } from './syslog/format.ts';
@@ -45,7 +46,7 @@ class SyslogSink implements Sink {
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const max = this.#values.SINK_SYSLOG_PROTO === 'udp' ? Math.min(mostOfUdp, this.#values.SINK_SYSLOG_MAX_MESSAGE) : this.#values.SINK_SYSLOG_MAX_MESSAGE;
-    const tooLong = findTooLong(batch.map((message) => toRfc5424(message, this.#origin).length), max);
+    const tooLong = encodeOrRefuse(() => findTooLong(batch.map((message) => toRfc5424(message, this.#origin).length), max));
     const rest = tooLong.length === 0 ? batch : batch.filter((_message, index) => !tooLong.some((failure) => failure.index === index));
     // n.b. what fails here fails the whole batch: those too long are named again by the next try.
     if (rest.length > 0) await this.#send(rest, signal);

@@ -1,6 +1,8 @@
 /** Bodies of HTTP requests. Message bodies are JSON already and are put together as they are, unparsed. */
+import { createHash } from 'node:crypto';
 import type { Batch } from '@hydrant/shared/delivery/sink';
 import type { Message } from '@hydrant/shared/messages/message';
+import { encodeUrlPart, plainText } from '../encoding/foreign-text.ts';
 import { lineParts } from '../encoding/lines.ts';
 import { isoTime } from '../encoding/time.ts';
 
@@ -45,10 +47,11 @@ function cloudEventHead(message: Message): Buffer {
   const time = isoTime(message.timestampMs);
   const attributes = {
     specversion: '1.0',
-    id: message.id,
-    source: `/nomad/${String(message.headers['cluster'] ?? 'default')}`,
-    type: message.type,
-    subject: message.routingKey,
+    // n.b. CloudEvents wants id and type, and no subject rather than an empty one.
+    id: plainText(message.id) || createHash('sha256').update(message.body).digest('hex'),
+    source: `/nomad/${encodeUrlPart(String(message.headers['cluster'] ?? 'default'))}`,
+    type: plainText(message.type) || 'unknown',
+    ...(message.routingKey === '' ? {} : { subject: plainText(message.routingKey) }),
     ...(time === undefined ? {} : { time }),
     datacontenttype: 'application/json',
   };

@@ -1,12 +1,13 @@
 /** For destinations that answer for each message by itself: sends the messages of a batch, and says entry by entry which were not taken. */
 import { partial, type Batch, type PartialFailure } from '@hydrant/shared/delivery/sink';
+import { describeError, isRetryable } from '@hydrant/shared/foundation/errors';
 import type { Message } from '@hydrant/shared/messages/message';
 import { unlessAborted } from './unless-aborted.ts';
 
 export type Refusal = Omit<PartialFailure, 'index'>;
 
 export interface PublishEachOptions {
-  /** Undefined: taken. Does not reject. */
+  /** Undefined: taken. What it rejects with is said of that message. */
   readonly publish: (message: Message) => Promise<Refusal | undefined>;
   /** Messages that wait for their answer at once. */
   readonly mostInFlight: number;
@@ -15,13 +16,17 @@ export interface PublishEachOptions {
   readonly signal: AbortSignal;
 }
 
+function toRefusal(error: unknown): Refusal {
+  return { reason: describeError(error), retryable: isRetryable(error) };
+}
+
 /** Begins them in the order of the batch. Resolves when all were taken; otherwise throws what `partial` makes. */
 export async function publishEach(batch: Batch, { publish, mostInFlight, silence, signal }: PublishEachOptions): Promise<void> {
   const answers = new Map<number, Refusal | undefined>();
   const rest = batch.entries();
   const publishRest = async (): Promise<void> => {
     for (const [index, message] of rest) {
-      answers.set(index, await publish(message));
+      answers.set(index, await publish(message).catch(toRefusal));
       if (signal.aborted) return;
     }
   };
