@@ -49,18 +49,22 @@ const notice: Notice = {
 };
 
 void t.test('a message has a sentence, facts, the next step and a link', (t) => {
+  const markup = (text: string): object => ({ type: 'mrkdwn', text, verbatim: true });
+  const asItIs = { mrkdwn: false, parse: 'none', link_names: false, unfurl_links: false, unfurl_media: false };
   t.same(makeSlackMessage(notice), {
+    ...asItIs,
     text: notice.sentence,
     blocks: [
-      { type: 'section', text: { type: 'mrkdwn', text: `:rotating_light: *${notice.sentence}*` } },
-      { type: 'section', text: { type: 'mrkdwn', text: '*Where:* cluster north\n*Why:* exit code 17' } },
-      { type: 'section', text: { type: 'mrkdwn', text: '*Next:*\n```nomad alloc logs -stderr a server```' } },
-      { type: 'context', elements: [{ type: 'mrkdwn', text: `<${ui}/ui/allocations/a/server|Show it in Nomad> · 2026-05-06T07:08:09.000Z` }] },
+      { type: 'section', text: markup(`:rotating_light: *${notice.sentence}*`) },
+      { type: 'section', text: markup('*Where:* cluster north\n*Why:* exit code 17') },
+      { type: 'section', text: markup('*Next:*\n```nomad alloc logs -stderr a server```') },
+      { type: 'context', elements: [markup(`<${ui}/ui/allocations/a/server|Show it in Nomad> · 2026-05-06T07:08:09.000Z`)] },
     ],
   });
   t.same(makeSlackMessage({ ...notice, kind: 'resolved', facts: [], nextStep: undefined, link: undefined, time: undefined }), {
+    ...asItIs,
     text: notice.sentence,
-    blocks: [{ type: 'section', text: { type: 'mrkdwn', text: `:white_check_mark: *${notice.sentence}*` } }],
+    blocks: [{ type: 'section', text: markup(`:white_check_mark: *${notice.sentence}*`) }],
   });
   t.end();
 });
@@ -75,6 +79,10 @@ void t.test('what comes from Nomad neither mentions anybody nor grows beyond wha
     t.notMatch(one, /<!|<https:\/\/evil/u);
   }
   t.equal(texts[3]?.split('```').length, 3);
+  const named = JSON.stringify(makeSlackMessage({ ...notice, sentence: 'Task https://evil.example of job @channel\n*Next:* `rm`', nextStep: "nomad x 'a`b'" }));
+  t.match(named, /:rotating_light: \*Task https:\/\/evil\.example of job @channel \*Next:\* `rm`\*","verbatim":true/u, 'a name stays on its line');
+  t.match(named, /nomad x 'aˋb'/u, 'what stands for a backquote ends no quoting');
+  t.notMatch(JSON.stringify(makeSlackMessage({ ...notice, link: `${ui}/${'x'.repeat(5000)}` })), /Show it in Nomad/u, 'a link that would be cut is left out');
   t.end();
 });
 
@@ -98,6 +106,19 @@ void t.test('Retry-After is kept, and no error shows the webhook', async (t) => 
   t.match(gone, { code: 'sink-retryable', message: /got 404: no_service \*\*\* \(the webhook does not exist/u });
   t.match(refused, { code: 'sink-retryable', message: /to answer, got/u });
   for (const error of [limited, gone, refused]) t.notMatch(`${String(error?.message)} ${String(error?.cause)}`, /secret-path/u);
+});
+
+void t.test('a name that no link can hold is sent all the same, and what follows it too', async (t) => {
+  const receiver = await startHttpReceiver(t);
+  const sink = await open(t, receiver.url);
+  for (const id of ['"\\ud800"', '".."', '"a\\u0000b"']) {
+    await sink.write([makeSinkMessage(1, { body: Buffer.from(`{"Topic":"Job","Type":"JobRegistered","Payload":{"Job":{"ID":${id}}}}`) })], never);
+    await sink.write([makeSinkMessage(1, { body: Buffer.from(`{"LastEvent":{"AllocationID":${id},"JobID":${id},"TaskName":${id}}}`) })], never);
+  }
+  t.equal(receiver.requests.length, 6);
+  t.match(receiver.requests[0]?.body.toString(), /<https:\/\/nomad\.example\/ui\/jobs\/%EF%BF%BD@default\|/u);
+  t.notMatch(receiver.requests[3]?.body.toString(), /allocations\/\.\./u, 'no link leads elsewhere');
+  t.notMatch(receiver.requests[5]?.body.toString(), /alloc status/u, 'no command of what is no id');
 });
 
 void t.test('alerts come one by one unless told otherwise', (t) => {

@@ -7,6 +7,7 @@ import { chatDelivery, chatSettings } from './chat/chat-settings.ts';
 import type { NoticeKind } from './chat/description.ts';
 import { makeNotice, type Notice } from './chat/notice.ts';
 import { shorten } from './chat/shorten.ts';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { accessProblems, accessSettings, readAccess } from './http-request/http-access.ts';
 import { expectAnybody, explainAnswer, HttpClient, judgeAnswer, type HttpVerdict } from './http-request/http-client.ts';
 import { makeTarget, type RequestTarget } from './http-request/request-target.ts';
@@ -33,20 +34,33 @@ const mostBlockText = 3000;
 const mostFallback = 1000;
 /** n.b. A command is shown whole: of the 500 characters that it may have, none takes more than five here. */
 const mostCommand = 2500;
+const mostLink = 2000;
 const mostFact = 600;
 const mostLabel = 40;
 
 const signs: Readonly<Record<NoticeKind, string>> = { opened: ':rotating_light:', ongoing: ':warning:', resolved: ':white_check_mark:', event: ':information_source:' };
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
 
+/** Of the text that stands for the blocks in notifications: no markup, no links or mentions of what looks like one, and no previews of pages. */
+const asItIs = { mrkdwn: false, parse: 'none', link_names: false, unfurl_links: false, unfurl_media: false } as const;
+
+function escape(text: string): string {
+  return text.replaceAll(/[&<>]/gu, (special) => entities[special] ?? special);
+}
+
 /** What is not ours must neither mention anybody nor make a link. */
 function plain(text: string, max: number): string {
-  return shorten(text, max, (character) => entities[character] ?? character);
+  return shorten(text, max, escape);
+}
+
+/** n.b. unless it is verbatim, Slack makes links of what looks like an address and mentions of what looks like a name. */
+function markup(text: string): Readonly<Record<string, unknown>> {
+  return { type: 'mrkdwn', text, verbatim: true };
 }
 
 export function makeSlackMessage(notice: Notice): Readonly<Record<string, unknown>> {
   const facts = notice.facts.map(({ label, text }) => `*${plain(label, mostLabel)}:* ${plain(text, mostFact)}`);
-  const links = notice.link === undefined ? [] : [`<${plain(notice.link, mostFact).replaceAll('|', '%7C')}|Show it in Nomad>`];
+  const links = notice.link === undefined || notice.link.length > mostLink ? [] : [`<${escape(notice.link).replaceAll('|', '%7C')}|Show it in Nomad>`];
   const foot = [...links, ...(notice.time === undefined ? [] : [notice.time])];
   const sections = [
     `${signs[notice.kind]} *${plain(notice.sentence, mostFallback)}*`,
@@ -55,10 +69,11 @@ export function makeSlackMessage(notice: Notice): Readonly<Record<string, unknow
     ...(notice.nextStep === undefined ? [] : [`*Next:*\n\`\`\`${plain(notice.nextStep.replaceAll('`', 'ˋ'), mostCommand)}\`\`\``]),
   ];
   return {
+    ...asItIs,
     text: plain(notice.sentence, mostFallback),
     blocks: [
-      ...sections.map((text) => ({ type: 'section', text: { type: 'mrkdwn', text: text.slice(0, mostBlockText) } })),
-      ...(foot.length === 0 ? [] : [{ type: 'context', elements: [{ type: 'mrkdwn', text: foot.join(' · ') }] }]),
+      ...sections.map((text) => ({ type: 'section', text: markup(text.slice(0, mostBlockText)) })),
+      ...(foot.length === 0 ? [] : [{ type: 'context', elements: [markup(foot.join(' · '))] }]),
     ],
   };
 }
@@ -108,7 +123,7 @@ class SlackSink implements Sink {
   }
 
   async #say(message: Message, signal: AbortSignal): Promise<void> {
-    const body = Buffer.from(JSON.stringify(makeSlackMessage(makeNotice(message, this.#uiUrl))));
+    const body = encodeOrRefuse(() => Buffer.from(JSON.stringify(makeSlackMessage(makeNotice(message, this.#uiUrl)))));
     const answer = await this.#client.send({ method: 'POST', headers: { 'content-type': 'application/json; charset=utf-8' }, body, signal });
     const failure = explainAnswer(judgeAnswer(answer, judgeStatus), answer, { target: this.#target, what: 'a message', hint: hints[answer.status] });
     if (failure !== undefined) throw failure;

@@ -5,6 +5,7 @@ import type { Message } from '@hydrant/shared/messages/message';
 import { isShowable, makeNextStep } from '@hydrant/shared/messages/next-step';
 import type { Description, Fact } from './description.ts';
 import { asFields, listOf, numberOf, textOf, type Fields } from './fields.ts';
+import { allocationPath } from './ui-path.ts';
 
 const resolvedType = 'crash-loop-resolved';
 const mostReasons = 5;
@@ -41,7 +42,7 @@ export function describeAlert(message: Message, body: Fields): Description {
     kind, sentence: sentences[kind], id: textOf(body, 'Id'), cluster, namespace, job, task,
     facts: facts.filter((one) => one !== undefined),
     nextStep: kind === 'resolved' ? undefined : chooseNextStep(textOf(body, 'NextStep'), namespace ?? 'default', allocation),
-    uiPath: allocation === undefined ? undefined : `/allocations/${encodeURIComponent(allocation)}${task === undefined ? '' : `/${encodeURIComponent(task)}`}`,
+    uiPath: allocationPath(allocation, task),
   };
 }
 

@@ -2,6 +2,7 @@
 import type { Message } from '@hydrant/shared/messages/message';
 import type { Description, Fact } from './description.ts';
 import { asFields, listOf, numberOf, textOf, type Fields } from './fields.ts';
+import { allocationPath, clientPath, evaluationPath, jobPath } from './ui-path.ts';
 
 const shortId = 8;
 
@@ -57,11 +58,12 @@ function whyOf(object: Fields): string | undefined {
 
 function pathOf(topic: string, object: Fields, namespace: string | undefined): string | undefined {
   const id = textOf(object, 'ID');
-  const job = textOf(object, 'JobID');
-  const inNamespace = (name: string): string => `${encodeURIComponent(name)}@${encodeURIComponent(namespace ?? 'default')}`;
-  if (topic === 'Allocation' && id !== undefined) return `/allocations/${encodeURIComponent(id)}`;
-  if (topic === 'Job' && id !== undefined) return `/jobs/${inNamespace(id)}`;
-  if (topic === 'Deployment' && job !== undefined) return `/jobs/${inNamespace(job)}/deployments`;
-  if (topic === 'Node' && id !== undefined) return `/clients/${encodeURIComponent(id)}`;
-  return topic === 'Evaluation' && id !== undefined ? `/evaluations?currentEval=${encodeURIComponent(id)}` : undefined;
+  switch (topic) {
+    case 'Allocation': return allocationPath(id);
+    case 'Job': return jobPath(id, namespace);
+    case 'Deployment': return jobPath(textOf(object, 'JobID'), namespace, '/deployments');
+    case 'Node': return clientPath(id);
+    case 'Evaluation': return evaluationPath(id);
+    default: return undefined;
+  }
 }
