@@ -167,7 +167,18 @@ void t.test('what is no document, or too large for one, is named and not sent, t
     code: 'sink-partial', failures: [{ index: 1, reason: /JSON object/u }, { index: 2 }, { index: 3, reason: /at most 16777216/u }, { index: 4, retryable: false, reason: /got 121/u }],
   });
   t.same([...server.documents.keys()], [makeSinkMessage(1).id, makeSinkMessage(6).id]);
-  await t.rejects(sink.write([message(7, '{"a\\u0000b":1}')], never), { code: 'sink-permanent' });
+});
+
+void t.test('names that mean something to the client are stored as any other', async (t) => {
+  const server = await startMongo(t);
+  const sink = await open(t, server.port);
+  const meta = '{"Meta":{"_bsontype":"ObjectId","id":[{"_bsontype":"Long","__proto__":1790000000123456789,"$ref":1,"$db":{"a.b":2}}]}}';
+  const bodies = [meta, '{"\\u005fbsontype":5,"n":1}', '{"a\\u0000b":1,"$id\\u0000":{"_bsontype":null}}'];
+
+  await sink.write(bodies.map((body, n) => makeSinkMessage(n, { body: Buffer.from(body) })), never);
+
+  t.same([...server.documents.values()].map(show), [meta, '{"_bsontype":5,"n":1}', '{"a\uFFFDb":1,"$id\uFFFD":{"_bsontype":null}}']);
+  t.ok(server.documents.has(makeSinkMessage(1).id), 'also under the id of the message');
 });
 
 void t.test('a wrong password, missing rights and a server that is no primary wait and say what to do', async (t) => {

@@ -3,8 +3,10 @@ import type { Collection, MongoClient, ObjectId, OptionalId } from 'mongodb';
 import { partial, permanent, retryable, type Batch, type PartialFailure, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import { text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
+import { wellFormed } from './encoding/foreign-text.ts';
 import { isDoubtful, judgeCall, judgeWriteFailures, type WriteFailure } from './mongodb/judge-write.ts';
-import { createDocumentParser, type Document, type DocumentParser } from './mongodb/parse-document.ts';
+import { createDocumentParser, setId, type Document, type DocumentParser } from './mongodb/parse-document.ts';
 import { unlessAborted } from './waiting/unless-aborted.ts';
 
 const settings = {
@@ -59,7 +61,7 @@ class MongodbSink implements Sink {
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const connection = this.#open();
-    const { documents, positions, unfit } = shape(batch, connection);
+    const { documents, positions, unfit } = encodeOrRefuse(() => shape(batch, connection));
     const failure = documents.length === 0 ? undefined : await this.#insert(connection, { documents, positions }, signal);
     if (failure !== undefined && !('failures' in failure)) throw failure;
     const failures = [...unfit, ...(failure === undefined ? [] : failure.failures as readonly PartialFailure[])];
@@ -123,7 +125,7 @@ function shape(batch: Batch, { parser, sizeOf }: Connection): Shaped {
       unfit.push({ index, reason: 'Expected the message to be a JSON object, it is none', retryable: false });
       continue;
     }
-    if (id !== '') document['_id'] = id;
+    if (id !== '') setId(document, wellFormed(id));
     const bytes = body.length <= surelySmallBytes ? 0 : sizeOf(document);
     if (bytes > mostDocumentBytes) {
       unfit.push({ index, reason: `Expected a document of at most ${String(mostDocumentBytes)} bytes, got ${String(bytes)}`, retryable: false });

@@ -1,4 +1,7 @@
-/** JSON as a document of MongoDB. Whole numbers that a JavaScript number would round (Nomad's times in nanoseconds) become 64-bit integers. */
+/**
+ * JSON as a document of MongoDB. Whole numbers that a JavaScript number would round (Nomad's times in nanoseconds) become 64-bit integers. Names are stored as they are, but for
+ * U+0000, which no document can hold: U+FFFD stands for it.
+ */
 import { randomBytes } from 'node:crypto';
 import type { Long } from 'mongodb';
 
@@ -17,6 +20,21 @@ const [least, most] = [-(2n ** 63n), 2n ** 63n - 1n];
 
 function isLong(token: string): boolean {
   return token.length > digitsThatFit && /^-?\d+$/u.test(token) && !Number.isSafeInteger(Number(token)) && BigInt(token) >= least && BigInt(token) <= most;
+}
+
+/** n.b. an object with such a name is a type of its own to the client, or none that it takes. A Map never is. */
+function isOddName(name: string): boolean {
+  return name === '_bsontype' || name.includes('\0');
+}
+
+function toMap(object: object): Map<string, unknown> {
+  return new Map(Object.entries(object).map(([name, value]) => [name.replaceAll('\0', '\uFFFD'), value as unknown]));
+}
+
+/** The client looks for the id in the property, the server in the document. */
+export function setId(document: Document, id: string): void {
+  if (document instanceof Map) document.set('_id', id);
+  document['_id'] = id;
 }
 
 /** Behind the quote that ends a text whose first quote stands at `start`. */
@@ -55,9 +73,16 @@ export function createDocumentParser(toLong: (digits: string) => Long): Document
   return {
     parse(json) {
       const text = replaceNumbers(json, (token) => (isLong(token) ? `"${mark}${token}"` : undefined));
+      const odd = new WeakSet();
+      // What an object holds comes before the object itself.
+      function revive(this: object, name: string, value: unknown): unknown {
+        if (isOddName(name)) odd.add(this);
+        if (typeof value === 'string') return value.startsWith(mark) ? toLong(value.slice(mark.length)) : value;
+        return typeof value === 'object' && value !== null && odd.has(value) ? toMap(value) : value;
+      }
       let parsed: unknown;
       try {
-        parsed = JSON.parse(text, (_key, value: unknown) => (typeof value === 'string' && value.startsWith(mark) ? toLong(value.slice(mark.length)) : value));
+        parsed = JSON.parse(text, revive);
       } catch {
         return undefined;
       }
