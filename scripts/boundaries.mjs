@@ -25,7 +25,7 @@ export const driverHomes = {
   'pino': ['shared/src/runtime/telemetry'],
   'pino-pretty': ['shared/src/runtime/telemetry'],
   'fastify': ['shared/src/runtime/admin', 'services/crashloop-detector/src/page'],
-  'undici': ['services/firehose/src/source', 'sinks/src'],
+  'undici': ['services/firehose/src/source'],
   '@aws-sdk/*': ['sinks/src'],
 };
 
@@ -34,7 +34,7 @@ export const adapterModules = ['@hydrant/shared/bus/amqp/*', '@hydrant/shared/bu
 
 /** Where time, timers, the environment and the end of the process come from. */
 export const timeHomes = ['shared/src/foundation/clock.ts'];
-export const environmentHomes = ['shared/src/runtime/config/load-config.ts', 'shared/src/runtime/run-service.ts'];
+export const environmentHomes = ['shared/src/runtime/config/load-config.ts', 'shared/src/runtime/run-service.ts', 'sinks/src/aws/aws-client.ts'];
 export const exitHomes = ['shared/src/runtime/run-service.ts'];
 
 export const testFiles = ['**/*.test.ts', '**/*-contract.ts'];

@@ -4,6 +4,7 @@ import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/
 import type { Message } from '@hydrant/shared/messages/message';
 import { text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { proxySettings } from '@hydrant/shared/runtime/proxy/proxy-settings';
 import { callAws, clientOptions, loadClient, lookAtAws, type CallContext } from './aws/aws-client.ts';
 import { sendEntries, type Entry, type EntryFailure, type EntryLimits } from './aws/entries.ts';
 import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
@@ -16,6 +17,7 @@ const settings = {
   SINK_EVENT_BUS_SOURCE: { doc: '`Source` of an event; it must not begin with `aws.`.', format: text, default: 'hydrant' },
   SINK_EVENT_BUS_REGION: { doc: 'Region; otherwise as the usual AWS chain has it.', format: text, default: null, example: 'eu-central-1' },
   SINK_EVENT_BUS_ENDPOINT: { doc: 'Address of another server that speaks EventBridge.', format: url(['http:', 'https:']), default: null },
+  ...proxySettings,
 } as const satisfies Schema;
 
 type EventbridgeValues = Values<typeof settings>;
@@ -68,7 +70,7 @@ class EventbridgeSink implements Sink {
 
   async connect(): Promise<void> {
     const { EventBridgeClient: Client } = await loadClient('@aws-sdk/client-eventbridge', 'eventbridge', () => import('@aws-sdk/client-eventbridge'));
-    this.#client ??= new Client(clientOptions({ region: this.#values.SINK_EVENT_BUS_REGION, endpoint: this.#values.SINK_EVENT_BUS_ENDPOINT }));
+    this.#client ??= new Client(clientOptions({ region: this.#values.SINK_EVENT_BUS_REGION, endpoint: this.#values.SINK_EVENT_BUS_ENDPOINT, values: this.#values }));
   }
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {

@@ -65,6 +65,7 @@ void t.test('a request says what it is', async (t) => {
     [{ SINK_HTTP_FORMAT: 'ndjson', SINK_HTTP_GZIP: 'true' }, { 'content-type': 'application/x-ndjson', 'content-encoding': 'gzip' }],
     [{ SINK_HTTP_FORMAT: 'cloudevents' }, { 'content-type': 'application/cloudevents-batch+json; charset=utf-8' }],
     [{ SINK_HTTP_HEADERS: 'X-Tenant: team-a, X-Zone: b:1' }, { 'x-tenant': 'team-a', 'x-zone': 'b:1' }],
+    [{ SINK_HTTP_HEADERS: 'content-TYPE: application/vnd.events+json' }, { 'content-type': 'application/vnd.events+json' }],
     [{ SINK_HTTP_BEARER_TOKEN: 's3cret' }, { authorization: 'Bearer s3cret' }],
     [{ SINK_HTTP_BASIC_AUTH: 'ann:p:w' }, { authorization: `Basic ${Buffer.from('ann:p:w').toString('base64')}` }],
     [{ SINK_HTTP_ADDRESS: `http://ann:p%40w@${host}/in?a=b` }, { authorization: `Basic ${Buffer.from('ann:p@w').toString('base64')}` }],
@@ -256,6 +257,10 @@ void t.test('settings that cannot work are refused', (t) => {
     [{ SINK_HTTP_FORMAT: 'xml' }, /`SINK_HTTP_FORMAT`/u],
     [{ SINK_HTTP_HEADERS: 'no-colon' }, /`SINK_HTTP_HEADERS`/u],
     [{ SINK_HTTP_HEADERS: 'bad name: x' }, /`SINK_HTTP_HEADERS`/u],
+    ...['Expect', 'Transfer-Encoding', 'UPGRADE', 'connection', 'Keep-Alive', 'TE', 'Trailer', 'Content-Length', 'Host', 'Proxy-Authorization', 'Idempotency-Key', 'Content-Encoding', 'webhook-id']
+      .map((name) => [{ SINK_HTTP_HEADERS: `X-A: b, ${name}: x` }, new RegExp(`\`SINK_HTTP_HEADERS\` to hold headers that are free, got ${name.toLowerCase()}: `, 'u')] as const),
+    [{ SINK_HTTP_HEADERS: 'X-A: b, x-a: c' }, /got x-a: it is there twice/u],
+    [{ SINK_HTTP_HEADERS: 'Authorization: Basic abc', SINK_HTTP_BEARER_TOKEN: 'x' }, /one way to authenticate, got `SINK_HTTP_BEARER_TOKEN` and Authorization in `SINK_HTTP_HEADERS`/u],
     [{ SINK_HTTP_BEARER_TOKEN: 'two\nlines' }, /`SINK_HTTP_BEARER_TOKEN`/u],
     [{ SINK_HTTP_BEARER_TOKEN: 'a', SINK_HTTP_BASIC_AUTH: 'b:c' }, /got `SINK_HTTP_BEARER_TOKEN` and `SINK_HTTP_BASIC_AUTH`/u],
     [{ SINK_HTTP_ADDRESS: 'http://a:b@x/', SINK_HTTP_BEARER_TOKEN: 'a' }, /user and password in `SINK_HTTP_ADDRESS`/u],

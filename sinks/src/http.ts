@@ -83,7 +83,7 @@ class HttpSink implements Sink {
     const whole = isGzip || secrets !== null ? Buffer.concat(parts) : undefined;
     const body = isGzip && whole !== undefined ? await compress(whole) : whole;
     const headers = {
-      'content-type': contentTypes[format],
+      ...('content-type' in this.#target.headers ? {} : { 'content-type': contentTypes[format] }),
       'idempotency-key': id,
       ...(isGzip ? { 'content-encoding': 'gzip' } : {}),
       ...(secrets === null || body === undefined ? {} : signWebhook(secrets, { id, nowMs: systemClock.now(), body })),

@@ -4,6 +4,7 @@ import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/
 import type { Message } from '@hydrant/shared/messages/message';
 import { text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { proxySettings } from '@hydrant/shared/runtime/proxy/proxy-settings';
 import { callAws, clientOptions, loadClient, lookAtAws, type CallContext } from './aws/aws-client.ts';
 import { sendEntries, type Entry, type EntryFailure, type EntryLimits } from './aws/entries.ts';
 import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
@@ -21,6 +22,7 @@ const settings = {
   },
   SINK_KINESIS_REGION: { doc: 'Region; otherwise as the usual AWS chain has it.', format: text, default: null, example: 'eu-central-1' },
   SINK_KINESIS_ENDPOINT: { doc: 'Address of another server that speaks Kinesis.', format: url(['http:', 'https:']), default: null, example: 'http://kinesis.example:4567' },
+  ...proxySettings,
 } as const satisfies Schema;
 
 type KinesisValues = Values<typeof settings>;
@@ -60,7 +62,8 @@ class KinesisSink implements Sink {
     const { KinesisClient: Client } = await loadClient('@aws-sdk/client-kinesis', 'kinesis', () => import('@aws-sdk/client-kinesis'));
     const { NodeHttpHandler } = await loadClient('@smithy/node-http-handler', 'kinesis', () => import('@smithy/node-http-handler'));
     // n.b. by itself the client would speak HTTP/2, which other servers than AWS do not.
-    this.#client ??= new Client({ ...clientOptions({ region: this.#values.SINK_KINESIS_REGION, endpoint: this.#values.SINK_KINESIS_ENDPOINT }), requestHandler: new NodeHttpHandler() });
+    const { requestHandler, ...options } = clientOptions({ region: this.#values.SINK_KINESIS_REGION, endpoint: this.#values.SINK_KINESIS_ENDPOINT, values: this.#values });
+    this.#client ??= new Client({ ...options, requestHandler: new NodeHttpHandler(requestHandler) });
   }
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {

@@ -7,8 +7,9 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
-import { bool, text, url } from '@hydrant/shared/runtime/config/formats';
+import { bool, oneOf, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { proxySettings } from '@hydrant/shared/runtime/proxy/proxy-settings';
 import { clientOptions, explainCall, loadClient, statusOf, type CallContext } from './aws/aws-client.ts';
 import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { encodeLines } from './encoding/lines.ts';
@@ -20,11 +21,13 @@ const settings = {
   SINK_S3_REGION: { doc: 'Region; otherwise as the usual AWS chain has it.', format: text, default: null, example: 'eu-central-1' },
   SINK_S3_ENDPOINT: { doc: 'Address of another S3-compatible server.', format: url(['http:', 'https:']), default: null, example: 'http://minio:9000' },
   SINK_S3_FORCE_PATH_STYLE: { doc: 'Whether the bucket stands in the path and not in the host name.', format: bool, default: false },
+  SINK_S3_CHECKSUM: { doc: 'Whether objects are sent with a checksum (`x-amz-checksum-crc32`) beside that of the connection: `when_supported` does so, which not every S3-compatible server takes.', format: oneOf(['when_required', 'when_supported']), default: 'when_required' },
   SINK_S3_KEY_TEMPLATE: {
     doc: 'Key of an object behind the prefix; `{yyyy}`, `{mm}`, `{dd}`, `{hh}` are the UTC time of its first message, `{name}` is its own name.',
     format: text,
     default: '{yyyy}/{mm}/{dd}/{hh}/{name}.ndjson.gz',
   },
+  ...proxySettings,
 } as const satisfies Schema;
 
 type S3Values = Values<typeof settings>;
@@ -73,7 +76,10 @@ class S3Sink implements Sink {
   async connect(): Promise<void> {
     const { S3Client: Client } = await loadClient('@aws-sdk/client-s3', 's3', () => import('@aws-sdk/client-s3'));
     const { SINK_S3_REGION: region, SINK_S3_ENDPOINT: endpoint, SINK_S3_FORCE_PATH_STYLE: forcePathStyle } = this.#values;
-    this.#client = new Client({ forcePathStyle, ...clientOptions({ region, endpoint }) });
+    // n.b. by itself the client sends a checksum with each object and wants one back, which many an S3-compatible server refuses.
+    const when = this.#values.SINK_S3_CHECKSUM === 'when_supported' ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED';
+    const checksums = { requestChecksumCalculation: when, responseChecksumValidation: when } as const;
+    this.#client = new Client({ forcePathStyle, ...checksums, ...clientOptions({ region, endpoint, values: this.#values }) });
   }
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {

@@ -5,6 +5,7 @@ import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/
 import type { Message } from '@hydrant/shared/messages/message';
 import { size, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { proxySettings } from '@hydrant/shared/runtime/proxy/proxy-settings';
 import { callAws, clientOptions, loadClient, type CallContext } from './aws/aws-client.ts';
 import { sendEntries, type Entry, type EntryFailure } from './aws/entries.ts';
 import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
@@ -16,6 +17,7 @@ const settings = {
   SINK_SQS_REGION: { doc: 'Region; otherwise as the usual AWS chain has it.', format: text, default: null, example: 'eu-central-1' },
   SINK_SQS_ENDPOINT: { doc: 'Address of another server that speaks SQS.', format: url(['http:', 'https:']), default: null, example: 'http://elasticmq:9324' },
   SINK_SQS_MAX_BYTES: { doc: 'Most bytes of a message, and of a call; a message above it is dead-lettered and not sent. Up to what the queue takes (`MaximumMessageSize`).', format: size, default: '256KiB' },
+  ...proxySettings,
 } as const satisfies Schema;
 
 type SqsValues = Values<typeof settings>;
@@ -84,7 +86,7 @@ class SqsSink implements Sink {
 
   async connect(signal: AbortSignal): Promise<void> {
     const { SQSClient: Client } = await loadClient('@aws-sdk/client-sqs', 'sqs', () => import('@aws-sdk/client-sqs'));
-    this.#client ??= new Client(clientOptions({ region: this.#values.SINK_SQS_REGION, endpoint: this.#values.SINK_SQS_ENDPOINT }));
+    this.#client ??= new Client(clientOptions({ region: this.#values.SINK_SQS_REGION, endpoint: this.#values.SINK_SQS_ENDPOINT, values: this.#values }));
     this.#queueUrl = await this.#findQueue(this.#client, signal);
   }
 

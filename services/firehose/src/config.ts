@@ -1,5 +1,6 @@
 /** The firehose's own settings and what they mean to it. Those of RabbitMQ, Redis and the process come from shared. */
 import { bool, list, listOf as itemsOf, oneOf, path, size, text, type Format } from '@hydrant/shared/runtime/config/formats';
+import { proxySettings, readProxyRules } from '@hydrant/shared/runtime/proxy/proxy-settings';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import type { FirehoseOptions } from './firehose.ts';
 import { redactKinds, type RedactKind } from './message/redact.ts';
@@ -72,6 +73,7 @@ export const nomadSettings = {
   NOMAD_CLIENT_KEY: { doc: 'PEM file of the client certificate\'s key.', format: path, default: null },
   NOMAD_TLS_SERVER_NAME: { doc: 'Name that Nomad\'s certificate must carry, when it is not that of the address.', format: text, default: null, example: 'server.global.nomad' },
   NOMAD_SKIP_VERIFY: { doc: 'Accept any certificate.', format: goBoolean, default: false },
+  ...proxySettings,
 } as const satisfies Schema;
 
 export const streamSettings = {
@@ -181,6 +183,7 @@ export function readFirehoseOptions(config: SourceConfig): FirehoseOptions {
       keyFile: config.NOMAD_CLIENT_KEY,
       serverName: config.NOMAD_TLS_SERVER_NAME,
       skipVerify: config.NOMAD_SKIP_VERIFY,
+      proxies: readProxyRules(config),
     },
   };
 }

@@ -1,9 +1,15 @@
 /** What the sinks of AWS services have in common: how their clients are made and what a failed call means. */
+import type { Agent as HttpAgent } from 'node:http';
+import type { Agent as HttpsAgent } from 'node:https';
 import { describeError, errorCode, toError } from '@hydrant/shared/foundation/errors';
 import { permanent, retryable } from '@hydrant/shared/delivery/sink';
+import { createProxyAgents } from '@hydrant/shared/runtime/proxy/proxy-agents';
+import { readProxyRules } from '@hydrant/shared/runtime/proxy/proxy-settings';
 
 /** Loads a client's package; rejects (permanent) when it is not installed. */
 export async function loadClient<T>(name: string, sinkType: string, load: () => Promise<T>): Promise<T> {
+  // Of its support for versions of Node.js nobody who runs Hydrant decides: the version of the client is ours.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   try {
     return await load();
   } catch (error) {
@@ -15,11 +21,25 @@ export interface ClientOptions {
   readonly maxAttempts: number;
   readonly region?: string;
   readonly endpoint?: string;
+  readonly requestHandler: AgentOptions;
+}
+
+interface AgentOptions {
+  readonly httpAgent: HttpAgent;
+  readonly httpsAgent: HttpsAgent;
+}
+
+/** Of a sink: `SINK_<…>_REGION`, `SINK_<…>_ENDPOINT` and those of proxies, which the clients by themselves know nothing of. */
+export interface ClientSettings {
+  readonly region: string | null;
+  readonly endpoint: string | null;
+  readonly values: Readonly<Record<string, unknown>>;
 }
 
 /** One try each: retries, their pauses and their metrics belong to the delivery. */
-export function clientOptions({ region, endpoint }: { readonly region: string | null; readonly endpoint: string | null }): ClientOptions {
-  return { maxAttempts: 1, ...(region === null ? {} : { region }), ...(endpoint === null ? {} : { endpoint }) };
+export function clientOptions({ region, endpoint, values }: ClientSettings): ClientOptions {
+  const { http, https } = createProxyAgents({ rules: readProxyRules(values), keepAlive: true });
+  return { maxAttempts: 1, ...(region === null ? {} : { region }), ...(endpoint === null ? {} : { endpoint }), requestHandler: { httpAgent: http, httpsAgent: https } };
 }
 
 const certificateHint = 'its certificate has expired, is for another name, or nobody here vouches for it: the file of its authority goes into NODE_EXTRA_CA_CERTS';

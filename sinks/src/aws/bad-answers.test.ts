@@ -5,6 +5,7 @@ import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
 import { makeAuthority, makeCertificate, withoutOpenssl } from '@hydrant/testing/certificates';
 import { testLog } from '@hydrant/testing/test-log';
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
@@ -68,9 +69,9 @@ function serve(bytes: string): Server {
   });
 }
 
-async function writeTo(type: string, url: string): Promise<unknown> {
+async function writeTo(type: string, url: string, more: Readonly<Record<string, string>> = {}): Promise<unknown> {
   const definition = findSink(type);
-  const sink = definition?.create(loadConfig(definition.settings, { env: settings[type]?.(url) ?? {} }), { log: testLog(), name: type });
+  const sink = definition?.create(loadConfig(definition.settings, { env: { ...settings[type]?.(url), ...more } }), { log: testLog(), name: type });
   try {
     await sink?.connect(never);
     await sink?.write([makeSinkMessage(1)], never);
@@ -82,7 +83,30 @@ async function writeTo(type: string, url: string): Promise<unknown> {
   }
 }
 
+/** Refuses CONNECT, and says what was asked for. */
+async function startProxy(t: Test): Promise<{ readonly url: string; readonly asked: string[] }> {
+  const asked: string[] = [];
+  const server = createHttpServer();
+  server.on('connect', (request, socket) => {
+    asked.push(request.url ?? '');
+    socket.on('error', () => undefined);
+    socket.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
+  });
+  return { url: `http://127.0.0.1:${String(await listen(t, server))}`, asked };
+}
+
 for (const type of Object.keys(settings)) {
+  void t.test(`${type}: goes through the proxy of the environment, but not to what NO_PROXY names`, async (t) => {
+    const proxy = await startProxy(t);
+    const port = await listen(t, serve(''));
+
+    t.match(await writeTo(type, 'https://aws.internal.example', { HTTPS_PROXY: proxy.url }), { code: 'sink-retryable', message: /407 from the proxy of HTTPS_PROXY; put its user and password there/u });
+    t.match(await writeTo(type, 'http://aws.internal.example', { http_proxy: proxy.url }), { code: 'sink-retryable', message: /407 from the proxy of HTTP_PROXY/u });
+    t.same([...new Set(proxy.asked)], ['aws.internal.example:443', 'aws.internal.example:80']);
+    await writeTo(type, `http://127.0.0.1:${String(port)}`, { HTTP_PROXY: proxy.url, NO_PROXY: '127.0.0.0/8' });
+    t.same([...new Set(proxy.asked)].length, 2);
+  });
+
   void t.test(`${type}: answers that nobody hoped for`, async (t) => {
     for (const [name, [bytes, meaning]] of Object.entries(answers)) {
       const port = await listen(t, serve(bytes));

@@ -8,21 +8,19 @@ import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { connect, type AddressInfo, type Server } from 'node:net';
+import { connect, createServer as createPipe, type AddressInfo, type Server } from 'node:net';
+import { createServer as createTlsListener, type TlsOptions } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
 import { Webhook } from 'standardwebhooks';
 import t, { type Test } from 'tap';
 import { httpSink } from '../http.ts';
 import { lokiSink } from '../loki.ts';
 import { findSink } from '../registry.ts';
-import { isLoopback } from './http-access.ts';
 import { signWebhook } from './sign-webhook.ts';
 
 const never = new AbortController().signal;
 const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const newSecret = `whsec_${Buffer.alloc(24, 9).toString('base64')}`;
-const proxyVariables = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'];
-for (const name of proxyVariables) Reflect.deleteProperty(process.env, name);
 
 function load(env: Record<string, string>) {
   return loadConfig(httpSink.settings, { env, check: (values) => httpSink.check?.(values as Parameters<NonNullable<typeof httpSink.check>>[0]) ?? [] });
@@ -145,12 +143,20 @@ async function startProxy(t: Test, port: number): Promise<Proxy> {
   return { url: `127.0.0.1:${String(await listen(t, server))}`, asked };
 }
 
+/** TLS in front of what listens on `port`. */
+function createTlsPipe(options: TlsOptions, port: number): Server {
+  return createTlsListener(options, (socket) => {
+    const upstream = connect(port, '127.0.0.1');
+    upstream.pipe(socket).pipe(upstream);
+    for (const each of [socket, upstream]) each.on('error', () => { upstream.destroy(); socket.destroy(); });
+  });
+}
+
 void t.test('a proxy of the settings or of the environment leads to the destination; NO_PROXY and this machine go without', async (t) => {
   const receiver = await startHttpReceiver(t);
   const proxy = await startProxy(t, receiver.port);
   const SINK_HTTP_ADDRESS = 'http://collector.internal.example/in';
   const withUser = `http://ann:pr0xy-secret@${proxy.url}`;
-  t.teardown(() => { for (const name of proxyVariables) Reflect.deleteProperty(process.env, name); });
 
   t.equal(await failureOf(await open(t, { SINK_HTTP_ADDRESS, SINK_HTTP_PROXY: withUser })), 'taken');
   t.same(proxy.asked, ['collector.internal.example:80']);
@@ -158,25 +164,36 @@ void t.test('a proxy of the settings or of the environment leads to the destinat
   t.match(refused, /got 407 from the proxy of SINK_HTTP_PROXY; put its user and password there/u);
   t.notMatch(refused, /other-secret/u);
 
-  process.env['HTTP_PROXY'] = withUser;
-  t.equal(await failureOf(await open(t, { SINK_HTTP_ADDRESS })), 'taken');
-  const loki = lokiSink.create(loadConfig(lokiSink.settings, { env: { SINK_LOKI_ADDRESS: 'http://loki.internal.example:3100' } }), { log: testLog(), name: 'loki' });
+  const environment = { HTTP_PROXY: withUser };
+  t.equal(await failureOf(await open(t, { SINK_HTTP_ADDRESS, ...environment })), 'taken');
+  const loki = lokiSink.create(loadConfig(lokiSink.settings, { env: { SINK_LOKI_ADDRESS: 'http://loki.internal.example:3100', ...environment } }), { log: testLog(), name: 'loki' });
   t.teardown(() => loki.close());
   await loki.connect(never);
   await loki.write([makeSinkMessage(1)], never);
   t.equal(proxy.asked.at(-1), 'loki.internal.example:3100');
 
   const before = proxy.asked.length;
-  t.equal(await failureOf(await open(t, { SINK_HTTP_ADDRESS: receiver.url })), 'taken', 'this machine');
-  process.env['NO_PROXY'] = '.internal.example';
-  t.not(await failureOf(await open(t, { SINK_HTTP_ADDRESS })), 'taken');
+  t.equal(await failureOf(await open(t, { SINK_HTTP_ADDRESS: receiver.url, ...environment })), 'taken', 'this machine');
+  t.not(await failureOf(await open(t, { SINK_HTTP_ADDRESS, ...environment, no_proxy: '.internal.example' })), 'taken');
   t.equal(proxy.asked.length, before);
 });
 
-void t.test('what runs on this machine', (t) => {
-  for (const address of ['http://127.0.0.1:1/', 'http://localhost', 'http://[::1]:80/', 'http://127.9.9.9']) t.ok(isLoopback(address), address);
-  for (const address of ['http://127.example', 'http://example', 'http://10.0.0.1', 'http://[::2]']) t.notOk(isLoopback(address), address);
-  t.end();
+void t.test('a tunnel carries TLS to the destination, and to the proxy itself; what refuses is named', { skip: withoutOpenssl }, async (t) => {
+  const folder = t.testdir({});
+  const authority = makeAuthority(folder, 'authority');
+  const { key, cert } = makeCertificate(folder, 'server', authority, ['DNS:collector.example', 'IP:127.0.0.1']);
+  const destination = await listen(t, createTlsServer({ key, cert }, (request, response) => { request.resume().once('end', () => { response.end(); }); }));
+  const proxy = await startProxy(t, destination);
+  const front = await listen(t, createTlsPipe({ key, cert }, Number(proxy.url.split(':')[1])));
+  const own = { SINK_HTTP_ADDRESS: 'https://collector.example/in', SINK_HTTP_CACERT: authority.certFile };
+
+  t.equal(await failureOf(await open(t, { ...own, HTTPS_PROXY: `http://ann:pr0xy-secret@${proxy.url}` })), 'taken');
+  t.equal(await failureOf(await open(t, { ...own, https_proxy: `https://ann:pr0xy-secret@127.0.0.1:${String(front)}` })), 'taken');
+  t.same(proxy.asked, ['collector.example:443', 'collector.example:443']);
+  t.match(await failureOf(await open(t, { ...own, SINK_HTTP_ADDRESS: 'https://other.example', HTTPS_PROXY: `ann:pr0xy-secret@${proxy.url}` })), /certificate is for other names/u);
+  t.match(await failureOf(await open(t, { ...own, HTTPS_PROXY: 'http://127.0.0.1:1' })), /got ECONNREFUSED/u);
+  const rude = await listen(t, createPipe((socket) => { socket.end('SSH-2.0-OpenSSH_9.2\r\n\r\n'); }));
+  t.match(await failureOf(await open(t, { ...own, HTTPS_PROXY: `http://127.0.0.1:${String(rude)}` })), /a way to collector\.example:443, got something that is no HTTP from the proxy of HTTPS_PROXY/u);
 });
 
 void t.test('every sink that speaks HTTP has these settings, and a secret that is none is not shown', (t) => {

@@ -1,18 +1,20 @@
 /**
- * Sends one request and reads its answer. undici is loaded when a sink connects, not before. What answers mean is the sink's to say; no answer, or one that
- * broke off, is always worth another try.
+ * Sends one request and reads its answer. What answers mean is the sink's to say; no answer, or one that broke off, is always worth another try. Of Node.js itself: undici gives up an answer
+ * that a `100 Continue` comes before, or a 204 with a length, and the same batch again, for ever.
  */
-import { Readable } from 'node:stream';
+import { request as requestHttp, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { pipeline, Readable } from 'node:stream';
 import { doubtful, permanent, retryable, type SinkContext } from '@hydrant/shared/delivery/sink';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
+import type { ProxyAgents } from '@hydrant/shared/runtime/proxy/proxy-agents';
 import { explainTls } from '@hydrant/shared/runtime/tls/explain-tls';
 import { readTls } from '@hydrant/shared/runtime/tls/read-tls';
-import type { Dispatcher, request } from 'undici';
-import { agentOptions, isLoopback, type HttpAccess } from './http-access.ts';
+import { createAgents, type HttpAccess } from './http-access.ts';
 import { byteLength, inPieces } from './in-pieces.ts';
 import type { RequestTarget } from './request-target.ts';
-import { retryAfterMs } from './retry-after.ts';
+import { parseHttpDate, retryAfterMs } from './retry-after.ts';
 
 export interface HttpRequest {
   readonly method: 'POST' | 'OPTIONS' | 'GET' | 'HEAD';
@@ -33,9 +35,10 @@ export interface HttpAnswer {
   readonly retryAfterMs: number | undefined;
 }
 
-interface Client {
-  readonly request: typeof request;
-  readonly agent: Dispatcher;
+interface RawAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly start: Buffer;
 }
 
 const answerRead = 64 * 1024;
@@ -45,7 +48,7 @@ export class HttpClient {
   readonly #target: RequestTarget;
   readonly #access: HttpAccess;
   readonly #context: SinkContext;
-  #client: Client | undefined;
+  #agents: ProxyAgents | undefined;
 
   constructor(target: RequestTarget, access: HttpAccess, context: SinkContext) {
     this.#target = target;
@@ -53,68 +56,76 @@ export class HttpClient {
     this.#context = context;
   }
 
-  /** Requests connect by themselves: an endpoint that is down is noticed by the first of them. Rejects (`tls-files`, retryable) when a certificate cannot be read. */
+  /** Requests connect by themselves: an endpoint that is down is noticed by the first of them. Throws (`tls-files`, retryable) when a certificate cannot be read. */
   async open(): Promise<void> {
-    const { Agent, EnvHttpProxyAgent, request: send } = await import('undici');
-    if (this.#client !== undefined) return;
-    const { proxy, skipVerify, names, tls } = this.#access;
+    if (this.#agents !== undefined) return;
+    const { skipVerify, names, tls } = this.#access;
     if (skipVerify) {
       this.#context.log.warn({ sink: this.#context.name, setting: names.skipVerify, target: this.#target.shown }, 'Certificates are not verified: whoever stands between can read and change what is sent');
     }
-    const options = agentOptions(readTls(tls), this.#access);
-    const agent = proxy === undefined && isLoopback(this.#target.url) ? new Agent(options) : new EnvHttpProxyAgent(options);
-    this.#client = { request: send, agent };
+    this.#agents = await Promise.resolve(createAgents(readTls(tls), this.#access));
   }
 
   /** Rejects with a retryable error when there is no whole answer. */
-  async send({ method, url = this.#target.url, headers, body, signal }: HttpRequest): Promise<HttpAnswer> {
-    const inParts = body === undefined || Buffer.isBuffer(body) ? undefined : body;
-    const length = inParts === undefined ? {} : { 'content-length': String(byteLength(inParts)) };
-    const answer = await this.#request(url, {
-      method,
-      headers: { ...this.#target.headers, ...headers, ...length },
-      body: inParts === undefined ? (body as Buffer | undefined) ?? null : Readable.from(inPieces(inParts), { objectMode: false }),
-      signal,
-    });
+  async send({ method, url = this.#target.url, headers, body = [], signal }: HttpRequest): Promise<HttpAnswer> {
+    const agents = this.#agents;
+    if (agents === undefined) throw retryable('Expected the HTTP client to be connected, it is not');
+    const parts = Buffer.isBuffer(body) ? [body] : body;
+    const length = method === 'POST' ? { 'content-length': String(byteLength(parts)) } : {};
+    const agent = url.startsWith('https:') ? agents.https : agents.http;
+    let answer: RawAnswer;
     try {
-      const text = this.#target.hideSecrets((await readStart(answer.body)).toString('utf8')).trim();
-      return { status: answer.statusCode, text, retryAfterMs: retryAfterMs(answer.headers['retry-after'], Date.parse(String(answer.headers.date))) };
+      answer = await exchange(url, { method, headers: { ...this.#target.headers, ...headers, ...length }, agent, signal }, parts);
     } catch (error) {
-      throw retryable(`Expected ${this.#target.shown} to answer, its answer broke off`, undefined, error);
+      throw retryable(this.#explain(error), undefined, error);
     }
+    const nowMs = systemClock.now();
+    const text = this.#target.hideSecrets(answer.start.toString('utf8')).trim();
+    return { status: answer.status, text, retryAfterMs: retryAfterMs(answer.headers['retry-after'], parseHttpDate(answer.headers.date, nowMs) ?? nowMs) };
   }
 
-  async close(): Promise<void> {
-    await this.#client?.agent.destroy();
-    this.#client = undefined;
-  }
-
-  async #request(url: string, options: Omit<Dispatcher.RequestOptions, 'origin' | 'path'>) {
-    if (this.#client === undefined) throw retryable('Expected the HTTP client to be connected, it is not');
-    const { agent, request: send } = this.#client;
-    try {
-      return await send(url, { ...options, dispatcher: agent });
-    } catch (error) {
-      throw retryable(`Expected ${this.#target.shown} to answer, got ${this.#explain(error)}`, undefined, error);
-    }
+  close(): Promise<void> {
+    this.#agents?.destroy();
+    this.#agents = undefined;
+    return Promise.resolve();
   }
 
   #explain(error: unknown): string {
-    const { tls, names, proxy } = this.#access;
-    const why = this.#target.url.startsWith('https:') ? explainTls(error, tls, systemClock.now()) : undefined;
-    // n.b. a proxy that refuses is told apart by the client's own words alone.
-    const refusal = /Proxy response \((\d+)\)|Proxy Authentication Required \((407)\)/u.exec(describeError(error));
-    const status = refusal?.[1] ?? refusal?.[2];
-    if (status !== undefined) return `${status} from the proxy of ${proxy === undefined ? 'HTTPS_PROXY or HTTP_PROXY' : names.proxy}${status === '407' ? '; put its user and password there' : ''}`;
-    return `${errorCode(error) ?? 'an error'}${why === undefined ? '' : `; ${why}`}`;
+    if (errorCode(error) === 'proxy-refused') return describeError(error);
+    const why = this.#target.url.startsWith('https:') ? explainTls(error, this.#access.tls, systemClock.now()) : undefined;
+    return `Expected ${this.#target.shown} to answer, got ${errorCode(error) ?? 'an error'}${why === undefined ? '' : `; ${why}`}`;
   }
 }
 
+/** Resolves when the answer is whole. n.b. what breaks behind it is of no interest: a server that says more than it should has taken the request all the same. */
+function exchange(url: string, options: RequestOptions, parts: readonly Buffer[]): Promise<RawAnswer> {
+  return new Promise((resolve, reject) => {
+    const asked = (url.startsWith('https:') ? requestHttps : requestHttp)(url, options);
+    let isAnswered = false;
+    asked.once('response', (response) => {
+      isAnswered = true;
+      readStart(response).then((start) => {
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, start });
+        // What has not been sent by now nobody wants any more.
+        if (!asked.writableFinished) asked.destroy();
+      }, reject);
+    });
+    const onFailure = (error: Error): void => { if (!isAnswered) reject(error); };
+    asked.on('error', onFailure);
+    asked.once('close', () => { onFailure(Object.assign(new Error('Expected an answer, the connection was closed'), { code: 'ECONNRESET' })); });
+    asked.once('upgrade', (_response, socket) => {
+      socket.destroy();
+      onFailure(Object.assign(new Error('Expected an answer, got a switch of protocols'), { code: '101 Switching Protocols' }));
+    });
+    pipeline(Readable.from(inPieces(parts), { objectMode: false }), asked, () => undefined);
+  });
+}
+
 /** The beginning of an answer, read to its end so that the connection can serve again; an endless one is cut off. */
-async function readStart(body: AsyncIterable<Buffer>): Promise<Buffer> {
+async function readStart(body: IncomingMessage): Promise<Buffer> {
   const parts: Buffer[] = [];
   let bytes = 0;
-  for await (const part of body) {
+  for await (const part of body as AsyncIterable<Buffer>) {
     parts.push(part);
     bytes += part.length;
     if (bytes >= answerRead) break;

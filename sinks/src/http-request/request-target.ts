@@ -27,6 +27,18 @@ export interface RequestTarget {
 
 const shortestSecret = 4;
 
+const ofConnection = 'it belongs to the connection, which is not yours to steer';
+const byUs = 'Hydrant says it of each request';
+/** Those that would be replaced, or never let a request through, each with the reason. */
+const refusedHeaders: ReadonlyMap<string, string> = new Map([
+  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade', 'http2-settings'].map((name) => [name, ofConnection] as const),
+  ['content-length', byUs], ['transfer-encoding', byUs], ['idempotency-key', byUs], ['webhook-id', byUs], ['webhook-timestamp', byUs], ['webhook-signature', byUs],
+  ['content-encoding', 'SINK_HTTP_GZIP says it'],
+  ['expect', 'nobody waits for a 100 Continue'],
+  ['host', 'it is that of the address'],
+  ['proxy-authorization', 'put user and password into the address of the proxy'],
+]);
+
 export function makeTarget({ address, headers, bearerToken, basicAuth }: TargetOptions): RequestTarget {
   const url = new URL(address);
   const userInfo = readUserInfo(url);
@@ -57,11 +69,17 @@ export function targetProblems({ address, headers, bearerToken, basicAuth }: Tar
     const { name, value } = splitHeader(line);
     if (!isHeader(name, value)) problems.push(`Expected \`${settings.headers}\` to hold headers as \`Name: value\`, separated by commas, got one that is none`);
   }
+  const given = (headers ?? []).map((line) => splitHeader(line).name.toLowerCase());
+  for (const [at, name] of given.entries()) {
+    const reason = given.indexOf(name) < at ? 'it is there twice' : refusedHeaders.get(name);
+    if (reason !== undefined) problems.push(`Expected \`${settings.headers}\` to hold headers that are free, got ${name}: ${reason}`);
+  }
   if (!isHeader('authorization', bearerToken ?? '')) problems.push(`Expected \`${settings.bearerToken}\` to be one line of plain characters, it holds others`);
   const ways = {
     [`\`${settings.bearerToken}\``]: bearerToken,
     [`\`${settings.basicAuth}\``]: basicAuth,
     [`user and password in \`${settings.address}\``]: readUserInfo(new URL(address)),
+    [`Authorization in \`${settings.headers}\``]: given.includes('authorization') ? '' : null,
   };
   const used = Object.entries(ways).flatMap(([way, value]) => (value === null || value === undefined ? [] : [way]));
   if (used.length > 1) problems.push(`Expected one way to authenticate, got ${used.join(' and ')}`);

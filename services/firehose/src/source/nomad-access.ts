@@ -2,6 +2,7 @@
  * Who we are to Nomad and whom we take for Nomad: headers and TLS, made of the settings. Files are read anew at each connection, because workload
  * identities and certificates rotate.
  */
+import type { ProxyRules } from '@hydrant/shared/runtime/proxy/choose-proxy';
 import { readFile } from 'node:fs/promises';
 import { HydrantError } from '@hydrant/shared/foundation/errors';
 import type { NomadAddress } from './address.ts';
@@ -20,6 +21,8 @@ export interface NomadAccess {
   readonly keyFile: string | null;
   readonly serverName: string | null;
   readonly skipVerify: boolean;
+  /** Default: none. */
+  readonly proxies?: ProxyRules;
 }
 
 export interface Credentials {

@@ -2,7 +2,9 @@
  * The one place that speaks HTTP to Nomad: the stream, the lists, the namespace watch and the probes go through it. It knows connections, not what
  * an answer means. Each request has a connection of its own, for which token and certificates are read anew.
  */
-import { HydrantError } from '@hydrant/shared/foundation/errors';
+import { HydrantError, toError } from '@hydrant/shared/foundation/errors';
+import { chooseProxy, noProxies, type Peer, type ProxyRules } from '@hydrant/shared/runtime/proxy/choose-proxy';
+import { openTunnel } from '@hydrant/shared/runtime/proxy/open-tunnel';
 import type { IncomingMessage } from 'node:http';
 import { Client, type Dispatcher } from 'undici';
 import type { NomadAddress } from './address.ts';
@@ -39,8 +41,17 @@ export interface NomadClient {
 const defaults = { silentMs: 30_000, maxBytes: 256 * 1024 * 1024 };
 const refusalBytes = 16 * 1024;
 
-function makeClient({ tls }: Credentials, { origin, socketPath }: NomadAddress): Client {
-  return new Client(origin, { connect: { ...tls, ...(socketPath === undefined ? {} : { socketPath }) } });
+function makeClient({ tls }: Credentials, { origin, socketPath }: NomadAddress, proxies: ProxyRules): Client {
+  const direct = { ...tls, ...(socketPath === undefined ? {} : { socketPath }) };
+  const { protocol, hostname, port } = new URL(origin);
+  const peer: Peer = { protocol: protocol === 'https:' ? 'https:' : 'http:', host: hostname, port: Number(port || (protocol === 'https:' ? 443 : 80)) };
+  const proxy = socketPath === undefined ? chooseProxy(proxies, peer) : undefined;
+  if (proxy === undefined) return new Client(origin, { connect: direct });
+  return new Client(origin, {
+    connect(_options, callback) {
+      openTunnel(proxy, peer, { tls, proxyCa: tls.ca }).then((socket) => { callback(null, socket); }, (error: unknown) => { callback(toError(error), null); });
+    },
+  });
 }
 
 function plainHeaders(headers: Dispatcher.ResponseData['headers'] | IncomingMessage['headers']): NomadAnswer['headers'] {
@@ -85,7 +96,7 @@ class UndiciNomadClient implements NomadClient {
     const credentials = await readCredentials(this.#access, address);
     let answering: IncomingMessage | undefined;
     try {
-      answering = await openHttpStream(credentials, address, path, signal);
+      answering = await openHttpStream(credentials, address, path, signal, this.#access.proxies);
       const head = { status: answering.statusCode ?? 0, headers: plainHeaders(answering.headers), body: Buffer.alloc(0) };
       const isPage = isHtml(head);
       if (head.status !== 200 || isPage) {
@@ -103,7 +114,7 @@ class UndiciNomadClient implements NomadClient {
 
   async #read(credentials: Credentials, address: NomadAddress, path: string, signal: AbortSignal, limits: RequestLimits): Promise<NomadAnswer> {
     const { silentMs, maxBytes } = { ...defaults, ...limits };
-    const client = makeClient(credentials, address);
+    const client = makeClient(credentials, address, this.#access.proxies ?? noProxies);
     const tooLarge = (): HydrantError =>
       new HydrantError(`Expected Nomad at ${address.label} to answer ${path} with at most ${String(maxBytes)} bytes, got more`, { code: 'nomad-answer-too-large', retryable: true });
     try {
