@@ -1,8 +1,12 @@
 /** Produces messages to a topic of Kafka, acknowledged by all replicas that are in sync. The client is loaded when the sink is used, not before; its own repeats are off. */
 import { readFile } from 'node:fs/promises';
-import type { Kafka, Message as KafkaMessage, Producer } from 'kafkajs';
-import { permanent, retryable, type Batch, type Sink, type SinkContext, type SinkDefinition } from '@hydrant/shared/delivery/sink';
+import { connect as connectTcp, isIP } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { ISocketFactory, Kafka, Message as KafkaMessage, Producer } from 'kafkajs';
+import { isBrokenOff } from '@hydrant/shared/delivery/judge-failure';
+import { broken, permanent, retryable, type Batch, type Sink, type SinkContext, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import { describeError, isRetryable } from '@hydrant/shared/foundation/errors';
+import { parseAddress } from '@hydrant/shared/foundation/host-port';
 import { bool, list, path, text } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
@@ -22,17 +26,20 @@ const settings = {
 type KafkaValues = Values<typeof settings>;
 
 const connectTimeoutMs = 5000;
+/** As the client has it. */
+const keepAliveMs = 60_000;
 /** Longer than any `SINK_TIMEOUT` has reason to be: that one ends a write. */
 const requestTimeoutMs = 60_000;
 /** What a record adds beside key and value: its header and ours. */
 const recordOverhead = 200;
 
 /** Of the batch itself: the same records will be refused again. What is not listed (no leader, no topic, no rights, …) is mended at Kafka and waits. */
-const refusals = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD', 'CORRUPT_MESSAGE', 'INVALID_TIMESTAMP']);
+const refusals = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD', 'CORRUPT_MESSAGE']);
 const hints: Readonly<Record<string, string>> = {
   UNKNOWN_TOPIC_OR_PARTITION: 'make the topic or set SINK_KAFKA_TOPIC',
   TOPIC_AUTHORIZATION_FAILED: 'the user needs the right to write to the topic',
   SASL_AUTHENTICATION_FAILED: 'set SINK_KAFKA_USER and SINK_KAFKA_PASSWORD',
+  INVALID_TIMESTAMP: 'the clock of this machine and that of the broker differ by more than message.timestamp.after.max.ms',
   MESSAGE_TOO_LARGE: "above the topic's max.message.bytes",
 };
 
@@ -49,7 +56,9 @@ export function judgeFailure(error: unknown, topic: string): Error {
   }
   const hint = type === undefined ? undefined : hints[type];
   const text = `Expected the Kafka topic ${topic} to take messages, got ${type === undefined ? '' : `${type}: `}${said === '' ? describeError(error) : said}${hint === undefined ? '' : ` (${hint})`}`;
-  return type !== undefined && refusals.has(type) ? permanent(text) : retryable(text);
+  if (type !== undefined && refusals.has(type)) return permanent(text);
+  // n.b. a broker closes the connection over a request above its socket.request.max.bytes.
+  return isBrokenOff(error) ? broken(text) : retryable(text);
 }
 
 export function makeRecords(batch: Batch, key: string | null): KafkaMessage[] {
@@ -75,7 +84,8 @@ class KafkaSink implements Sink {
     const ssl = await this.#readTls();
     this.#kafka ??= new kafkajs.Kafka({
       clientId: `hydrant-sink-${this.#context.name}`,
-      brokers: [...brokers],
+      brokers: brokers.map(nameBroker),
+      socketFactory: makeSocketFactory(brokers),
       connectionTimeout: connectTimeoutMs,
       requestTimeout: requestTimeoutMs,
       // One try each: retries, their pauses and their metrics belong to the delivery.
@@ -150,6 +160,21 @@ class KafkaSink implements Sink {
   }
 }
 
+/** n.b. the client takes what stands before the first colon for the host, so an IPv6 address gets a name without. */
+function nameBroker(broker: string): string {
+  const { host = '', port = 0 } = parseAddress(broker) ?? {};
+  return host.includes(':') ? `[${host.replaceAll(':', '-')}]:${String(port)}` : broker;
+}
+
+function makeSocketFactory(brokers: readonly string[]): ISocketFactory {
+  const hosts = new Map(brokers.map((broker) => [nameBroker(broker).split(':', 1)[0], parseAddress(broker)?.host]));
+  return ({ host: named, port, ssl, onConnect }) => {
+    const host = hosts.get(named) ?? named;
+    const socket = ssl === undefined || (ssl as unknown) === null ? connectTcp({ host, port }, onConnect) : connectTls({ host, port, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl }, onConnect);
+    return socket.setKeepAlive(true, keepAliveMs);
+  };
+}
+
 async function makeProducer(kafka: Kafka): Promise<Producer> {
   const producer = kafka.producer({ allowAutoTopicCreation: false });
   try {
@@ -162,7 +187,7 @@ async function makeProducer(kafka: Kafka): Promise<Producer> {
 }
 
 function check({ SINK_KAFKA_BROKERS: brokers, SINK_KAFKA_USER: user, SINK_KAFKA_PASSWORD: password }: KafkaValues): readonly string[] {
-  const problems = brokers.filter((broker) => !/^\S+:\d{1,5}$/u.test(broker)).map((broker) => `Expected \`SINK_KAFKA_BROKERS\` to hold brokers as \`host:port\`, got "${broker}"`);
+  const problems = brokers.filter((broker) => parseAddress(broker) === undefined).map((broker) => `Expected \`SINK_KAFKA_BROKERS\` to hold brokers as \`host:port\`, got "${broker}"`);
   if (brokers.length === 0) problems.push('Expected `SINK_KAFKA_BROKERS` to name at least one broker, got none');
   if ((user === null) !== (password === null)) problems.push('Expected `SINK_KAFKA_USER` and `SINK_KAFKA_PASSWORD` to be set together, got one of them');
   return problems;

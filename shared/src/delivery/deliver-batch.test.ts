@@ -7,7 +7,7 @@ import { createMetrics } from '../runtime/telemetry/metrics.ts';
 import { deliverBatch, type DeliverPorts, type RetryOptions } from './deliver-batch.ts';
 import { createDeliveryTelemetry } from './delivery-telemetry.ts';
 import { judge } from './judge-failure.ts';
-import { doubtful, partial, permanent, retryable, type Batch } from './sink.ts';
+import { broken, doubtful, partial, permanent, retryable, type Batch } from './sink.ts';
 
 const never = new AbortController().signal;
 const steady: RetryOptions = { minMs: 100, maxMs: 400, forMs: 0 };
@@ -201,15 +201,28 @@ void t.test('what waits, or what nobody doubts, is never split', async (t) => {
   }
 });
 
+void t.test('an endpoint that resets what is above a size gets all of it in smaller batches, in order', async (t) => {
+  const reset = retryable('got ECONNRESET', undefined, Object.assign(new Error('reset'), { code: 'ECONNRESET' }));
+
+  const { settlements, tries, slept } = await deliver('abcdefgh', (names) => { if (names.length > 2) throw reset; });
+
+  t.ok(Object.values(settlements).every(({ action }) => action === 'ack') && Object.keys(settlements).length === 8);
+  t.same(tries.filter((names) => names.length <= 2), ['ab', 'cd', 'ef', 'gh']);
+  t.ok(slept.reduce((sum, ms) => sum + ms, 0) >= 30_000, 'not before it has lasted');
+});
+
 void t.test('a thrown value is judged by what it says of itself', (t) => {
   const failures = [{ index: 0, reason: 'full', retryable: false }];
-  const broken = [{ index: 0, reason: '500', retryable: true, isDoubtful: true }];
+  const failed = [{ index: 0, reason: '500', retryable: true, isDoubtful: true }];
   const cases = [
     [new Error('unknown'), { kind: 'retry', reason: 'unknown', afterMs: undefined, isDoubtful: false }],
     ['text', { kind: 'retry', reason: 'text', afterMs: undefined, isDoubtful: false }],
+    [retryable('cut off', undefined, Object.assign(new Error('reset'), { code: 'ECONNRESET' })), { kind: 'retry', reason: 'cut off: reset', afterMs: undefined, isDoubtful: false, isBroken: true }],
+    [retryable('not there', undefined, Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })), { kind: 'retry', reason: 'not there: refused', afterMs: undefined, isDoubtful: false }],
+    [broken('no answer'), { kind: 'retry', reason: 'no answer', afterMs: undefined, isDoubtful: false, isBroken: true }],
     [retryable('busy', 5), { kind: 'retry', reason: 'busy', afterMs: 5, isDoubtful: false }],
     [doubtful('500'), { kind: 'retry', reason: '500', afterMs: undefined, isDoubtful: true }],
-    [partial('some', broken), { kind: 'partial', reason: '500', afterMs: undefined, isDoubtful: true, failures: broken }],
+    [partial('some', failed), { kind: 'partial', reason: '500', afterMs: undefined, isDoubtful: true, failures: failed }],
     [permanent('bad'), { kind: 'refused', reason: 'bad' }],
     [partial('some', failures), { kind: 'partial', reason: 'full', afterMs: undefined, isDoubtful: false, failures }],
   ] as const;

@@ -1,5 +1,6 @@
 /**
- * Brings one batch to its end: written, retried for as long as it may, split in halves until the culprit stands alone when it is refused, or when the destination breaks over it.
+ * Brings one batch to its end: written, retried for as long as it may, split in halves until the culprit stands alone when it is refused, or when the destination breaks over it,
+ * or when it may be too large.
  * Every item is settled exactly once, or set aside.
  */
 import type { Settlement } from '../bus/bus.ts';
@@ -95,7 +96,7 @@ export async function deliverBatch(items: readonly Item[], ports: DeliverPorts, 
       return;
     }
     if (!stopping.aborted) {
-      const failure = { isDoubtful: verdict.isDoubtful, messages: rest.length, tally: ports.tally(), nowMs: clock.monotonic() };
+      const failure = { isDoubtful: verdict.isDoubtful, isBroken: verdict.kind === 'retry' && verdict.isBroken === true, messages: rest.length, tally: ports.tally(), nowMs: clock.monotonic() };
       const weighed = weighDoubt(doubt, failure, ports.poisonAfterMs);
       const retryMs = Math.max(backoff.next(), verdict.afterMs ?? 0);
       // Once it is set aside its pauses are its own, not those of the batch that it was part of.

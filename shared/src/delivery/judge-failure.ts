@@ -4,7 +4,7 @@ import type { PartialFailure, SinkPartialError, SinkRetryableError } from './sin
 
 export type Verdict =
   /** The same batch may work later. */
-  | { readonly kind: 'retry'; readonly reason: string; readonly afterMs: number | undefined; readonly isDoubtful: boolean }
+  | { readonly kind: 'retry'; readonly reason: string; readonly afterMs: number | undefined; readonly isDoubtful: boolean; readonly isBroken?: true }
   /** The same batch will be refused again. */
   | { readonly kind: 'refused'; readonly reason: string }
   /** What is not listed was taken. */
@@ -21,9 +21,25 @@ export function judge(error: unknown): Verdict {
   }
   const reason = describeError(error);
   if (!isRetryable(error)) return { kind: 'refused', reason };
+  const isBroken = isBrokenOff(error) ? { isBroken: true } as const : {};
   return isSinkRetryable(error)
-    ? { kind: 'retry', reason, afterMs: bound(error.retryAfterMs), isDoubtful: error.isDoubtful }
-    : { kind: 'retry', reason, afterMs: undefined, isDoubtful: false };
+    ? { kind: 'retry', reason, afterMs: bound(error.retryAfterMs), isDoubtful: error.isDoubtful, ...isBroken }
+    : { kind: 'retry', reason, afterMs: undefined, isDoubtful: false, ...isBroken };
+}
+
+/** Of a connection that was there and ended. n.b. one that is refused or cannot be made has other codes. */
+const brokenCodes = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'HPE_INVALID_EOF_STATE', 'ERR_STREAM_PREMATURE_CLOSE']);
+const mostCauses = 5;
+
+/** Whether the connection was there and ended before there was an answer. */
+export function isBrokenOff(error: unknown): boolean {
+  if (isSinkRetryable(error) && error.isBroken) return true;
+  let current = error;
+  for (let depth = 0; depth < mostCauses && current !== undefined && current !== null; depth += 1) {
+    if (brokenCodes.has(errorCode(current) ?? '')) return true;
+    current = current instanceof Error ? current.cause : undefined;
+  }
+  return false;
 }
 
 function isPartial(error: unknown): error is SinkPartialError {

@@ -52,6 +52,8 @@ export interface SinkDefinition<S extends Schema = Schema> {
   encodedBytes?(message: Message, settings: Values<S>): number;
   /** Checks that concern several settings at once; returns the problems, each a sentence. */
   check?(settings: Values<S>): readonly string[];
+  /** What no two sinks of a process may share, such as a file; told apart by this text. */
+  owns?(settings: Values<S>): string;
   /** Pure: connects nothing. */
   create(settings: Values<S>, context: SinkContext): Sink;
 }
@@ -66,11 +68,14 @@ export class SinkRetryableError extends HydrantError {
   readonly retryAfterMs: number | undefined;
   /** Whether it may be the fault of a message. */
   readonly isDoubtful: boolean;
+  /** Whether it ended in the middle, which may be because the batch is too large. */
+  readonly isBroken: boolean;
 
-  constructor(message: string, { retryAfterMs, isDoubtful = false, cause }: { readonly retryAfterMs?: number | undefined; readonly isDoubtful?: boolean; readonly cause?: unknown } = {}) {
+  constructor(message: string, { retryAfterMs, isDoubtful = false, isBroken = false, cause }: { readonly retryAfterMs?: number | undefined; readonly isDoubtful?: boolean; readonly isBroken?: boolean; readonly cause?: unknown } = {}) {
     super(message, { code: 'sink-retryable', retryable: true, cause });
     this.retryAfterMs = retryAfterMs;
     this.isDoubtful = isDoubtful;
+    this.isBroken = isBroken;
   }
 }
 
@@ -82,6 +87,11 @@ export function retryable(message: string, retryAfterMs?: number, cause?: unknow
 /** It may work later, or never: the destination broke over what it was sent (5xx), and does not say whether by its own fault. A message that alone fares so while others are taken is dead-lettered. */
 export function doubtful(message: string): SinkRetryableError {
   return new SinkRetryableError(message, { isDoubtful: true });
+}
+
+/** It may work later, or only in smaller batches: the connection ended, or the time, before there was an answer. So say causes with a code such as `ECONNRESET` by themselves. No message becomes a dead letter for it. */
+export function broken(message: string, cause?: unknown): SinkRetryableError {
+  return new SinkRetryableError(message, { isBroken: true, cause });
 }
 
 export interface PartialFailure {

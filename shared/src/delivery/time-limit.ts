@@ -1,6 +1,6 @@
 /** One try to write, ended by its time limit or by the end of the process. */
 import type { Clock } from '../foundation/clock.ts';
-import { retryable } from './sink.ts';
+import { broken, retryable } from './sink.ts';
 import { judge } from './judge-failure.ts';
 
 export interface WriteLimits {
@@ -20,7 +20,7 @@ export function writeWithin(write: (signal: AbortSignal) => Promise<void>, { tim
   return new Promise((resolve, reject) => {
     let cutOff: Error | undefined;
     let timer = clock.after(timeoutMs, () => {
-      cut(retryable(`Expected the destination to answer within ${String(timeoutMs)} ms (SINK_TIMEOUT), it did not`), graceMs.timeout);
+      cut(broken(`Expected the destination to answer within ${String(timeoutMs)} ms (SINK_TIMEOUT), it did not`), graceMs.timeout);
     });
     const onGiveUp = (): void => { cut(stoppedBefore(), graceMs.giveUp); };
     giveUp.addEventListener('abort', onGiveUp, { once: true });

@@ -9,6 +9,7 @@ interface Round {
   readonly failed?: number;
   readonly messages?: number;
   readonly isDoubtful?: boolean;
+  readonly isBroken?: boolean;
   /** Since the round before. */
   readonly ms?: number;
 }
@@ -19,10 +20,10 @@ function weigh(rounds: readonly Round[], poisonAfterMs = afterMs): { readonly st
   let tally: Tally = { taken: 10, failed: 0 };
   let doubt = noDoubt;
   let nowMs = 0;
-  for (const { taken = 0, failed = 0, messages = 1, isDoubtful = true, ms = 10_000 } of rounds) {
+  for (const { taken = 0, failed = 0, messages = 1, isBroken = false, isDoubtful = !isBroken, ms = 10_000 } of rounds) {
     nowMs += ms;
     tally = { taken: tally.taken + taken, failed: tally.failed + failed + (doubt.isAside ? 0 : 1) };
-    const weighed = weighDoubt(doubt, { isDoubtful, messages, tally, nowMs }, poisonAfterMs);
+    const weighed = weighDoubt(doubt, { isDoubtful, isBroken, messages, tally, nowMs }, poisonAfterMs);
     doubt = weighed.doubt;
     steps.push(weighed.step);
   }
@@ -76,6 +77,34 @@ void t.test('a destination that fails by turns makes no dead letters of those wi
     const { steps } = weigh([{}, ...times(300, { taken, failed })]);
     t.equal(steps.indexOf('dead-letter'), strikes, name);
   }
+  t.end();
+});
+
+const broken: Round = { isBroken: true, messages: 500, ms: 1000 };
+const brokenAlone: Round = { isBroken: true, messages: 1, taken: 5 };
+
+void t.test('a batch whose connection breaks each time is split when others are taken, or after a while in any case', (t) => {
+  const cases: readonly (readonly [string, readonly Round[], DoubtStep])[] = [
+    ['the first time', [broken], wait],
+    ['others are taken, but it has not been long', times(5, { ...broken, taken: 5 }), wait],
+    ['others are taken, for some seconds', times(6, { ...broken, taken: 5 }), 'split'],
+    ['others were taken in the beginning only', [broken, ...times(2, { ...broken, taken: 5 }), ...times(10, broken)], wait],
+    ['nothing else shows whether the destination works', times(30, broken), wait],
+    ['nothing else shows it, for half a minute', times(31, broken), 'split'],
+    ['it is seldom tried', times(5, { ...broken, ms: 60_000 }), wait],
+    ['its halves break too', [...times(6, { ...broken, taken: 5 }), { ...broken, messages: 250 }], 'split'],
+    ['a refused connection in between begins anew', [...times(5, { ...broken, taken: 5 }), { messages: 500, isDoubtful: false }, ...times(2, { ...broken, taken: 5 })], wait],
+    ['server errors are counted by themselves', [broken, broken, { messages: 500 }, { messages: 500 }, broken], wait],
+  ];
+  for (const [name, rounds, step] of cases) for (const poisonAfterMs of [afterMs, 0]) t.equal(weigh(rounds, poisonAfterMs).steps.at(-1), step, name);
+  t.end();
+});
+
+void t.test('a message whose connection breaks each time is never dead-lettered for it', (t) => {
+  t.same([...new Set(weigh(times(1000, brokenAlone)).steps)], [wait, aside]);
+  t.same([...new Set(weigh(times(1000, { ...brokenAlone, taken: 0 })).steps)], [wait], 'nothing else is taken');
+  t.same([...new Set(weigh(times(1000, brokenAlone), 0).steps)], [wait], 'nothing may go before it');
+  t.equal(weigh([...times(100, brokenAlone), {}, ...times(3, takenWhile)]).steps.includes('dead-letter'), false, 'breaks are no server errors');
   t.end();
 });
 

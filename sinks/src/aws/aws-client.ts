@@ -2,7 +2,8 @@
 import type { Agent as HttpAgent } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
 import { describeError, errorCode, toError } from '@hydrant/shared/foundation/errors';
-import { permanent, retryable } from '@hydrant/shared/delivery/sink';
+import { isBrokenOff } from '@hydrant/shared/delivery/judge-failure';
+import { broken, permanent, retryable } from '@hydrant/shared/delivery/sink';
 import { createProxyAgents } from '@hydrant/shared/runtime/proxy/proxy-agents';
 import { readProxyRules } from '@hydrant/shared/runtime/proxy/proxy-settings';
 
@@ -50,6 +51,9 @@ const commonHints: Readonly<Record<string, string>> = {
   UnrecognizedClientException: 'the access key is not known there',
   InvalidClientTokenId: 'the access key is not known there',
   SignatureDoesNotMatch: 'the secret key is not the right one',
+  RequestTimeTooSkewed: 'compare the clock of this machine with theirs',
+  RequestExpired: 'compare the clock of this machine with theirs',
+  InvalidSignatureException: 'the secret key is not the right one, or the clock of this machine is not',
   SyntaxError: 'what answers there does not speak as AWS does: mostly a proxy, a sign-in page or another server',
 };
 
@@ -71,7 +75,8 @@ export function explainCall(error: unknown, { where, refusals, hints }: CallCont
   const status = statusOf(error);
   const hint = hints[name] ?? commonHints[name] ?? (certificateCodes.test(code) ? certificateHint : undefined);
   const said = `Expected ${where} to take messages, got ${name}${status === undefined ? '' : ` (${String(status)})`}: ${describeError(error)}${hint === undefined ? '' : ` (${hint})`}`;
-  return refusals.has(name) || status === tooLarge ? permanent(said) : retryable(said);
+  if (refusals.has(name) || status === tooLarge) return permanent(said);
+  return isBrokenOff(error) ? broken(said) : retryable(said);
 }
 
 /** Makes a call; rejects with what its failure means. */
