@@ -4,7 +4,7 @@ import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
 import { eventually } from '@hydrant/testing/eventually';
 import { startFaultProxy } from '@hydrant/testing/fault-proxy';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
-import { testLog } from '@hydrant/testing/test-log';
+import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
 import { judgeReplies, makeCommands, redisSink } from './redis.ts';
@@ -101,6 +101,38 @@ void t.test('what is wrong with the key, the password or the server waits and sa
   await wrong.close();
   t.match(error, { code: 'sink-retryable' });
   t.notMatch(`${String(error?.message)} ${String(error?.cause)}`, /secret-word/u);
+});
+
+void t.test('a server that a failover made a replica is left, and what follows reaches the new master at the same address', async (t) => {
+  const [old, heir] = [await startPrivateRedis(t), await startPrivateRedis(t)];
+  const proxy = await startFaultProxy(t, { targetPort: old.port });
+  for (const kind of ['list', 'stream']) {
+    const sink = await open(t, `redis://127.0.0.1:${String(proxy.port)}/0`, { SINK_REDIS_KIND: kind, SINK_REDIS_KEY: kind });
+    await sink.write([makeSinkMessage(1)], never);
+    const before = proxy.accepted;
+
+    await look(t, old.url).replicaof('127.0.0.1', heir.port);
+    await t.rejects(sink.write([makeSinkMessage(2), makeSinkMessage(3)], never), { code: 'sink-retryable', message: /READONLY/u });
+    await eventually(() => proxy.accepted > before, { message: 'another connection' });
+    await look(t, old.url).replicaof('NO', 'ONE');
+    await eventually(() => sink.write([makeSinkMessage(2)], never).then(() => true));
+  }
+});
+
+void t.test('a list that may not be cut is taken all the same, and that it grows is said once', async (t) => {
+  const server = await startPrivateRedis(t);
+  await look(t, server.url).call('ACL', 'SETUSER', 'writer', 'on', '>secret', '~*', '+rpush', '+xadd', '+ping', '+info', '+select');
+  const { log, lines } = recordingLog('warn');
+  const url = `redis://writer:secret@127.0.0.1:${String(server.port)}/0`;
+  const sink = redisSink.create(loadConfig(redisSink.settings, { env: { SINK_REDIS_URL: url, SINK_REDIS_KEY: key, SINK_REDIS_MAX_LENGTH: '1' } }), { log, name: 'redis' });
+  await sink.connect(never);
+  t.teardown(() => sink.close());
+
+  for (let n = 1; n <= 3; n += 1) await sink.write([makeSinkMessage(n)], never);
+
+  t.equal(await look(t, server.url).llen(key), 3);
+  t.equal(lines.length, 1);
+  t.match(lines[0], { msg: /it grows$/u, error: /NOPERM.*LTRIM/iu });
 });
 
 void t.test('a batch that nobody answered is not sent beside the next try', async (t) => {

@@ -6,6 +6,7 @@ import type { Redis } from 'ioredis';
 import { partial, permanent, retryable, type Batch, type PartialFailure, type Sink, type SinkContext, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
+import { reconnectOnError } from '@hydrant/shared/redis/reconnect-on-error';
 import { makeRedisTls } from '@hydrant/shared/redis/redis-tls';
 import { maskUrl } from '@hydrant/shared/runtime/config/mask-url';
 import { integer, oneOf, text, url } from '@hydrant/shared/runtime/config/formats';
@@ -41,6 +42,7 @@ const clientOptions = {
   connectTimeout: 5000,
   // A server that is silent does not answer the end of a connection either.
   disconnectTimeout: 200,
+  reconnectOnError,
   retryStrategy: (attempt: number) => Math.min(reconnectMaxMs, reconnectMinMs * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2),
 };
 
@@ -51,7 +53,7 @@ const hints: Readonly<Record<string, string>> = {
   WRONGPASS: 'user or password in SINK_REDIS_URL is wrong',
   NOPERM: 'the user needs RPUSH, LTRIM and XADD on the key',
   OOM: 'Redis is full: raise its maxmemory or set SINK_REDIS_MAX_LENGTH',
-  READONLY: 'the address is that of a replica',
+  READONLY: 'it is a replica, mostly after a failover: another connection is made each time',
   MOVED: 'the sink does not speak to a cluster',
 };
 
@@ -97,6 +99,8 @@ class RedisSink implements Sink {
   readonly #isTls: boolean;
   /** What is wrong with certificates, since the connection failed last. */
   #why: string | undefined;
+  /** Why the list was not cut the last time. */
+  #untrimmed: string | undefined;
   #makeClient: (() => Redis) | undefined;
   #redis: Redis | undefined;
 
@@ -136,6 +140,15 @@ class RedisSink implements Sink {
     }
     const failure = judgeReplies(replies, batch, this.#values);
     if (failure !== undefined) throw failure;
+    this.#noteTrimming(replies[1]?.[0]);
+  }
+
+  /** What was appended is there all the same. */
+  #noteTrimming(error: Error | null | undefined): void {
+    if (this.#values.SINK_REDIS_KIND !== 'list') return;
+    const problem = error === null || error === undefined ? undefined : explain(error);
+    if (problem !== undefined && this.#untrimmed === undefined) this.#context.log.warn({ sink: this.#context.name, key: this.#values.SINK_REDIS_KEY, error: problem }, 'The list is not cut to SINK_REDIS_MAX_LENGTH, it grows');
+    this.#untrimmed = problem;
   }
 
   async healthcheck(signal: AbortSignal): Promise<void> {
