@@ -36,7 +36,7 @@ export async function captureServices() {
 const sinkTables = `### Several sinks
 
 In the file that \`CONFIG_FILE\` names, each \`[[sink]]\` table is one sink; \`SINK_TYPE\` and the settings of sinks in the environment are not read then. The other settings stand at the
-top of the file, before the first table, or in the environment:
+top of the file, before the first table, or in the environment; those that sinks share with the process (\`NOMAD_UI_URL\`, \`HTTPS_PROXY\`, \`AMQP_CONNECTION\` and so on) hold for every table that does not set them itself:
 
 \`\`\`toml
 nomad_addr = "https://nomad.example:4646"

@@ -3,7 +3,8 @@
  * a batch that could be written only in part is cut off again, at once or, after a crash, at the next start. One process writes to one file.
  */
 import { mkdir, open, stat, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readlinkSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { permanent, retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import { errorCode } from '@hydrant/shared/foundation/errors';
 import { path } from '@hydrant/shared/runtime/config/formats';
@@ -147,10 +148,33 @@ async function findLastLine(file: FileHandle, size: number): Promise<number> {
   return 0;
 }
 
+/** The file that a path leads to, through links; of what does not exist yet, where it will be. */
+function realPath(given: string): string {
+  const whole = resolve(given);
+  try {
+    return realpathSync(whole);
+  } catch {
+    const link = readLink(whole);
+    if (link !== undefined) return realPath(resolve(dirname(whole), link));
+    const folder = dirname(whole);
+    return folder === whole ? whole : join(realPath(folder), basename(whole));
+  }
+}
+
+/** Of a link that leads to nothing; undefined: it is none. */
+function readLink(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
 export const fileSink: SinkDefinition<typeof settings> = {
   type: 'file',
   settings,
   defaults: { batchEvents: 500, batchBytes: 4 * 1024 * 1024, batchAgeMs: 1000 },
   maxConcurrency: 1,
+  owns: (values) => realPath(values.SINK_FILE_PATH),
   create: (values) => new FileSink(values.SINK_FILE_PATH),
 };

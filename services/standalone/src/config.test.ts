@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { loadServiceConfig } from '@hydrant/shared/runtime/run-service';
 import t from 'tap';
 import { readParts, standaloneInput, standaloneSchema } from './config.ts';
@@ -34,4 +34,39 @@ t.test('what is wrong in a table is named with its number', async (t) => {
   const folder = t.testdir({ 'hydrant.toml': '[[sink]]\ntype = "stdout"\n[[sink]]\ntype = "stdout"\n[[sink]]\ntype = "s3"\nbuckte = "x"\n' });
 
   t.throws(() => load({ CONFIG_FILE: join(folder, 'hydrant.toml') }), { message: /name of its own, got "stdout" twice[\s\S]*number 3 of .*`buckte`[\s\S]*`SINK_S3_BUCKET`/u });
+});
+
+t.test('what is no sink\'s own reaches every table from the environment or from above the tables, unless the table sets it', async (t) => {
+  const tables = ['[[sink]]', 'type = "slack"', 'webhook_url = "https://hooks.slack.example/services/x"', '[[sink]]', 'type = "pagerduty"', `routing_key = "${'a'.repeat(32)}"`, 'nomad_ui_url = "https://own.example"', ''].join('\n');
+  const folder = t.testdir({ 'env.toml': tables, 'above.toml': `nomad_ui_url = "https://above.example"\n${tables}`, 'proxy': 'http://ann:secret@proxy.example:3128\n', 'http.toml': '[[sink]]\ntype = "http"\naddress = "https://collector.example"\n' });
+  const urls = (env: Record<string, string>) => load(env).sinks.map(({ values }) => values['NOMAD_UI_URL']);
+  const above = join(folder, 'above.toml');
+
+  t.same(urls({ CONFIG_FILE: join(folder, 'env.toml'), NOMAD_UI_URL: 'https://env.example' }), ['https://env.example', 'https://own.example']);
+  t.same(urls({ CONFIG_FILE: above }), ['https://above.example', 'https://own.example']);
+  t.same(urls({ CONFIG_FILE: above, NOMAD_UI_URL: 'https://env.example' }), ['https://env.example', 'https://own.example']);
+  const http = { CONFIG_FILE: join(folder, 'http.toml') };
+  t.match(load({ ...http, https_proxy: 'proxy.example:3128', NO_PROXY: '10.0.0.0/8', SINK_TIMEOUT: '1h' }).sinks, [{ values: { HTTPS_PROXY: 'http://proxy.example:3128', NO_PROXY: ['10.0.0.0/8'], SINK_TIMEOUT: 10_000 } }]);
+  t.match(load({ ...http, HTTPS_PROXY_FILE: join(folder, 'proxy') }).sinks, [{ values: { HTTPS_PROXY: 'http://ann:secret@proxy.example:3128' } }]);
+  t.throws(() => load({ ...http, HTTPS_PROXY: 'socks5://p' }), { message: /`HTTPS_PROXY`/u });
+});
+
+t.test('two sinks that write to one file are refused, however its path is written', async (t) => {
+  const folder = t.testdir({ real: {}, link: t.fixture('symlink', 'real'), 'there.ndjson': '', 'to-there': t.fixture('symlink', 'there.ndjson'), 'to-nothing': t.fixture('symlink', 'real/new.ndjson') });
+  const write = async (first: string, second: string): Promise<Record<string, string>> => {
+    const file = join(folder, 'hydrant.toml');
+    await writeFile(file, [first, second].map((path, at) => `[[sink]]\ntype = "file"\nname = "n${String(at)}"\npath = "${path}"\n`).join(''));
+    return { CONFIG_FILE: file };
+  };
+  const at = (name: string) => join(folder, name);
+  const same: readonly (readonly [string, string])[] = [
+    [at('a.ndjson'), at('a.ndjson')], [at('a.ndjson'), at('real/../a.ndjson')], [at('a.ndjson'), relative(process.cwd(), at('a.ndjson'))], [at('real/a/b.ndjson'), at('link/a/b.ndjson')],
+    [at('there.ndjson'), at('to-there')], [at('to-nothing'), at('link/new.ndjson')],
+  ];
+  for (const [first, second] of same) {
+    const env = await write(first, second);
+    t.throws(() => load(env), { message: /Expected every \[\[sink\]\] to write to a place of its own, got .* for "n0" and "n1"/u }, `${first} ${second}`);
+  }
+  const env = await write(at('a.ndjson'), at('b.ndjson'));
+  t.doesNotThrow(() => load(env));
 });

@@ -125,9 +125,14 @@ function readSinks(env: Environment, config: StandaloneConfig): readonly Configu
 function tableProblems(env: Environment, tables: readonly SinkTable[]): readonly string[] {
   const problems: string[] = [];
   const names = new Set<string>();
+  const owners = new Map<string, string>();
   for (const [position, table] of tables.entries()) {
     try {
-      const { delivery } = readTable(env, table, position).worker;
+      const { definition, values, worker: { delivery } } = readTable(env, table, position);
+      const owned = definition.owns?.(values);
+      const owner = owned === undefined ? undefined : owners.get(owned);
+      if (owned !== undefined && owner !== undefined) problems.push(`Expected every [[sink]] to write to a place of its own, got ${owned} for "${owner}" and "${delivery.name}" (CONFIG_FILE)`);
+      else if (owned !== undefined) owners.set(owned, delivery.name);
       if (names.has(delivery.name)) problems.push(`Expected every [[sink]] to have a name of its own, got "${delivery.name}" twice (CONFIG_FILE)`);
       names.add(delivery.name);
     } catch (error) {
@@ -141,9 +146,25 @@ function readTable(env: Environment, table: SinkTable, position: number): Config
   const type = typeof table['type'] === 'string' ? table['type'] : undefined;
   const schema = withSinkSettings(sinkSettings, type);
   const origin = `[[sink]] number ${String(position + 1)} of ${env['CONFIG_FILE'] ?? 'CONFIG_FILE'}`;
-  const values = Object.fromEntries(Object.entries(table).map(([key, value]) => [settingName(key, type ?? '', schema), value]));
-  const loaded = loadConfig(schema, { env: {}, table: { values, origin }, problems: typeProblems(type, origin), check: (all) => sinkProblems(type, all) });
+  const own = Object.fromEntries(Object.entries(table).map(([key, value]) => [settingName(key, type ?? '', schema), value]));
+  const shared = readShared(env, schema, own);
+  const loaded = loadConfig(schema, { env: shared.env, table: { values: { ...shared.values, ...own }, origin }, problems: typeProblems(type, origin), check: (all) => sinkProblems(type, all) });
   return toSink(loaded);
+}
+
+/** What a table does not set itself and is no sink's own (`NOMAD_UI_URL`, `HTTPS_PROXY`, `AMQP_CONNECTION`, …) is as for the whole process: in the environment, or above the tables. */
+function readShared(env: Environment, schema: Schema, own: SinkTable): { readonly env: Environment; readonly values: SinkTable } {
+  const isSet = (names: readonly string[]): boolean => Object.keys(own).some((key) => names.includes(key.toUpperCase()));
+  const names = Object.entries(schema).flatMap(([name, setting]) => {
+    if (name.startsWith('SINK_') || name === 'AMQP_BINDINGS') return [];
+    const all = [name, ...(setting.aliases ?? [])].flatMap((each) => (setting.sensitive === true ? [each, `${each}_FILE`] : [each]));
+    return isSet(all) ? [] : all;
+  });
+  const above = env['CONFIG_FILE'] === undefined || env['CONFIG_FILE'] === '' ? {} : readConfigFile(env['CONFIG_FILE']);
+  return {
+    env: Object.fromEntries(names.map((name) => [name, env[name]])),
+    values: Object.fromEntries(Object.entries(above).filter(([key]) => names.includes(key.toUpperCase()))),
+  };
 }
 
 /** `bucket` in a table of type `s3` is `SINK_S3_BUCKET`, `batch_age` is `SINK_BATCH_AGE`, `token_file` the file of `token`; a full name stays as it is. */
