@@ -2,7 +2,7 @@ import { sinkContract, makeSinkMessage } from '@hydrant/shared/delivery/sink-con
 import type { Sink } from '@hydrant/shared/delivery/sink';
 import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
 import { startHttpReceiver, type ReceivedRequest, type Reply } from '@hydrant/testing/http-receiver';
-import { testLog } from '@hydrant/testing/test-log';
+import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import t, { type Test } from 'tap';
 import { encodePush, judgeStatus, labelsOf, lineTime, lokiSink } from './loki.ts';
 
@@ -93,6 +93,36 @@ void t.test('a push has a stream for each set of labels', (t) => {
     { stream: { env: 'prod', topic: 'Job' }, values: [[/2$/u, batch[1]?.body.toString()]] },
   ]);
   t.end();
+});
+
+void t.test('labels of the settings are filled in from the event, and what no event has is refused', async (t) => {
+  const message = makeSinkMessage(1, { type: 'nomad.Job.JobRegistered', routingKey: 'event.Job.JobRegistered.shop.web', headers: { cluster: 'north' } });
+  const { streams } = JSON.parse(encodePush([message, makeSinkMessage(2, { type: 'x', routingKey: 'x' })], { place: '{cluster}/{namespace}', what: '{topic}', job: 'j-{job}', env: 'prod' }, 0).toString()) as Push;
+  t.match(streams.map(({ stream }) => stream), [
+    { place: 'north/shop', what: 'Job', job: 'j-web', env: 'prod', topic: 'Job' }, { place: 'default/_', what: 'other', job: 'j-_', env: 'prod', topic: 'other' },
+  ]);
+
+  const load = (labels: string) => loadConfig(lokiSink.settings, { env: { SINK_LOKI_ADDRESS: 'http://x', SINK_LOKI_LABELS: labels }, check: (values) => lokiSink.check?.(values as Parameters<NonNullable<typeof lokiSink.check>>[0]) ?? [] });
+  for (const labels of ['a={allocation}', 'a={job', 'a=}', 'a={}', 'a={__proto__}', 'a={constructor}']) t.throws(() => load(labels), { message: /`SINK_LOKI_LABELS` to hold \{cluster\}, \{topic\}, \{namespace\}, \{job\} and no other in braces/u }, labels);
+  t.throws(() => load('__name=x'), { message: /`name=value`/u });
+  for (const [labels, warnings] of [['a={namespace},b=c', 0], ['a={job}', 1]] as const) {
+    const { log, lines } = recordingLog('warn');
+    const sink = lokiSink.create(load(labels), { log, name: 'loki' });
+    await sink.connect(never);
+    await sink.close();
+    t.equal(lines.length, warnings, labels);
+  }
+});
+
+void t.test('lines ahead of the clock of Loki wait', async (t) => {
+  const text = "entry for stream '{service_name=\"nomad\"}' has timestamp too new: 2026-11-27T12:11:00Z";
+  const receiver = await startHttpReceiver(t, { answer: () => ({ status: 400, body: text }) });
+  const sink = await open(t, receiver.url);
+
+  await t.rejects(sink.write([makeSinkMessage(1), makeSinkMessage(2)], never), { code: 'sink-retryable', message: /timestamp too new.*a clock is ahead/u });
+  receiver.answer(() => ({ status: 400, body: text.replace('new', 'old') }));
+  await t.rejects(sink.write([makeSinkMessage(1)], never), { code: 'sink-permanent' });
+  t.equal(lineTime(makeSinkMessage(1, { timestampMs: Date.UTC(2099, 1) }), 1_800_000_000_000), '1800000000000000001', 'no clock is a year ahead');
 });
 
 void t.test('a request goes to the push path, packed, as the tenant', async (t) => {

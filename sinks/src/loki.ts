@@ -9,6 +9,7 @@ import type { Message } from '@hydrant/shared/messages/message';
 import { list, size, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
+import { fillTemplate } from './encoding/fill-template.ts';
 import { wellFormed } from './encoding/foreign-text.ts';
 import { isoTime } from './encoding/time.ts';
 import { accessProblems, accessSettings, readAccess } from './http-request/http-access.ts';
@@ -21,7 +22,7 @@ const settings = {
   SINK_LOKI_BEARER_TOKEN: { doc: 'Token of the Authorization header.', format: text, default: null, sensitive: true },
   SINK_LOKI_BASIC_AUTH: { doc: 'User and password of the Authorization header, `user:password`.', format: text, default: null, sensitive: true },
   ...accessSettings('SINK_LOKI', 'Loki'),
-  SINK_LOKI_LABELS: { doc: 'Labels of every line beside `service_name`, `cluster` and `topic`: `name=value`, separated by commas.', format: list, default: null, example: 'env=prod, team=a' },
+  SINK_LOKI_LABELS: { doc: 'Labels of every line beside `service_name`, `cluster` and `topic`: `name=value`, separated by commas. `{namespace}`, `{topic}`, `{cluster}` and `{job}` may stand in a value; mind that each job is a stream then.', format: list, default: null, example: 'env=prod, namespace={namespace}' },
   SINK_LOKI_MAX_LINE: { doc: "Longest line; what is longer is dead-lettered and not sent. As Loki's own `max_line_size`; 0: Loki is asked.", format: size, default: '256KiB' },
 } as const satisfies Schema;
 
@@ -38,6 +39,7 @@ const topics = new Set([
   'ACLToken', 'ACLPolicy', 'ACLRole', 'ACLAuthMethod', 'ACLBindingRule', 'Variable', 'crash-loop', 'crash-loop-resolved',
 ]);
 const longestLabel = 128;
+const dayMs = 86_400_000;
 const nanosPerMs = 1_000_000n;
 
 /** What one line adds to a request beside itself, nearly. */
@@ -57,17 +59,36 @@ export function labelsOf(message: Message): Labels {
  * original, by which Loki drops it.
  */
 export function lineTime(message: Message, nowMs: number): string {
-  const ms = isoTime(message.timestampMs) === undefined ? nowMs : message.timestampMs;
+  // A clock may be ahead, but not by a day: no Loki would ever take that line.
+  const ms = isoTime(message.timestampMs) === undefined || message.timestampMs > nowMs + dayMs ? nowMs : message.timestampMs;
   const index = message.headers['index'];
   const within = typeof index === 'number' && Number.isSafeInteger(index) && index >= 0 ? BigInt(index) % nanosPerMs : 0n;
   return String(BigInt(Math.trunc(ms)) * nanosPerMs + within);
 }
 
+/** By which placeholder of SINK_LOKI_LABELS; of a topic that is none of Nomad's `other`, as in the label of that name. */
+const placeholders: Readonly<Record<string, (message: Message) => string>> = {
+  cluster: (message) => labelsOf(message)['cluster'] ?? '',
+  topic: (message) => labelsOf(message)['topic'] ?? '',
+  namespace: (message) => fillTemplate('{namespace}', message),
+  job: (message) => fillTemplate('{job}', message),
+};
+/** A stream for each job is more than Loki likes. */
+const manyValues = ['job'];
+
+function fillLabels(templates: Labels, message: Message): Labels {
+  return Object.fromEntries(Object.entries(templates).map(([name, template]) => {
+    if (!template.includes('{')) return [name, template];
+    const filled = template.replaceAll(/\{(\w+)\}/gu, (whole, placeholder: string) => (Object.hasOwn(placeholders, placeholder) ? placeholders[placeholder]?.(message) : undefined) ?? whole);
+    return [name, wellFormed(filled.slice(0, longestLabel))];
+  }));
+}
+
 /** The body of a push: a stream for each set of labels, lines in the order of the batch. */
-export function encodePush(batch: Batch, more: Labels, nowMs: number): Buffer {
+export function encodePush(batch: Batch, templates: Labels, nowMs: number): Buffer {
   const streams = new Map<string, { readonly stream: Labels; readonly values: (readonly [string, string])[] }>();
   for (const message of batch) {
-    const stream = { ...more, ...labelsOf(message) };
+    const stream = { ...fillLabels(templates, message), ...labelsOf(message) };
     const key = JSON.stringify(stream);
     const values = streams.get(key)?.values ?? [];
     values.push([lineTime(message, nowMs), message.body.toString('utf8')]);
@@ -83,6 +104,10 @@ const hints: Readonly<Record<number, string>> = {
   429: "Loki's ingestion limits are reached",
 };
 
+/** Loki's words for a line more than `creation_grace_period` ahead of its clock. It comes right by waiting, when the clock does not do so before. */
+const tooNew = /timestamp too new|too far in (?:the )?future/iu;
+const clockHint = 'a clock is ahead: compare that of the firehose and that of Loki';
+
 /** What is wrong with the lines (400, 413, 422) is refused; who may push, where and how much is mended at Loki and waits. */
 export function judgeStatus(status: number): HttpVerdict {
   if (status >= 200 && status < 300) return 'taken';
@@ -94,8 +119,10 @@ class LokiSink implements Sink {
   readonly #labels: Labels;
   readonly #target: RequestTarget;
   readonly #client: HttpClient;
+  readonly #context: SinkContext;
 
   constructor(values: LokiValues, context: SinkContext) {
+    this.#context = context;
     this.#values = values;
     this.#labels = Object.fromEntries((values.SINK_LOKI_LABELS ?? []).map(splitLabel));
     this.#target = makeTarget(targetOptions(values));
@@ -103,6 +130,8 @@ class LokiSink implements Sink {
   }
 
   connect(): Promise<void> {
+    const labels = Object.entries(this.#labels).filter(([, template]) => manyValues.some((placeholder) => template.includes(`{${placeholder}}`))).map(([name]) => name);
+    if (labels.length > 0) this.#context.log.warn({ sink: this.#context.name, labels }, 'SINK_LOKI_LABELS makes a stream of Loki for each job, which many Lokis cannot bear; what stands in the line is found by `| json` too');
     return this.#client.open();
   }
 
@@ -130,7 +159,8 @@ class LokiSink implements Sink {
   async #push(batch: Batch, signal: AbortSignal): Promise<void> {
     const body = await compress(encodeOrRefuse(() => encodePush(batch, this.#labels, systemClock.now())));
     const answer = await this.#client.send({ method: 'POST', headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' }, body, signal });
-    const failure = explainAnswer(judgeAnswer(answer, judgeStatus), answer, { target: this.#target, what: batch.length === 1 ? 'a line' : `${String(batch.length)} lines`, hint: hints[answer.status] });
+    const isAhead = tooNew.test(answer.text);
+    const failure = explainAnswer(isAhead ? 'retry' : judgeAnswer(answer, judgeStatus), answer, { target: this.#target, what: batch.length === 1 ? 'a line' : `${String(batch.length)} lines`, hint: isAhead ? clockHint : hints[answer.status] });
     if (failure !== undefined) throw failure;
   }
 }
@@ -150,12 +180,14 @@ function splitLabel(label: string): readonly [string, string] {
 function check(values: LokiValues): readonly string[] {
   const wrong = (values.SINK_LOKI_LABELS ?? []).filter((label) => {
     const [name, value] = splitLabel(label);
-    return !/^[a-zA-Z_][a-zA-Z0-9_]*$/u.test(name) || value === '' || ownLabels.includes(name);
+    return !/^[a-zA-Z_][a-zA-Z0-9_]*$/u.test(name) || name.startsWith('__') || value === '' || ownLabels.includes(name);
   });
+  const unknown = (values.SINK_LOKI_LABELS ?? []).filter((label) => /[{}]/u.test(label.replaceAll(/\{(\w+)\}/gu, (whole, name: string) => (Object.hasOwn(placeholders, name) ? '' : whole))));
   return [
     ...targetProblems(targetOptions(values), names),
     ...accessProblems(values, 'SINK_LOKI'),
     ...wrong.map((label) => `Expected \`SINK_LOKI_LABELS\` to hold labels as \`name=value\` other than ${ownLabels.join(', ')}, got "${label}"`),
+    ...unknown.map((label) => `Expected \`SINK_LOKI_LABELS\` to hold ${Object.keys(placeholders).map((name) => `{${name}}`).join(', ')} and no other in braces, got "${label}"`),
   ];
 }
 

@@ -34,6 +34,7 @@ async function startNsqd(t: Test) {
     noOperations: 0,
     heartbeatFirst: false,
     mode: 'take' as 'take' | 'reset' | 'hang',
+    state: 'cannot CLS in current state',
     say: (): string | undefined => undefined,
   };
   const sockets = new Set<Socket>();
@@ -49,7 +50,7 @@ async function startNsqd(t: Test) {
       const lineEnd = bytes.indexOf('\n', 4);
       if (lineEnd < 0) return;
       const [command = '', name = ''] = bytes.toString('utf8', 4, lineEnd).split(' ');
-      if (command === 'CLS') return void socket.end(makeFrame(1, 'E_INVALID cannot CLS in current state'));
+      if (command === 'CLS') return void socket.end(makeFrame(1, `E_INVALID ${server.state}`));
       if (bytes.length < lineEnd + 5 || bytes.length < lineEnd + 5 + bytes.readUInt32BE(lineEnd + 1)) return;
       const end = lineEnd + 5 + bytes.readUInt32BE(lineEnd + 1);
       if (server.heartbeatFirst && !bytes.subarray(end).toString().startsWith('NOP\n')) return void socket.write(makeFrame(0, '_heartbeat_'));
@@ -122,12 +123,24 @@ void t.test('messages that do not fit are named and not sent, the others are tak
   t.same(server.bodies, [makeSinkMessage(1), makeSinkMessage(4)].map(({ body }) => body.toString()));
 });
 
+void t.test('an nsqd that wants TLS is waited for, and the log and the health say what to set', async (t) => {
+  const server = await startNsqd(t);
+  server.say = () => 'E_INVALID cannot MPUB in current state (TLS required)';
+  server.state = 'cannot CLS in current state (TLS required)';
+  const sink = createSink(server.port);
+
+  await t.rejects(sink.write([makeSinkMessage(1)], never), { code: 'sink-retryable', message: /TLS \(`-tls-required`\)/u });
+  await t.rejects(sink.healthcheck(never), { code: 'sink-retryable', message: /-tls-required=tcp-https/u });
+});
+
 void t.test('what nsqd says decides: taken, refused for good, or tried again', (t) => {
   const cases: readonly (readonly [Parameters<typeof judgeFrame>[0], 'taken' | 'refused' | 'retry'])[] = [
     [{ kind: 'response', text: 'OK' }, 'taken'],
     [{ kind: 'error', text: 'E_BAD_MESSAGE MPUB message too big 5 > 4' }, 'refused'],
     [{ kind: 'error', text: 'E_BAD_BODY MPUB body too big' }, 'refused'],
     [{ kind: 'error', text: 'E_INVALID' }, 'refused'],
+    [{ kind: 'error', text: 'E_INVALID cannot MPUB in current state' }, 'retry'],
+    [{ kind: 'error', text: 'E_INVALID cannot MPUB in current state (TLS required)' }, 'retry'],
     [{ kind: 'error', text: 'E_BAD_TOPIC MPUB topic name is not valid' }, 'retry'],
     [{ kind: 'error', text: 'E_MPUB_FAILED' }, 'retry'],
     [{ kind: 'error', text: 'E_UNAUTHORIZED' }, 'retry'],

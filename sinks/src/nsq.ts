@@ -1,6 +1,6 @@
 /** Publishes messages to a topic of NSQ over nsqd's TCP protocol, a batch with one MPUB. Each batch has a connection of its own: nsqd closes one after each error. */
 import { connect as connectTcp, type Socket } from 'node:net';
-import { partial, permanent, retryable, type Batch, type PartialFailure, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
+import { broken, partial, permanent, retryable, type Batch, type PartialFailure, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
 import { size, text } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
@@ -60,14 +60,19 @@ const hints: Readonly<Record<string, string>> = {
   E_AUTH_FIRST: 'it asks for a secret, which the sink cannot give',
 };
 const refusals = new Set(['E_BAD_BODY', 'E_BAD_MESSAGE', 'E_INVALID']);
+/** n.b. an `E_INVALID` of the connection: what cannot be said on it now, mostly because it should be one of TLS. */
+const wrongState = /^E_INVALID cannot \w+ in current state/u;
+const tlsRequired = /\(TLS required\)/u;
+const needsTls = 'it wants TLS (`-tls-required`), which the sink cannot speak: set `-tls-required=tcp-https` or false there, or put a proxy that does in between';
 
 /** Undefined: taken. What nsqd says of the batch is refused; of the topic or of itself (`E_MPUB_FAILED`), waits. */
 export function judgeFrame({ kind, text: said }: Frame): Error | undefined {
   if (kind === 'response' && said === 'OK') return undefined;
   const [code = ''] = said.split(' ', 1);
-  const hint = hints[code];
+  const isWrongState = wrongState.test(said);
+  const hint = isWrongState ? needsTls : hints[code];
   const problem = `Expected nsqd to take messages, got ${said.slice(0, 200)}${hint === undefined ? '' : ` (${hint})`}`;
-  return kind === 'error' && refusals.has(code) ? permanent(problem) : retryable(problem);
+  return kind === 'error' && refusals.has(code) && !isWrongState ? permanent(problem) : retryable(problem);
 }
 
 class NsqSink implements Sink {
@@ -95,7 +100,8 @@ class NsqSink implements Sink {
 
   /** nsqd answers nothing to a NOP; to `CLS` it says that this is no time for it, which is an answer. */
   async healthcheck(signal: AbortSignal): Promise<void> {
-    await this.#exchange(Buffer.from('CLS\n'), signal);
+    const frame = await this.#exchange(Buffer.from('CLS\n'), signal);
+    if (tlsRequired.test(frame.text)) throw judgeFrame(frame) ?? retryable(needsTls);
   }
 
   close(): Promise<void> {
@@ -137,7 +143,7 @@ async function readAnswer(socket: Socket): Promise<Frame> {
       socket.write(noOperation);
     }
   }
-  throw retryable('Expected nsqd to answer, it closed the connection');
+  throw broken('Expected nsqd to answer, it closed the connection');
 }
 
 function check({ SINK_NSQ_ADDR: address, SINK_NSQ_TOPIC_NAME: topic }: NsqValues): readonly string[] {

@@ -43,6 +43,12 @@ interface RawAnswer {
 
 const answerRead = 64 * 1024;
 const answerShown = 200;
+const badRequest = 400;
+/** What Go, nginx and Apache say with a 400 of the connection, not of what was sent. */
+const wants = [
+  { words: /HTTP request (?:was sent )?to (?:an )?HTTPS (?:port|server)|speaking plain HTTP to an SSL-enabled/iu, what: 'TLS: make the address one of https://' },
+  { words: /No required SSL certificate was sent|The SSL certificate error/iu, what: 'a client certificate that it trusts' },
+] as const;
 
 export class HttpClient {
   readonly #target: RequestTarget;
@@ -80,6 +86,8 @@ export class HttpClient {
       throw retryable(this.#explain(error), undefined, error);
     }
     const nowMs = systemClock.now();
+    const wanted = answer.status === badRequest ? wants.find(({ words }) => words.test(answer.start.toString('latin1'))) : undefined;
+    if (wanted !== undefined) throw retryable(`Expected ${this.#target.shown} to take a request, it wants ${wanted.what}`);
     const text = this.#target.hideSecrets(answer.start.toString('utf8')).trim();
     return { status: answer.status, text, retryAfterMs: retryAfterMs(answer.headers['retry-after'], parseHttpDate(answer.headers.date, nowMs) ?? nowMs) };
   }

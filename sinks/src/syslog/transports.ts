@@ -4,7 +4,7 @@ import { createSocket } from 'node:dgram';
 import { readFile } from 'node:fs/promises';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { permanent, retryable } from '@hydrant/shared/delivery/sink';
+import { broken, permanent, retryable } from '@hydrant/shared/delivery/sink';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
 
@@ -49,7 +49,7 @@ export async function sendOnStream(bytes: Buffer, address: StreamAddress, signal
   await new Promise<void>((resolve) => { socket.once('close', () => { resolve(); }); });
   signal.removeEventListener('abort', onAbort);
   if (failure !== undefined) throw retryable(`Expected the syslog server at ${address.shown} to read a batch, got ${errorCode(failure) ?? describeError(failure)}`, undefined, failure);
-  if (!hasServerEnded) throw retryable(`Expected the syslog server at ${address.shown} to read a batch to its end, it closed the connection`);
+  if (!hasServerEnded) throw broken(`Expected the syslog server at ${address.shown} to read a batch to its end, it closed the connection`);
 }
 
 function open({ host, port, path, isTls }: StreamAddress, ca: Buffer | undefined): Socket {
