@@ -124,6 +124,7 @@ void t.test('what a broker says of the topic, the records and the password', asy
     ['no right to the topic', { topic: 29 }, 'sink-retryable', /TOPIC_AUTHORIZATION_FAILED.*right to write/u],
     ['a message that is too large', { produce: 10 }, 'sink-permanent', /MESSAGE_TOO_LARGE.*max\.message\.bytes/u],
     ['a batch that is too large', { produce: 18 }, 'sink-permanent', /RECORD_LIST_TOO_LARGE/u],
+    ['a clock that is ahead', { produce: 32 }, 'sink-retryable', /INVALID_TIMESTAMP.*the clock of this machine/u],
     ['too few replicas', { produce: 19 }, 'sink-retryable', /NOT_ENOUGH_REPLICAS/u],
     ['not the leader', { produce: 6 }, 'sink-retryable', /NOT_LEADER_FOR_PARTITION/u],
     ['a wrong password', { password: 58 }, 'sink-retryable', /set SINK_KAFKA_USER and SINK_KAFKA_PASSWORD/u, credentials],
@@ -142,6 +143,23 @@ void t.test('the health check says that the topic is missing', async (t) => {
   await sink.connect(never);
 
   await t.rejects(sink.healthcheck(never), { code: 'sink-retryable', message: /UNKNOWN_TOPIC_OR_PARTITION/u });
+});
+
+void t.test('a broker with an IPv6 address is reached', async (t) => {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => { socket.destroy(); });
+  });
+  let connections = 0;
+  server.on('connection', () => { connections += 1; });
+  server.listen(0, '::1');
+  await once(server, 'listening');
+  t.teardown(() => { server.close(); });
+
+  const [got] = await outcomeOf(createSink(t, 1, { SINK_KAFKA_BROKERS: `[::1]:${String((server.address() as AddressInfo).port)}` }));
+
+  t.equal(got, 'sink-retryable');
+  t.ok(connections > 0);
 });
 
 void t.test('what is no broker is waited for', async (t) => {
