@@ -240,7 +240,7 @@ class NatsSink implements Sink {
     const named = innermost(error);
     const isLogin = /^(?:Authorization|UserAuthenticationExpired)Error$/u.test(named?.name ?? '');
     const hint = isLogin ? 'set SINK_NATS_USER and SINK_NATS_PASSWORD, SINK_NATS_TOKEN or SINK_NATS_CREDENTIALS_FILE to what it takes' : this.#isTls ? explainTls(named, this.#tls, systemClock.now()) : undefined;
-    return retryable(`Expected NATS at ${server} to let us in, got ${named === undefined ? 'a closed connection' : describeError(named)}${hint === undefined ? '' : `; ${hint}`}`);
+    return retryable(`Expected NATS at ${new URL(server).host} to let us in, got ${named === undefined ? 'a closed connection' : describeError(named)}${hint === undefined ? '' : `; ${hint}`}`);
   }
 
   #use(): Client {

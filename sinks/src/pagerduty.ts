@@ -82,7 +82,8 @@ class PagerdutySink implements Sink {
   constructor(values: PagerdutyValues, context: SinkContext) {
     this.#values = values;
     const key = values.SINK_PAGERDUTY_ROUTING_KEY;
-    this.#target = { ...makeTarget({ address: values.SINK_PAGERDUTY_ADDRESS }), hideSecrets: (said) => said.replaceAll(key, '***') };
+    const target = makeTarget({ address: values.SINK_PAGERDUTY_ADDRESS });
+    this.#target = { ...target, hideSecrets: (said) => target.hideSecrets(said).replaceAll(key, '***') };
     this.#client = new HttpClient(this.#target, readAccess(values, 'SINK_PAGERDUTY'), context);
   }
 

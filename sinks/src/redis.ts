@@ -8,7 +8,7 @@ import { systemClock } from '@hydrant/shared/foundation/clock';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
 import { reconnectOnError } from '@hydrant/shared/redis/reconnect-on-error';
 import { makeRedisTls } from '@hydrant/shared/redis/redis-tls';
-import { maskUrl } from '@hydrant/shared/runtime/config/mask-url';
+import { makeHider, maskUrl, secretsOfUrl } from '@hydrant/shared/runtime/config/mask-url';
 import { integer, oneOf, text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { explainTls } from '@hydrant/shared/runtime/tls/explain-tls';
@@ -95,6 +95,7 @@ class RedisSink implements Sink {
   readonly #values: RedisValues;
   readonly #context: SinkContext;
   readonly #address: string;
+  readonly #hideSecrets: (text: string) => string;
   readonly #tls: TlsOptions;
   readonly #isTls: boolean;
   /** What is wrong with certificates, since the connection failed last. */
@@ -108,6 +109,7 @@ class RedisSink implements Sink {
     this.#values = values;
     this.#context = context;
     this.#address = maskUrl(values.SINK_REDIS_URL);
+    this.#hideSecrets = makeHider(secretsOfUrl(values.SINK_REDIS_URL));
     this.#tls = readTlsOptions(values, 'SINK_REDIS');
     this.#isTls = new URL(values.SINK_REDIS_URL).protocol === 'rediss:';
   }
@@ -175,7 +177,7 @@ class RedisSink implements Sink {
     // Each failed command says it too; without a listener the client would print it.
     redis?.on('error', (error: unknown) => {
       this.#why = this.#isTls ? explainTls(error, this.#tls, systemClock.now()) : undefined;
-      this.#context.log.debug({ sink: this.#context.name, error: describeError(error) }, 'Redis of the sink cannot be reached');
+      this.#context.log.debug({ sink: this.#context.name, error: this.#hideSecrets(describeError(error)) }, 'Redis of the sink cannot be reached');
     });
     redis?.on('ready', () => { this.#why = undefined; });
     await redis?.connect();
@@ -186,9 +188,10 @@ class RedisSink implements Sink {
     return this.#redis;
   }
 
+  /** n.b. the client's errors carry the command that failed with its arguments, also AUTH. */
   #unreachable(error: unknown): Error {
     if (errorCode(error) === 'sink-retryable') return error as Error;
-    return retryable(`Expected Redis at ${this.#address} to take messages, it cannot be reached${this.#why === undefined ? '' : `; ${this.#why}`}`, undefined, error);
+    return retryable(`Expected Redis at ${this.#address} to take messages, it cannot be reached${this.#why === undefined ? '' : `; ${this.#why}`}`, undefined, new Error(this.#hideSecrets(describeError(error))));
   }
 }
 

@@ -1,5 +1,6 @@
 /** Every destination, a line each. */
 import type { SinkDefinition } from '@hydrant/shared/delivery/sink';
+import { findNearestName } from '@hydrant/shared/runtime/config/nearest-name';
 import type { Schema } from '@hydrant/shared/runtime/config/setting';
 import { amqpSink } from './amqp.ts';
 import { eventbridgeSink } from './eventbridge.ts';
@@ -50,5 +51,6 @@ export function findSink(type: string): AnySink | undefined {
 
 /** What to say of a SINK_TYPE that is none. */
 export function unknownSinkProblem(type: string, origin: string): string {
-  return `Expected \`SINK_TYPE\` to be one of ${sinkTypes.join(', ')}, got "${type}" (${origin})`;
+  const nearest = findNearestName(type, sinkTypes);
+  return `Expected \`SINK_TYPE\` to be one of ${sinkTypes.join(', ')}, got "${type}" (${origin})${nearest === undefined ? '' : `; did you mean "${nearest}"?`}`;
 }

@@ -8,6 +8,7 @@ import { gzip } from 'node:zlib';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import { bool, oneOf, text, url } from '@hydrant/shared/runtime/config/formats';
+import { maskUrl } from '@hydrant/shared/runtime/config/mask-url';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { proxySettings } from '@hydrant/shared/runtime/proxy/proxy-settings';
 import { clientOptions, explainCall, loadClient, statusOf, type CallContext } from './aws/aws-client.ts';
@@ -70,7 +71,7 @@ class S3Sink implements Sink {
   constructor(values: S3Values) {
     this.#values = values;
     const { SINK_S3_BUCKET: bucket, SINK_S3_ENDPOINT: endpoint } = values;
-    this.#call = { where: `the bucket ${bucket}${endpoint === null ? '' : ` at ${endpoint}`}`, refusals, hints };
+    this.#call = { where: `the bucket ${bucket}${endpoint === null ? '' : ` at ${maskUrl(endpoint)}`}`, refusals, hints };
   }
 
   async connect(): Promise<void> {

@@ -12,6 +12,8 @@ import t, { type Test } from 'tap';
 import { findSink, sinkTypes, type AnySink } from './registry.ts';
 
 const secret = 'Hunter2Secret0000000000000000000';
+/** Repeated as it is and as it was encoded. */
+const querySecret = `${secret}/in a query`;
 const signing = `whsec_${Buffer.from(secret).toString('base64')}`;
 
 /** Nobody listens there. */
@@ -21,17 +23,17 @@ const nowhere = '127.0.0.1:1';
 function valuesFor(type: string, httpUrl: string): Readonly<Record<string, string>> | undefined {
   const cases: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     http: { SINK_HTTP_ADDRESS: `${httpUrl}/in?key=${secret}`, SINK_HTTP_SIGNING_SECRET: signing, SINK_HTTP_HEADERS: `X-Key: ${secret}`, SINK_HTTP_BASIC_AUTH: '' },
-    loki: { SINK_LOKI_ADDRESS: httpUrl, SINK_LOKI_BASIC_AUTH: '' },
-    slack: { SINK_SLACK_WEBHOOK_URL: `${httpUrl}/services/${secret}` },
-    pagerduty: { SINK_PAGERDUTY_ADDRESS: httpUrl },
+    loki: { SINK_LOKI_ADDRESS: `${httpUrl}/?key=${secret}`, SINK_LOKI_BASIC_AUTH: '' },
+    slack: { SINK_SLACK_WEBHOOK_URL: `${httpUrl}/services/${secret}?key=${encodeURIComponent(querySecret)}` },
+    pagerduty: { SINK_PAGERDUTY_ADDRESS: `${httpUrl}/?key=${secret}` },
     amqp: { SINK_AMQP_CONNECTION: `amqp://ann:${secret}@${nowhere}/`, AMQP_CONNECTION: `amqp://ann:${secret}@${nowhere}/other`, SINK_AMQP_EXCHANGE: 'elsewhere' },
     redis: { SINK_REDIS_URL: `redis://ann:${secret}@${nowhere}/0` },
     mongodb: { SINK_MONGODB_CONNECTION: `mongodb://ann:${secret}@${nowhere}/?serverSelectionTimeoutMS=200` },
     syslog: { SINK_SYSLOG_PROTO: 'tcp', SINK_SYSLOG_ADDR: nowhere },
-    sqs: { SINK_SQS_ENDPOINT: `http://${nowhere}`, SINK_SQS_REGION: 'eu-central-1' },
-    kinesis: { SINK_KINESIS_ENDPOINT: `http://${nowhere}`, SINK_KINESIS_REGION: 'eu-central-1' },
-    eventbridge: { SINK_EVENT_BUS_ENDPOINT: `http://${nowhere}`, SINK_EVENT_BUS_REGION: 'eu-central-1' },
-    s3: { SINK_S3_ENDPOINT: `http://${nowhere}`, SINK_S3_REGION: 'eu-central-1' },
+    sqs: { SINK_SQS_ENDPOINT: `http://ann:${secret}@${nowhere}`, SINK_SQS_REGION: 'eu-central-1' },
+    kinesis: { SINK_KINESIS_ENDPOINT: `http://ann:${secret}@${nowhere}`, SINK_KINESIS_REGION: 'eu-central-1' },
+    eventbridge: { SINK_EVENT_BUS_ENDPOINT: `http://ann:${secret}@${nowhere}`, SINK_EVENT_BUS_REGION: 'eu-central-1' },
+    s3: { SINK_S3_ENDPOINT: `http://ann:${secret}@${nowhere}/?key=${secret}`, SINK_S3_REGION: 'eu-central-1' },
     file: { SINK_FILE_PATH: '/nowhere/events.ndjson' },
   };
   return cases[type];

@@ -2,6 +2,7 @@
 import type { Batch, Sink, SinkContext, SinkDefinition } from '@hydrant/shared/delivery/sink';
 import type { Message } from '@hydrant/shared/messages/message';
 import { url } from '@hydrant/shared/runtime/config/formats';
+import { makeHider } from '@hydrant/shared/runtime/config/mask-url';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { chatDelivery, chatSettings } from './chat/chat-settings.ts';
 import type { NoticeKind } from './chat/description.ts';
@@ -99,8 +100,10 @@ class SlackSink implements Sink {
     const { SINK_SLACK_WEBHOOK_URL: address, NOMAD_UI_URL: uiUrl } = values;
     this.#uiUrl = uiUrl;
     const { origin, pathname } = new URL(address);
-    // The path of a webhook is its password.
-    this.#target = { ...makeTarget({ address }), shown: origin, hideSecrets: (said) => said.replaceAll(pathname, '***') };
+    const target = makeTarget({ address });
+    // The path of a webhook is its password, and so is its last word alone.
+    const hidePath = makeHider([pathname, ...pathname.split('/').slice(2)]);
+    this.#target = { ...target, shown: origin, hideSecrets: (said) => hidePath(target.hideSecrets(said)) };
     this.#client = new HttpClient(this.#target, readAccess(values, 'SINK_SLACK'), context);
   }
 

@@ -1,34 +1,29 @@
 /** The firehose's own settings and what they mean to it. Those of RabbitMQ, Redis and the process come from shared. */
-import { bool, list, listOf as itemsOf, oneOf, path, size, text, type Format } from '@hydrant/shared/runtime/config/formats';
+import { bool, list, listOf, oneOf, path, size, text, type Format } from '@hydrant/shared/runtime/config/formats';
+import { maskUrl } from '@hydrant/shared/runtime/config/mask-url';
 import { proxySettings, readProxyRules } from '@hydrant/shared/runtime/proxy/proxy-settings';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
+import { topics } from '@hydrant/shared/runtime/config/topic-formats';
 import type { FirehoseOptions } from './firehose.ts';
 import { redactKinds, type RedactKind } from './message/redact.ts';
 import { compatResources, topicOfResource } from './nomad-firehose/compat-messages.ts';
 import { parseNomadAddress } from './source/address.ts';
 
-function listOf(format: { readonly name: string; readonly expected: string; readonly accepts: (words: readonly string[]) => boolean }): Format<readonly string[]> {
-  return {
-    name: format.name,
-    expected: format.expected,
-    parse(raw) {
-      const words = list.parse(raw);
-      return words !== undefined && words.length > 0 && format.accepts(words) ? words : undefined;
-    },
-  };
-}
+const address: Format<string> = {
+  name: 'address',
+  expected: 'an address such as "https://nomad.example:4646"',
+  parse: (raw) => (typeof raw === 'string' && parseNomadAddress(raw) !== undefined ? raw : undefined),
+  show: maskUrl,
+  isUrl: true,
+};
+const addresses = listOf(address, { name: 'addresses', expected: 'addresses such as "https://nomad.example:4646" or "unix:///secrets/api.sock", separated by commas; "%" and "@" in a password are written as %25 and %40' });
 
-const addresses = listOf({
-  name: 'addresses',
-  expected: 'addresses such as "https://nomad.example:4646" or "unix:///secrets/api.sock", separated by commas',
-  accepts: (words) => words.every((word) => parseNomadAddress(word) !== undefined),
-});
-
-const topics = listOf({
-  name: 'topics',
-  expected: 'topics such as "Allocation,Job", separated by commas, each once (Nomad sends nothing for a topic that is named twice)',
-  accepts: (words) => new Set(words).size === words.length && words.every((word) => /^(?:\*|[A-Za-z]+)$/u.test(word)),
-});
+/** As Nomad names them; any other word would be a namespace without events. */
+const namespace: Format<string> = {
+  name: 'text',
+  expected: 'the name of one namespace (letters, digits and "-"), or "*" for all',
+  parse: (raw) => (typeof raw === 'string' && /^(?:\*|[a-zA-Z0-9-]{1,128})$/u.test(raw) ? raw : undefined),
+};
 
 /** The words that Nomad's own client takes. It reads any other as "verify" and says nothing. */
 const goBooleans = new Map([...['1', 't', 'T', 'true', 'TRUE', 'True'].map((word) => [word, true] as const), ...['0', 'f', 'F', 'false', 'FALSE', 'False'].map((word) => [word, false] as const)]);
@@ -47,7 +42,7 @@ const token: Format<string> = {
 };
 
 const redactList = { name: 'list', expected: `any of ${redactKinds.join(', ')}, separated by commas, or "none" alone` };
-const redactWords = itemsOf(oneOf([...redactKinds, 'none']), redactList);
+const redactWords = listOf(oneOf([...redactKinds, 'none']), redactList);
 const redacted: typeof redactWords = {
   ...redactWords,
   parse(raw) {
@@ -55,7 +50,7 @@ const redacted: typeof redactWords = {
     return words?.includes('none') === true && words.length > 1 ? undefined : words;
   },
 };
-const compat = itemsOf(oneOf(compatResources), { name: 'list', expected: `any of ${compatResources.join(', ')}, separated by commas` });
+const compat = listOf(oneOf(compatResources), { name: 'list', expected: `any of ${compatResources.join(', ')}, separated by commas` });
 
 /** How Nomad is reached, named as Nomad's own client names it. Not read: NOMAD_NAMESPACE and NOMAD_REGION, which Nomad sets in every task to the task's own. */
 export const nomadSettings = {
@@ -77,8 +72,8 @@ export const nomadSettings = {
 } as const satisfies Schema;
 
 export const streamSettings = {
-  FIREHOSE_TOPICS: { doc: 'Topics to read, separated by commas.', format: topics, default: 'Deployment,Allocation,Evaluation,Job,Node' },
-  FIREHOSE_NAMESPACE: { doc: 'Namespace to read; `*`: all.', format: text, default: '*' },
+  FIREHOSE_TOPICS: { doc: 'Topics to read, separated by commas; `*`: all of them, which takes a management token.', format: topics, default: 'Deployment,Allocation,Evaluation,Job,Node' },
+  FIREHOSE_NAMESPACE: { doc: 'Namespace to read; `*`: all.', format: namespace, default: '*' },
   FIREHOSE_REGION: { doc: 'Region to read; empty: that of the agent.', format: text, default: '' },
   FIREHOSE_CLUSTER: { doc: 'Name of this Nomad, in message ids, headers and the checkpoint\'s key.', format: text, default: 'default' },
   FIREHOSE_MAX_FRAME_BYTES: {

@@ -10,7 +10,7 @@ import { describeError, toError } from '@hydrant/shared/foundation/errors';
 import { deliverySettings } from '@hydrant/shared/delivery/delivery-settings';
 import { commonSettings, consumerSettings, dataSettings } from '@hydrant/shared/runtime/config/common-settings';
 import { readTableFile } from '@hydrant/shared/runtime/config/config-file';
-import { list, path } from '@hydrant/shared/runtime/config/formats';
+import { path } from '@hydrant/shared/runtime/config/formats';
 import { loadConfig, readConfigFile, type ConfigInput, type Environment } from '@hydrant/shared/runtime/config/load-config';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import type { Lookup } from '@hydrant/shared/runtime/run-service';
@@ -30,7 +30,7 @@ const baseSettings = {
 } as const satisfies Schema;
 
 const bindings = { ...consumerSettings.AMQP_BINDINGS, doc: 'Patterns of routing keys that the sink gets, separated by commas.' };
-const sinkSettings = { ...deliverySettings, AMQP_BINDINGS: { ...bindings, format: list } } as const satisfies Schema;
+const sinkSettings = { ...deliverySettings, AMQP_BINDINGS: bindings } as const satisfies Schema;
 
 export type StandaloneConfig = Values<typeof baseSettings>;
 export type SinkTable = Readonly<Record<string, unknown>>;

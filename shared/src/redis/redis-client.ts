@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 import { systemClock } from '../foundation/clock.ts';
 import { parseAddress } from '../foundation/host-port.ts';
 import { describeError, errorCode, HydrantError, toError } from '../foundation/errors.ts';
-import { maskUrl } from '../runtime/config/mask-url.ts';
+import { makeHider, maskUrl, secretsOfUrl } from '../runtime/config/mask-url.ts';
 import type { Health, HealthCheck } from '../runtime/admin/health.ts';
 import type { Component } from '../runtime/component.ts';
 import type { Logger } from '../runtime/telemetry/logger.ts';
@@ -78,6 +78,7 @@ class IoRedisClient implements RedisClient {
   readonly healthCheck: HealthCheck = { name: 'redis', check: () => this.#health() };
   readonly #redis: Redis;
   readonly #address: string;
+  readonly #hideSecrets: (text: string) => string;
   readonly #tls: TlsOptions | undefined;
   readonly #log: Logger;
   readonly #commandTimeoutMs: number;
@@ -92,6 +93,7 @@ class IoRedisClient implements RedisClient {
   constructor({ url, tls = noTls('REDIS'), sentinels, keyPrefix, log, commandTimeoutMs = defaultCommandTimeoutMs }: RedisClientOptions) {
     const isTls = new URL(url).protocol === 'rediss:';
     this.#address = sentinels === undefined ? maskUrl(url) : `${sentinels.master} of the Sentinels ${sentinels.addresses.join(', ')}`;
+    this.#hideSecrets = makeHider([...secretsOfUrl(url), sentinels?.password]);
     this.#tls = isTls ? tls : undefined;
     this.#log = log;
     this.#commandTimeoutMs = commandTimeoutMs;
@@ -175,7 +177,7 @@ class IoRedisClient implements RedisClient {
 
   #noteFailure(error: unknown): void {
     const why = this.#tls === undefined ? undefined : explainTls(error, this.#tls, systemClock.now());
-    const text = `${describeFailure(error)}${why === undefined ? '' : `; ${why}`}`;
+    const text = `${this.#hideSecrets(describeFailure(error))}${why === undefined ? '' : `; ${why}`}`;
     if (text !== this.#lastError) this.#log.warn({ address: this.#address, error: text }, 'Redis cannot be reached, will retry');
     this.#lastError = text;
   }

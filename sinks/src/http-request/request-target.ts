@@ -1,4 +1,5 @@
 /** Where requests go and what headers each of them carries, and what can be wrong with the settings for that. */
+import { makeHider, secretsOfUrl } from '@hydrant/shared/runtime/config/mask-url';
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 
 /** As the settings of a sink have it; what is null or left out is not set. */
@@ -25,8 +26,6 @@ export interface RequestTarget {
   hideSecrets(text: string): string;
 }
 
-const shortestSecret = 4;
-
 const ofConnection = 'it belongs to the connection, which is not yours to steer';
 const byUs = 'Hydrant says it of each request';
 /** Those that would be replaced, or never let a request through, each with the reason. */
@@ -48,8 +47,7 @@ export function makeTarget({ address, headers, bearerToken, basicAuth }: TargetO
   const basic = basicAuth ?? userInfo;
   const token = bearerToken ?? undefined;
   const authorization = token === undefined ? basic && `Basic ${Buffer.from(basic).toString('base64')}` : `Bearer ${token}`;
-  const secrets = [token, basic, basic?.slice(basic.indexOf(':') + 1), authorization?.slice(authorization.indexOf(' ') + 1), ...given.map(({ value }) => value), ...url.searchParams.values()]
-    .filter((secret): secret is string => typeof secret === 'string' && secret.length >= shortestSecret);
+  const secrets = [token, basic, basic?.slice(basic.indexOf(':') + 1), authorization?.slice(authorization.indexOf(' ') + 1), ...given.map(({ value }) => value), ...secretsOfUrl(address)];
   return {
     url: url.href,
     shown: `${url.origin}${url.pathname}`,
@@ -58,7 +56,7 @@ export function makeTarget({ address, headers, bearerToken, basicAuth }: TargetO
       ...Object.fromEntries(given.map(({ name, value }) => [name.toLowerCase(), value])),
       ...(authorization === undefined ? {} : { authorization }),
     },
-    hideSecrets: (text) => secrets.reduce((hidden, secret) => hidden.replaceAll(secret, '***'), text),
+    hideSecrets: makeHider(secrets),
   };
 }
 

@@ -5,6 +5,7 @@
 import type { Message } from '@hydrant/shared/messages/message';
 import { toError } from '@hydrant/shared/foundation/errors';
 import type { EventHead } from '@hydrant/shared/messages/nomad-event';
+import { compatKeys } from '@hydrant/shared/messages/routing-keys';
 import { boundId } from '../message/id.ts';
 import type { FrameEvent } from '../source/scan-frame.ts';
 import { readAllocationUpdates } from './allocation-updates.ts';
@@ -15,7 +16,7 @@ import { createSeenTaskEvents } from './seen-task-events.ts';
 import { unpackSnappy } from './snappy.ts';
 
 /** Named as nomad-firehose's commands, and so are the routing keys. */
-export const compatResources = ['allocations', 'nodes', 'evaluations', 'jobs', 'jobliststubs', 'deployments'] as const;
+export const compatResources = compatKeys;
 export type CompatResource = (typeof compatResources)[number];
 /** Those that an event is enough for; job stubs are made of a list (job-stubs.ts). */
 type EventResource = Exclude<CompatResource, 'jobliststubs'>;

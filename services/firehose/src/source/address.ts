@@ -17,13 +17,22 @@ function readAuth(url: URL): string | undefined {
 
 /** Undefined when `text` is no address. */
 export function parseNomadAddress(text: string): NomadAddress | undefined {
-  if (!URL.canParse(text)) return undefined;
-  const url = new URL(text);
+  try {
+    return readAddress(new URL(text));
+  } catch {
+    // No URL, or a `%` in it that begins no escape.
+    return undefined;
+  }
+}
+
+function readAddress(url: URL): NomadAddress | undefined {
   if (url.protocol === 'unix:') {
     const socketPath = decodeURIComponent(`${url.host}${url.pathname}`);
     return socketPath.startsWith('/') ? { label: `unix://${socketPath}`, origin: 'http://127.0.0.1', socketPath } : undefined;
   }
   if ((url.protocol !== 'http:' && url.protocol !== 'https:') || url.hostname === '') return undefined;
+  // n.b. an `@` behind the host ends a password with a `/`, `?` or `#` that should have been escaped.
+  if (`${url.pathname}${url.search}${url.hash}`.includes('@')) return undefined;
   const auth = readAuth(url);
   return { label: url.origin, origin: url.origin, ...(auth === undefined ? {} : { auth }) };
 }

@@ -1,5 +1,6 @@
 /** What went wrong between us and a Nomad agent, in words that say what to do about it. Never shows a secret that an answer repeats. */
 import { describeError, errorCode, HydrantError } from '@hydrant/shared/foundation/errors';
+import { maskUrl } from '@hydrant/shared/runtime/config/mask-url';
 import type { NomadAddress } from './address.ts';
 
 /** What an answer says about itself. */
@@ -45,9 +46,15 @@ function refusalCode(status: number): string {
   return status === 401 || status === 403 ? 'nomad-denied' : 'nomad-refused';
 }
 
+/** Without a query, in which the other side may repeat what it was asked. */
+function showLocation(location: string): string {
+  const [path = ''] = location.split(/[?#]/u, 1);
+  return (path.includes('://') ? maskUrl(path) : path).slice(0, excerptChars);
+}
+
 /** The error for an answer that is not 200: `nomad-denied` (401, 403), `nomad-not-found` (404) or `nomad-refused`. */
 export function refusal({ status, headers, words }: NomadAnswer, address: NomadAddress): HydrantError {
-  const place = headers['location'] === undefined ? '' : ` and sends us to ${headers['location'].slice(0, excerptChars)}`;
+  const place = headers['location'] === undefined ? '' : ` and sends us to ${showLocation(headers['location'])}`;
   const text = `Expected Nomad at ${address.label} to answer 200, got ${String(status)}: ${words}${place}`;
   return new HydrantError(text, { code: refusalCode(status), retryable: true });
 }

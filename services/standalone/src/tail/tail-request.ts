@@ -1,6 +1,7 @@
 /** What the command line of `hydrant tail` asks for. */
 import { parseArgs } from 'node:util';
 import { HydrantError, toError } from '@hydrant/shared/foundation/errors';
+import { topics as topicFormat } from '@hydrant/shared/runtime/config/topic-formats';
 
 export interface TailRequest {
   /** Undefined: those of FIREHOSE_TOPICS. */
@@ -41,8 +42,7 @@ function words(values: readonly string[]): readonly string[] {
 export function readTailRequest(args: readonly string[]): TailRequest {
   const { topic, job, namespace, json, oldest, help } = parse(args);
   const topics = topic === undefined ? undefined : words(topic);
-  const wrong = topics?.find((each) => !/^(?:\*|[A-Za-z]+)$/u.test(each));
-  if (wrong !== undefined || topics?.length === 0) throw invalid(`Expected --topic to be a topic such as Allocation, got "${wrong ?? ''}"`);
+  if (topics !== undefined && topicFormat.parse(topics) === undefined) throw invalid(`Expected --topic to be a topic such as Allocation, got "${topics.join(',')}"; ${topicFormat.hint?.(topics) ?? 'name one'}`);
   return { topics, jobs: words(job ?? []), namespace, isJson: json === true, withOldest: oldest === true, isHelp: help === true };
 }
 

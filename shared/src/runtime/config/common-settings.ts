@@ -1,8 +1,9 @@
 /** Settings that several services have. */
-import { durationBetween, hostNames, hostPorts, list, oneOf, path, port, size, text, url, urls } from './formats.ts';
+import { durationBetween, hostNames, hostPorts, oneOf, path, port, size, text, url, urls } from './formats.ts';
 import { tlsProblems } from '../tls/read-tls.ts';
 import { readTlsOptions, tlsSettings } from '../tls/tls-settings.ts';
 import type { Schema } from './setting.ts';
+import { bindings } from './topic-formats.ts';
 
 /** Timers of Node.js hold at most 24 days. */
 const shutdownTimeout = durationBetween({ minMs: 100, maxMs: 86_400_000 });
@@ -45,7 +46,7 @@ export const amqpSettings = {
 /** Of services that consume a queue. */
 export const consumerSettings = {
   AMQP_QUEUE: { doc: 'Queue to consume; made when it does not exist.', format: text, default: null, example: 'hydrant.sink.http' },
-  AMQP_BINDINGS: { doc: 'Patterns of routing keys that are bound to the queue, separated by commas.', format: list, default: null, example: 'event.Job.#,event.Deployment.#' },
+  AMQP_BINDINGS: { doc: 'Patterns of routing keys that are bound to the queue, separated by commas.', format: bindings, default: null, example: 'event.Job.#,event.Deployment.#' },
 } as const satisfies Schema;
 
 export const redisSettings = {

@@ -1,5 +1,5 @@
 /** What `--help` prints: the options, the commands and a table of the settings. */
-import { maskUrl } from './mask-url.ts';
+import { maskText } from './mask-url.ts';
 import type { Schema, Setting } from './setting.ts';
 
 export interface CommandHelp {
@@ -43,5 +43,5 @@ function describeSetting(name: string, setting: Setting<unknown>): string {
 
 function describeDefault(setting: Setting<unknown>): string {
   if (setting.default === null) return setting.required === true ? 'Required' : 'Default: none';
-  return `Default: ${setting.default === '' ? 'empty' : maskUrl(String(setting.default))}`;
+  return `Default: ${setting.default === '' ? 'empty' : maskText(String(setting.default))}`;
 }

@@ -1,9 +1,9 @@
 import t from 'tap';
 import { errorCode, toError } from '../../foundation/errors.ts';
 import { amqpSettings, commonSettings, redisSettings } from './common-settings.ts';
-import { bool, integer, list, oneOf, path, text } from './formats.ts';
+import { bool, integer, list, oneOf, path, text, type Format } from './formats.ts';
 import { formatHelp } from './help.ts';
-import { loadConfig, readConfigFile, type ConfigInput } from './load-config.ts';
+import { loadConfig, readConfig, readConfigFile, type ConfigInput } from './load-config.ts';
 import { formatConfig } from './print-config.ts';
 import type { Schema } from './setting.ts';
 
@@ -114,6 +114,74 @@ void t.test('a secret is read from the file that its variable names', (t) => {
   t.match(problemsOf({ SINK_NAME: 'x', REDIS_URL_FILE: `${folder}/none` }), [/^Expected `REDIS_URL_FILE` to name a readable file, got ".*none" \(environment\): ENOENT/u]);
   t.match(problemsOf({ SINK_NAME: 'x', REDIS_URL: 'redis://a', REDIS_URL_FILE: `${folder}/url` }), [/^Expected either `REDIS_URL` or `REDIS_URL_FILE`, got both \(environment; environment\)$/u]);
   t.match(problemsOf({ SINK_NAME: 'x', REDIS_URL_FILE: `${folder}/wrong` }), [/got a value that is not shown because it is secret \(REDIS_URL_FILE .*wrong\)$/u]);
+  t.end();
+});
+
+void t.test('the end of the line behind a secret does not belong to it, and a line break within it is refused', (t) => {
+  const folder = t.testdir({ token: 'a-token\r\n\n', broken: 'hunter2\nx' });
+  const load = (env: Readonly<Record<string, string>>) => loadConfig(settings, { env: { SINK_NAME: 'x', ...env } });
+
+  t.equal(load({ NOMAD_TOKEN: 'a-token\n' }).NOMAD_TOKEN, 'a-token');
+  t.equal(load({ SINK_PASSWORD_FILE: `${folder}/token` }).SINK_PASSWORD, 'a-token');
+  for (const env of [{ NOMAD_TOKEN: 'hunter2\nx' }, { NOMAD_TOKEN: 'hunter2\u0007' }, { SINK_PASSWORD_FILE: `${folder}/broken` }]) {
+    const [problem = '', ...others] = problemsOf({ SINK_NAME: 'x', ...env });
+    t.match(problem, /got a value that is not shown because it is secret \(.*\); it holds a line break or another control character$/u);
+    t.notMatch([problem, ...others].join(), 'hunter2');
+  }
+  t.end();
+});
+
+void t.test('a format that throws is a problem of its setting, and no value is told', (t) => {
+  const thrower: Format<string> = { ...text, parse: (raw) => decodeURIComponent(String(raw)) };
+  const schema = { ADDR: { doc: 'Address.', format: thrower, default: null } } as const satisfies Schema;
+
+  t.throws(() => loadConfig(schema, { env: { ADDR: 'http://ops:S3cret%@host' } }), { code: 'config-invalid', message: /^Expected `ADDR` to be text, got "?http:\/\/\*\*\*@host/u });
+  t.end();
+});
+
+void t.test('an address with a login is told without it, in whatever setting it stands', (t) => {
+  const hidden = (env: Readonly<Record<string, string>>, input: Omit<ConfigInput, 'env'> = {}): void => {
+    const problems = problemsOf({ SINK_NAME: 'x', ...env }, input);
+    t.equal(problems.length, 1);
+    t.notMatch(problems.join(), /hunter2/u);
+  };
+  hidden({ SINK_MODE: 'http://u:hunter2@host' });
+  hidden({ REDIS_SENTINELS: 'u:hunter2@host:1' });
+  hidden({ REDIS_URL: 'redis://u:12/hunter2@host' });
+  hidden({ SINK_CONCURRENCY: 'u:hunter2@host' });
+  hidden({ SINK_NAME: 'nats://u:hunter2,3@host' }, { check: (values) => [`Expected another name than "${(values['SINK_NAME'] as readonly string[]).join('" or "')}"`] });
+  t.end();
+});
+
+void t.test('without secrets, one that is missing is no problem, and everything else is', (t) => {
+  const schema = { ...settings, SINK_KEY: { doc: 'Key.', format: text, default: null, required: true, sensitive: true } } as const satisfies Schema;
+  const problems = (env: Readonly<Record<string, string>>): string => {
+    try {
+      loadConfig(schema, { env: { SINK_NAME: 'x', ...env }, withoutSecrets: true, check: ({ SINK_KEY: key }) => [`the key ${(key as string).length}`] });
+      return '';
+    } catch (error) {
+      return toError(error).message;
+    }
+  };
+
+  t.equal(problems({}), '');
+  t.equal(problems({ SINK_KEY_FILE: '/run/secrets/none', REDIS_URL_FILE: '/run/secrets/none' }), '');
+  t.match(problems({ REDIS_URL_FILE: '/run/secrets/none', SINK_MODE: 'quick' }), /^Expected `SINK_MODE` to be one of "fast", "safe", got "quick" \(environment\)$/u);
+  t.match(problems({ REDIS_URL: 'http://x' }), /`REDIS_URL`/u, 'one that is there is checked');
+  t.match(problems({ REDIS_URL_FILE: '/' }), /`REDIS_URL_FILE`/u);
+  t.end();
+});
+
+void t.test('a variable that is no setting and looks like one is doubted', (t) => {
+  const warningsOf = (env: Readonly<Record<string, string>>, otherNames: readonly string[] = []): readonly string[] => readConfig(settings, { env: { SINK_NAME: 'x', ...env }, otherNames }).warnings;
+
+  t.same(warningsOf({ AMQP_CONECTION: 'amqp://a', LOGLEVEL: 'debug' }), [
+    'The environment variable `AMQP_CONECTION` is no setting and is not read; did you mean `AMQP_CONNECTION`?',
+    'The environment variable `LOGLEVEL` is no setting and is not read; did you mean `LOG_LEVEL`?',
+  ]);
+  t.same(warningsOf({ SINK_HTTP_ADRESS: 'x' }, ['SINK_HTTP_ADDRESS']), ['The environment variable `SINK_HTTP_ADRESS` is no setting and is not read; did you mean `SINK_HTTP_ADDRESS`?']);
+  t.same(warningsOf({ SINK_HTTP_ADDRESS: 'x' }, ['SINK_HTTP_ADDRESS', 'SINK_LOKI_ADDRESS']), [], 'it is a setting of another sink');
+  t.same(warningsOf({ HTTPS_PORT: '1', PATH: '/bin', HOME: '/', NOMAD_REGION: 'eu', NOMAD_ALLOC_ID: 'x', NOMAD_ADDR_http: 'h:1', SINK_PASS_FILE: t.testdir({ f: 'x' }).concat('/f'), REDIS_PASSWORD: 'x' }), []);
   t.end();
 });
 

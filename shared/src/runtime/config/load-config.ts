@@ -5,9 +5,10 @@
 import convict from 'convict';
 import { HydrantError, toError } from '../../foundation/errors.ts';
 import { readTableFile } from './config-file.ts';
-import { maskUrl } from './mask-url.ts';
-import { findSetting, readEnvironment, readTable, type Environment, type Found, type SettingTable, type Source } from './setting-sources.ts';
+import { maskText } from './mask-url.ts';
+import { doubtEnvironment, findSetting, readEnvironment, readTable, type Environment, type Found, type SettingTable, type Source } from './setting-sources.ts';
 import type { Schema, Setting, Values } from './setting.ts';
+import { masked, mayHoldLogin, showRaw } from './show-setting.ts';
 
 export type { Environment } from './setting-sources.ts';
 
@@ -21,6 +22,20 @@ export interface ConfigInput {
   readonly problems?: readonly string[];
   /** Checks over several settings. One that cannot be read stands there with its default; what is said of it is dropped, because its own problem is reported. */
   readonly check?: (values: Readonly<Record<string, unknown>>) => readonly string[];
+  /** Settings that are known and not read here, such as those of other sinks: having them in the environment is no slip. */
+  readonly otherNames?: readonly string[];
+  /** Said with the rest. */
+  readonly warnings?: readonly string[];
+  /** Where the secrets are not, as in CI: one that is missing is no problem. */
+  readonly withoutSecrets?: boolean;
+}
+
+export interface LoadedConfig<S extends Schema> {
+  readonly values: Values<S>;
+  /** Of the secrets that stand in files, by setting. */
+  readonly secretFiles: ReadonlyMap<string, string>;
+  /** Sentences about what may be right and is probably not. */
+  readonly warnings: readonly string[];
 }
 
 export function configError(problems: readonly string[]): HydrantError {
@@ -43,14 +58,35 @@ export function readConfigFile(file: string): Readonly<Record<string, unknown>> 
  * const config = loadConfig(settings, { env: process.env }); // config.SHUTDOWN_TIMEOUT is a number of milliseconds
  */
 export function loadConfig<S extends Schema>(schema: S, input: ConfigInput): Values<S> {
+  return readConfig(schema, input).values;
+}
+
+/** As `loadConfig`, with what is to be said beside the values. */
+export function readConfig<S extends Schema>(schema: S, input: ConfigInput): LoadedConfig<S> {
   const problems: string[] = [...(input.problems ?? [])];
   const env = readEnvironment(input.env);
   const table = readTable(schema, findTable(input, problems), input.otherKeys ?? [], problems);
-  const { values, unreadable } = overlay(schema, { env, table }, problems);
+  const { values, unreadable, secretFiles } = overlay(schema, { env, table, withoutSecrets: input.withoutSecrets === true }, problems);
   if (input.check !== undefined) for (const problem of checkTogether(input.check, values, unreadable)) problems.push(problem);
-  if (problems.length > 0) throw configError(problems);
+  if (problems.length > 0) throw configError(withoutLogins(problems, [env, table]));
+  const doubts = Object.entries(schema).flatMap(([name, setting]) => describeDoubt(name, setting, values[name]));
   // `overlay` parsed each value by the format of its setting.
-  return values as Values<S>;
+  return { values: values as Values<S>, secretFiles, warnings: [...(input.warnings ?? []), ...doubtEnvironment(schema, env, input.otherNames ?? []), ...doubts] };
+}
+
+function describeDoubt(name: string, setting: Setting<unknown>, value: unknown): readonly string[] {
+  const doubt = value === null || value === undefined ? undefined : setting.format.doubt?.(value);
+  return doubt === undefined ? [] : [`\`${name}\`: ${doubt}`];
+}
+
+const shortestQuoted = 4;
+
+/** A problem may quote a value, or one word of a list, in words of its own; an address in it may hold a password. */
+function withoutLogins(problems: readonly string[], sources: readonly Source[]): readonly string[] {
+  const raws = sources.flatMap((source) => [...source.values()].flatMap(({ raw }): readonly unknown[] => (Array.isArray(raw) ? raw : [raw])));
+  const quoted = raws.filter((raw): raw is string => typeof raw === 'string' && mayHoldLogin(raw)).flatMap((raw) => [raw, ...raw.split(',').map((word) => word.trim())]);
+  const longestFirst = [...new Set(quoted)].filter((word) => word.length >= shortestQuoted).sort((one, other) => other.length - one.length);
+  return problems.map((problem) => longestFirst.reduce((text, word) => text.replaceAll(word, word.includes('://') ? maskText(word) : masked), problem));
 }
 
 function findTable({ env, table }: ConfigInput, problems: string[]): SettingTable {
@@ -90,26 +126,32 @@ interface Overlay {
   /** Null for what is not set or could not be read. */
   readonly values: Readonly<Record<string, unknown>>;
   readonly unreadable: Unreadable;
+  readonly secretFiles: ReadonlyMap<string, string>;
 }
 
 interface Sources {
   readonly env: Source;
   readonly table: Source;
+  readonly withoutSecrets: boolean;
 }
 
-function overlay(schema: Schema, { env, table }: Sources, problems: string[]): Overlay {
+function overlay(schema: Schema, { env, table, withoutSecrets }: Sources, problems: string[]): Overlay {
   const unreadable = new Map<string, Setting<unknown>>();
+  const secretFiles = new Map<string, string>();
   const declarations: convict.Schema<Record<string, unknown>> = {};
   const fromEnv: Record<string, string> = {};
   const fromTable: Record<string, unknown> = {};
   const parsed = new Map<string, unknown>();
   for (const [name, setting] of Object.entries(schema)) {
-    const found = findSetting(name, schema, [env, table], problems);
-    if (found === undefined) {
+    const found = findSetting(name, schema, { sources: [env, table], problems, withoutSecrets });
+    const [inEnv, inTable] = found ?? [];
+    const isMissing = found === undefined || (inEnv === undefined && inTable === undefined && withoutSecrets && setting.sensitive === true && setting.default === null);
+    if (isMissing) {
       unreadable.set(name, setting);
       continue;
     }
-    const [inEnv, inTable] = found;
+    const file = (inEnv ?? inTable)?.file;
+    if (file !== undefined) secretFiles.set(name, file);
     if (inEnv !== undefined) fromEnv[name] = String(inEnv.raw);
     else if (isTable(inTable?.raw)) {
       unreadable.set(name, setting);
@@ -117,7 +159,7 @@ function overlay(schema: Schema, { env, table }: Sources, problems: string[]): O
       continue;
     } else if (inTable !== undefined) fromTable[name] = inTable.raw;
     declarations[name] = declare(name, setting, (raw) => {
-      const value = raw === null ? undefined : setting.format.parse(raw);
+      const value = parseSetting(setting, raw);
       if (value !== undefined) {
         parsed.set(name, value);
         return;
@@ -128,7 +170,22 @@ function overlay(schema: Schema, { env, table }: Sources, problems: string[]): O
   }
 
   convict(declarations, { env: fromEnv, args: [] }).load(fromTable).validate({ allowed: 'strict' });
-  return { values: Object.fromEntries(Object.keys(schema).map((name) => [name, parsed.get(name) ?? null])), unreadable };
+  return { values: Object.fromEntries(Object.keys(schema).map((name) => [name, parsed.get(name) ?? null])), unreadable, secretFiles };
+}
+
+const lineEnd = /[\r\n]+$/u;
+const controlCharacter = /\p{Cc}/u;
+
+/** Undefined: not as expected. n.b. what a format throws would be told by convict, with the value. */
+function parseSetting(setting: Setting<unknown>, raw: unknown): unknown {
+  if (raw === null) return undefined;
+  const given = setting.sensitive === true && typeof raw === 'string' ? raw.replace(lineEnd, '') : raw;
+  if (setting.sensitive === true && typeof given === 'string' && controlCharacter.test(given)) return undefined;
+  try {
+    return setting.format.parse(given);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -152,14 +209,14 @@ function isTable(raw: unknown): boolean {
 
 function describeProblem(name: string, setting: Setting<unknown>, found: Found | undefined): string {
   const expected = `Expected \`${name}\` to be ${setting.format.expected}`;
-  if (found !== undefined) return `${expected}, got ${show(found.raw, setting)} (${found.origin})`;
-  if (setting.default !== null) return `${expected}, got ${show(setting.default, setting)} (default)`;
+  if (found !== undefined) return `${expected}, got ${showRaw(setting, found.raw)} (${found.origin})${describeHint(setting, found.raw)}`;
+  if (setting.default !== null) return `${expected}, got ${showRaw(setting, setting.default)} (default)`;
   const suchAs = setting.format.name === 'text' && typeof setting.example === 'string' ? ` such as "${setting.example}"` : '';
   return `${expected}${suchAs}, it is not set (set the environment variable or add it to CONFIG_FILE)`;
 }
 
-function show(raw: unknown, setting: Setting<unknown>): string {
-  if (setting.sensitive === true) return 'a value that is not shown because it is secret';
-  const text = maskUrl(JSON.stringify(raw));
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+function describeHint(setting: Setting<unknown>, raw: unknown): string {
+  if (setting.sensitive === true && typeof raw === 'string' && controlCharacter.test(raw.replace(lineEnd, ''))) return '; it holds a line break or another control character';
+  const hint = setting.format.hint?.(raw);
+  return hint === undefined ? '' : `; ${hint}`;
 }

@@ -3,7 +3,7 @@
  * Does not know what a good value is.
  */
 import { readFileSync } from 'node:fs';
-import { describeError } from '../../foundation/errors.ts';
+import { describeError, errorCode } from '../../foundation/errors.ts';
 import { findNearestName } from './nearest-name.ts';
 import type { Schema, Setting } from './setting.ts';
 
@@ -13,16 +13,19 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface SettingTable {
   readonly values: Readonly<Record<string, unknown>>;
   readonly origin: string;
+  /** Other keys for settings, in capital letters. */
+  readonly shortNames?: ReadonlyMap<string, string>;
 }
 
 /** A value as it was written. */
 export interface Found {
   readonly raw: unknown;
   readonly origin: string;
+  /** Of a secret that stands in a file of its own. */
+  readonly file?: string;
 }
 
-/** Of a secret. */
-const lineEnd = /\r?\n$/u;
+const mostSlips = 2;
 
 export type Source = ReadonlyMap<string, Found>;
 
@@ -36,15 +39,15 @@ export function readEnvironment(env: Environment): Source {
 }
 
 /** Keys are setting names in any case; `otherKeys` belong to somebody else. */
-export function readTable(schema: Schema, { values, origin }: SettingTable, otherKeys: readonly string[], problems: string[]): Source {
+export function readTable(schema: Schema, { values, origin, shortNames = new Map() }: SettingTable, otherKeys: readonly string[], problems: string[]): Source {
   const names = new Set(Object.entries(schema).flatMap(([name, setting]) => namesOf(name, setting, schema)));
   const source = new Map<string, Found>();
   for (const [key, raw] of Object.entries(values)) {
-    const name = key.toUpperCase();
+    const name = shortNames.get(key.toUpperCase()) ?? key.toUpperCase();
     // n.b. null in JSON says "not set".
     if (otherKeys.includes(key) || raw === null) continue;
     if (name === 'CONFIG_FILE') problems.push(`Expected \`CONFIG_FILE\` to be set in the environment, got it in ${origin}`);
-    else if (!names.has(name)) problems.push(`Expected only known settings in ${origin}, got \`${key}\`${suggest(name, names)}`);
+    else if (!names.has(name)) problems.push(`Expected only known settings in ${origin}, got \`${key}\`${suggest(key, names, shortNames)}`);
     else if (source.has(name)) problems.push(`Expected \`${name}\` once in ${origin}, got it twice, in different case`);
     else source.set(name, { raw, origin });
   }
@@ -63,17 +66,38 @@ function fileSettingOf(name: string, setting: Setting<unknown>, schema: Schema):
   return setting.sensitive === true && !(fileSetting in schema) ? fileSetting : undefined;
 }
 
-function suggest(name: string, names: Iterable<string>): string {
-  const nearest = findNearestName(name, names);
-  return nearest === undefined ? '' : `; did you mean \`${nearest}\`?`;
+function suggest(key: string, names: ReadonlySet<string>, shortNames: ReadonlyMap<string, string>): string {
+  const nearest = findNearestName(key.toUpperCase(), [...shortNames.keys(), ...names]);
+  if (nearest === undefined) return '';
+  return `; did you mean \`${names.has(nearest) ? nearest : nearest.toLowerCase()}\`?`;
+}
+
+/** Words that begin the names of settings and of hardly anything else. */
+const ownPrefix = /^(?:FIREHOSE|SINK|AMQP|REDIS|NOMAD|DETECTOR|RESTART|NOTIFICATION|NOTIFY|SHUTDOWN|CONFIG|LOG|DATA)_/u;
+
+/** A sentence for each variable that is no setting and looks like one with a slip of the keys. `otherNames` are settings that are known and not read here. */
+export function doubtEnvironment(schema: Schema, env: Source, otherNames: readonly string[]): readonly string[] {
+  const names = new Set([...Object.entries(schema).flatMap(([name, setting]) => namesOf(name, setting, schema)), ...otherNames]);
+  const settings = [...names].filter((name) => ownPrefix.test(name));
+  return [...env.keys()].flatMap((name) => {
+    const nearest = names.has(name) || !/^[A-Z][A-Z0-9_]+$/u.test(name) ? undefined : findNearestName(name, settings, mostSlips);
+    return nearest === undefined ? [] : [`The environment variable \`${name}\` is no setting and is not read; did you mean \`${nearest}\`?`];
+  });
+}
+
+export interface Finding {
+  readonly sources: readonly Source[];
+  readonly problems: string[];
+  /** A file that holds a secret may be missing: the settings are checked where the secrets are not. */
+  readonly withoutSecrets: boolean;
 }
 
 /** What one setting is in each source, first source first. Undefined when that cannot be told; the problem has been noted then. */
-export function findSetting(name: string, schema: Schema, sources: readonly Source[], problems: string[]): readonly (Found | undefined)[] | undefined {
+export function findSetting(name: string, schema: Schema, { sources, problems, withoutSecrets }: Finding): readonly (Found | undefined)[] | undefined {
   const setting = schema[name];
   if (setting === undefined) return sources.map(() => undefined);
   const names = [name, ...(setting.aliases ?? [])];
-  const direct = sources.map((source) => withoutLineEnd(look(source, name, names), setting));
+  const direct = sources.map((source) => look(source, name, names));
   const fileNames = names.flatMap((each) => fileSettingOf(each, setting, schema) ?? []);
   const files = sources.map((source) => look(source, `${name}_FILE`, fileNames));
 
@@ -84,13 +108,8 @@ export function findSetting(name: string, schema: Schema, sources: readonly Sour
     problems.push(`Expected either \`${name}\` or \`${name}_FILE\`, got both (${value.origin}; ${file.origin})`);
     return undefined;
   }
-  const secret = readSecret(`${name}_FILE`, file, problems);
+  const secret = readSecret(`${name}_FILE`, file, problems, withoutSecrets);
   return secret === undefined ? undefined : files.map((found) => (found === file ? secret : undefined));
-}
-
-/** n.b. a secret that was read from a file into a variable often brings the end of its line. */
-function withoutLineEnd(found: Found | undefined, { sensitive }: Setting<unknown>): Found | undefined {
-  return sensitive === true && typeof found?.raw === 'string' ? { ...found, raw: found.raw.replace(lineEnd, '') } : found;
 }
 
 function look(source: Source, name: string, names: readonly string[]): Found | undefined {
@@ -101,17 +120,17 @@ function look(source: Source, name: string, names: readonly string[]): Found | u
   return undefined;
 }
 
-function readSecret(name: string, { raw, origin }: Found, problems: string[]): Found | undefined {
+function readSecret(name: string, { raw, origin }: Found, problems: string[], mayBeMissing: boolean): Found | undefined {
   if (typeof raw !== 'string') {
     problems.push(`Expected \`${name}\` to name a readable file, got ${JSON.stringify(raw)} (${origin})`);
     return undefined;
   }
   try {
-    const secret = readFileSync(raw, 'utf8').replace(lineEnd, '');
-    if (secret !== '') return { raw: secret, origin: `${name} ${raw}` };
+    const secret = readFileSync(raw, 'utf8');
+    if (secret.trim() !== '') return { raw: secret, origin: `${name} ${raw}`, file: raw };
     problems.push(`Expected \`${name}\` to name a file that holds a value, got "${raw}", which is empty (${origin})`);
   } catch (error) {
-    problems.push(`Expected \`${name}\` to name a readable file, got "${raw}" (${origin}): ${describeError(error)}`);
+    if (!mayBeMissing || errorCode(error) !== 'ENOENT') problems.push(`Expected \`${name}\` to name a readable file, got "${raw}" (${origin}): ${describeError(error)}`);
   }
   return undefined;
 }
