@@ -13,8 +13,12 @@ node {
   policy = "read"
 }
 
-# More topics need more:
-#   Service, CSIPlugin   nothing
-#   HostVolume           the capability host-volume-read
-#   CSIVolume            the capability csi-read-volume
-#   NodePool, ACL…, *    a management token, which a policy cannot give
+# More topics need more. Take what you need into the blocks above, or beside them:
+#   Service              nothing
+#   CSIPlugin            plugin { policy = "list" }, for the list that a gap is healed from
+#   HostVolume           in the namespace: the capability host-volume-read
+#   CSIVolume            in the namespace: the capability csi-read-volume
+#   Variable             in the namespace: variables { path "*" { capabilities = ["list"] } }
+#   Operator             operator { policy = "read" }
+#   NodePool, ACLToken, ACLPolicy, ACLRole, ACLAuthMethod, ACLBindingRule, *
+#                        a management token, which a policy cannot give

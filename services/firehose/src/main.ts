@@ -14,6 +14,7 @@ import { readTlsOptions } from '@hydrant/shared/runtime/tls/tls-settings';
 import { version } from '@hydrant/shared/runtime/version';
 import { createFolderSpool } from '@hydrant/shared/spool/folder-spool';
 import { createMemorySpool } from '@hydrant/shared/spool/memory-spool';
+import { firehoseRedisNeeds } from './checkpoint/redis-needs.ts';
 import { createRedisCheckpointStore } from './checkpoint/redis-checkpoint-store.ts';
 import { checkNomadSettings, leaseSettings, nomadSettings, readFirehoseOptions, spoolFolderSettings, spoolSettings, streamSettings } from './config.ts';
 import { createFirehose, type Firehose, type FirehosePorts } from './firehose.ts';
@@ -46,7 +47,7 @@ const doctor = doctorCommand<typeof schema>((config, { log, clock }) => {
   return [
     ...examineNomad(readFirehoseOptions(config), clock),
     examineBus(createAmqpBus({ urls, tls: readTlsOptions(config, 'AMQP'), exchange, connectionName: `${name} doctor`, log, clock }), { subject: 'rabbitmq', exchange, queues, clock }),
-    examineRedis(createRedisClient({ ...readRedisOptions(config), log }), clock),
+    examineRedis(createRedisClient({ ...readRedisOptions(config), log }), firehoseRedisNeeds({ withLease: config.FIREHOSE_HA }), clock),
   ];
 });
 

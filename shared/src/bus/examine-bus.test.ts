@@ -1,10 +1,7 @@
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
-import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { testLog } from '@hydrant/testing/test-log';
 import t from 'tap';
 import { systemClock } from '../foundation/clock.ts';
-import { examineRedis } from '../redis/examine-redis.ts';
-import { createRedisClient } from '../redis/redis-client.ts';
 import { createAmqpBus } from './amqp/amqp-bus.ts';
 import type { Bus } from './bus.ts';
 import { examineBus } from './examine-bus.ts';
@@ -53,20 +50,4 @@ t.test('a broker that is away, or refuses the user, is told with the address and
     t.match(findings, [{ subject, isWell: false, detail: /Not connected to amqp:\/\/127\.0\.0\.1:.*AMQP_CONNECTION/u }]);
     t.notMatch(findings[0]?.detail, 'not-the-one');
   }
-});
-
-t.test('redis is asked to run a script that writes', async (t) => {
-  const { url } = await startPrivateRedis(t);
-  const examine = (address: string) => examineRedis(createRedisClient({ url: address, keyPrefix: 'hydrant:', log: testLog() }), systemClock).examine(never);
-
-  t.match(await examine(url), [{ subject: 'redis', isWell: true }, { subject: 'redis, scripts and writing', isWell: true }]);
-});
-
-t.test('a redis that is away is told with its address', async (t) => {
-  const redis = createRedisClient({ url: 'redis://:secret@127.0.0.1:1/0', keyPrefix: 'hydrant:', log: testLog() });
-
-  const findings = await examineRedis(redis, systemClock).examine(within(1_000));
-
-  t.match(findings, [{ subject: 'redis', isWell: false, detail: /127\.0\.0\.1:1.*REDIS_URL/u }]);
-  t.notMatch(findings[0]?.detail, 'secret');
 });

@@ -1,26 +1,47 @@
-/** What `doctor` asks of Redis: whether it can be reached, and lets us run a script that writes. */
+/** What `doctor` asks of Redis: whether it can be reached, and lets us run scripts with the commands and keys that the service's own scripts have. */
 import type { Clock } from '../foundation/clock.ts';
 import { describeError } from '../foundation/errors.ts';
 import { examineComponent, type Examination, type Finding } from '../runtime/doctor.ts';
 import type { RedisClient } from './redis-client.ts';
 
-/** Under the prefix like every other key, and gone in a second. */
-const lua = "redis.call('SET', KEYS[1], '1', 'PX', 1000) return 1";
+/** A command and what stands behind its key. */
+export type KeyCommand = readonly [name: string, ...args: readonly string[]];
 
-export function examineRedis(redis: RedisClient, clock: Clock): Examination {
-  const write = redis.script({ name: 'hydrantDoctor', lua, numberOfKeys: 1 });
-  async function tryToWrite(): Promise<readonly Finding[]> {
-    const subject = 'redis, scripts and writing';
+/** A key beside those of the service, to which its user has the same rights, and commands that leave nothing there. */
+export interface RedisNeed {
+  readonly key: string;
+  readonly commands: readonly KeyCommand[];
+}
+
+/** Takes the key away again, where it may. */
+const lua = `
+redis.call('TIME')
+local failure
+for _, command in ipairs(cjson.decode(ARGV[1])) do
+  local name = table.remove(command, 1)
+  local reply = redis.pcall(name, KEYS[1], unpack(command))
+  failure = type(reply) == 'table' and reply.err and { err = reply.err .. ' (' .. name .. ')' }
+  if failure then break end
+end
+redis.pcall('DEL', KEYS[1])
+return failure or 1
+`;
+
+export function examineRedis(redis: RedisClient, needs: readonly RedisNeed[], clock: Clock): Examination {
+  const run = redis.script({ name: 'hydrantDoctor', lua, numberOfKeys: 1 });
+  async function tryKey({ key, commands }: RedisNeed): Promise<Finding> {
+    const subject = `redis, scripts and the keys ${key.replace(/[^:]*$/u, '*')}`;
     try {
-      await write('doctor');
-      return [{ subject, isWell: true, detail: 'allowed' }];
+      await run(key, JSON.stringify(commands));
+      return { subject, isWell: true, detail: 'allowed' };
     } catch (thrown) {
-      return [{ subject, isWell: false, detail: `${describeError(thrown)}; does the user have the commands EVAL, EVALSHA and the keys under REDIS_KEY_PREFIX, and is it the primary?` }];
+      const named = [...new Set(commands.map(([name]) => name))].join(', ');
+      return { subject, isWell: false, detail: `${describeError(thrown)}; does the user have the commands EVAL, EVALSHA, TIME, ${named}, and these keys under REDIS_KEY_PREFIX, and is it the primary?` };
     }
   }
   return examineComponent('redis', redis, [redis.healthCheck], {
     advice: 'is Redis running, and do address, user, password and database in REDIS_URL fit?',
     clock,
-    also: tryToWrite,
+    also: () => Promise.all(needs.map(tryKey)),
   });
 }

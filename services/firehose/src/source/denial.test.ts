@@ -4,7 +4,7 @@ import { systemClock } from '@hydrant/shared/foundation/clock';
 import { startSimulator } from '@hydrant/simulator/simulator';
 import t, { type Test } from 'tap';
 import { parseNomadAddress, type NomadAddress } from './address.ts';
-import { createDenialProbe, explainDenial, planProbes, type Denial, type ProbeResult } from './denial.ts';
+import { createDenialProbe, explainDenial, planListProbes, planProbes, type Denial, type ProbeResult } from './denial.ts';
 import { createNomadClient } from './nomad-http-client.ts';
 import type { StreamQuery } from './open-stream.ts';
 
@@ -39,7 +39,9 @@ t.test('one list is asked for each permission, in each namespace where it is bou
     [['*'], ['/v1/acl/tokens?per_page=1']],
     [['NodePool', 'ACLToken', 'NewOne'], ['/v1/acl/tokens?per_page=1']],
     [['HostVolume'], ['/v1/volumes?type=host&per_page=1&namespace=a', '/v1/volumes?type=host&per_page=1&namespace=b+']],
-    [['Variable'], []],
+    [['CSIVolume'], ['/v1/volumes?type=csi&per_page=1&namespace=a', '/v1/volumes?type=csi&per_page=1&namespace=b+']],
+    [['Variable'], ['/v1/vars?per_page=1&namespace=a', '/v1/vars?per_page=1&namespace=b+']],
+    [['Operator'], ['/v1/operator/scheduler/configuration']],
   ];
   for (const [topics, expected] of cases) {
     t.strictSame(planProbes({ topics, region: '' }, ['a', 'b ']).map(({ path }) => path), expected.map((path) => path.replace('+', '%20')), topics.join());
@@ -56,11 +58,13 @@ t.test('answers become one reason, the same for the same answers', (t) => {
     ['many refused', namespaces.map((name) => make(name, 'refused', '403 no')), 'refused', /in namespaces "n0", "n1",.* "n9" and 2 more \(needs x\)/u],
     ['a refusal outweighs a failure', [make('a', 'failed', '500 oh'), make('b', 'refused', '403 no')], 'refused', /^[^5]*403 no$/u],
     ['nothing but failures', [make('a', 'failed', '500 No path to region'), make('b', 'allowed', '')], 'unknown', /do not tell why: .*500 No path to region/u],
-    ['all allowed', [make('a', 'allowed', '')], 'lists-allowed', /one namespace that the token cannot see lacks read-job.*management token.*enable_event_broker/u],
+    ['all allowed', [make('a', 'allowed', '')], 'lists-allowed', /one namespace that the token cannot see lacks read-job.*enable_event_broker/u],
+    ['one that no list shows', [make('a', 'allowed', ''), make('b', 'unproven', '')], 'lists-allowed', /^no list is refused; likely the token lacks x, which Job, Service needs and no list shows, or one namespace/u],
   ];
   for (const [what, results, cause, reason] of cases) t.match(explainDenial(query, results), { cause, reason }, what);
   t.notMatch(explainDenial({ ...query, namespace: 'default' }, []).reason, /cannot see/u);
-  t.match(explainDenial({ ...query, topics: ['Variable'] }, []).reason, /Variable needs a permission that no list shows/u);
+  t.match(explainDenial({ ...query, topics: ['NodePool'] }, []).reason, /management token/u);
+  t.notMatch(explainDenial(query, []).reason, /management token/u);
   t.end();
 });
 
@@ -90,4 +94,29 @@ t.test('a Nomad that gives no answers is told from one that refuses', async (t) 
   t.match(await probe('http://127.0.0.1:1'), { cause: 'unknown', reason: /ECONNREFUSED/u });
   t.match(await probe(odd), { cause: 'lists-allowed' });
   await t.rejects(probe(silent, {}, null, stopping.signal), { message: 'stop' });
+});
+
+t.test('of the lists that are read beside the stream those are asked that need more', (t) => {
+  const pathsOf = (topics: readonly string[]): readonly string[] => planListProbes({ topics, region: '' }, ['a']).map(({ path }) => path);
+  t.strictSame(pathsOf(['Job', 'Allocation', 'Node']), ['/v1/jobs?per_page=1&namespace=a']);
+  t.strictSame(pathsOf(['CSIPlugin']), ['/v1/plugins?type=csi&per_page=1']);
+  t.strictSame(pathsOf(['*']), ['/v1/jobs?per_page=1&namespace=a', '/v1/plugins?type=csi&per_page=1']);
+  t.strictSame(pathsOf(['Allocation']), []);
+  t.end();
+});
+
+t.test('a list that shows nothing to a token without the permission proves nothing', async (t) => {
+  const answers: Record<string, string> = { '/v1/volumes?type=host': '[]', '/v1/volumes?type=csi': '[{"ID":"v"}]', '/v1/vars': '[]', '/v1/namespaces': '[{"Name":"default"}]' };
+  const url = await serve(t, (request, response) => {
+    const found = Object.entries(answers).find(([path]) => request.url?.startsWith(path) === true);
+    response.writeHead(found === undefined ? 403 : 200).end(found?.[1] ?? 'Permission denied');
+  });
+  const lacking = async (topic: string): Promise<string> => (await probe(url, { topics: [topic] })).reason;
+
+  t.match(await lacking('HostVolume'), /lacks the capability host-volume-read, which HostVolume needs/u);
+  t.match(await lacking('CSIVolume'), /lacks the capability csi-read-volume, which CSIVolume needs/u, 'list-jobs opens the list, too');
+  t.match(await lacking('Variable'), /lacks a rule variables/u);
+  t.match(await lacking('Operator'), /may not read Operator \(needs the policy operator \{ policy = "read" \}\): 403/u);
+  answers['/v1/volumes?type=host'] = '[{"ID":"v"}]';
+  t.notMatch(await lacking('HostVolume'), /host-volume-read/u);
 });

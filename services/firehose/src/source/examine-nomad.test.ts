@@ -24,9 +24,11 @@ t.test('each topic and namespace that the token may read is said so, and the str
   t.ok(findings.slice(0, -1).every(({ isWell }) => isWell));
   t.match(findings[0], { subject: `nomad ${simulator.url}` });
   t.match(findings, [
-    {}, { subject: 'Allocation, Job in namespace default', detail: 'the token may read it' }, ...findings.slice(2, -3),
-    { subject: 'Node' }, { subject: 'Variable', detail: /no list shows/u }, { subject: /^event stream at/u },
+    {}, { subject: 'Allocation, Job in namespace default', detail: 'the token may read it' },
   ]);
+  for (const expected of [
+    ['^Node$', ''], ['^Variable in namespace default$', 'no list shows.*variables'], ['^list of Job in namespace default$', 'the token may read it'], ['^event stream at', ''],
+  ] as const) t.ok(findings.some(({ subject, detail }) => new RegExp(expected[0], 'u').test(subject) && new RegExp(expected[1], 'u').test(detail)), expected[0]);
 });
 
 t.test('what the token lacks is named for each topic and namespace', async (t) => {
@@ -49,4 +51,24 @@ t.test('a token that Nomad does not know, and a Nomad that is not there', async 
 
   t.match(await examine(simulator.url, { token: 'wrong' }), [{ isWell: true }, { subject: 'token', isWell: false, detail: /NOMAD_TOKEN/u }]);
   await t.rejects(examine('http://127.0.0.1:1'), { code: 'nomad-unreachable' });
+});
+
+t.test('the list of jobs, which a gap is healed from, is asked for beside the stream', async (t) => {
+  const simulator = await startSimulator({ token: 'right' });
+  t.teardown(() => simulator.close());
+  simulator.control.restrict(['default/list-jobs']);
+
+  const findings = await examine(simulator.url);
+
+  t.match(findings.filter(({ isWell }) => !isWell), [{ subject: 'list of Job in namespace default', detail: /may not: 403 .*; give it the capability list-jobs, which healing a gap and FIREHOSE_COMPAT=jobliststubs need/u }]);
+});
+
+t.test('a namespace that does not exist is told, with those that do', async (t) => {
+  const simulator = await startSimulator({ token: 'right' });
+  t.teardown(() => simulator.close());
+
+  const [wrong] = (await examine(simulator.url, { namespace: 'nosuch' })).filter(({ isWell }) => !isWell);
+
+  t.match(wrong, { subject: 'namespace nosuch', detail: /does not exist, or the token may not see it; FIREHOSE_NAMESPACE takes one of .*default/u });
+  t.ok((await examine(simulator.url, { namespace: 'default' })).every(({ isWell }) => isWell));
 });

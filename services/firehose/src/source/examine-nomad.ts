@@ -6,9 +6,9 @@ import type { Clock } from '@hydrant/shared/foundation/clock';
 import { describeError, HydrantError } from '@hydrant/shared/foundation/errors';
 import type { Examination, Finding } from '@hydrant/shared/runtime/doctor';
 import type { NomadAddress } from './address.ts';
-import { createPermissionProbe, explainDenial, topicsWithoutProbe, type ProbeResult } from './denial.ts';
+import { createPermissionProbe, explainDenial, planListProbes, readNamespaceNames, withRegion, type ProbeResult } from './denial.ts';
 import type { NomadAccess } from './nomad-access.ts';
-import { answerWords, isHtml } from './nomad-failure.ts';
+import { answerWords, isHtml, type NomadAnswer } from './nomad-failure.ts';
 import { createNomadClient, type NomadClient } from './nomad-http-client.ts';
 import { createStreamOpener, type StreamQuery } from './open-stream.ts';
 
@@ -21,14 +21,36 @@ export interface ExamineNomadOptions extends StreamQuery {
 const newestIndex = '9223372036854775807';
 const advice = 'check NOMAD_ADDR, and NOMAD_TOKEN and the certificates where Nomad asks for them';
 const silentMs = 5_000;
+const mostNamed = 20;
 const nomadAnswers: ReadonlySet<number> = new Set([200, 401, 403]);
 
-function describeProbe({ probe, outcome, words }: ProbeResult): Finding {
-  const place = probe.namespace === undefined ? '' : ` in namespace ${probe.namespace}`;
-  const subject = `${probe.topics.join(', ')}${place}`;
+function placeOf({ topics, namespace }: ProbeResult['probe']): string {
+  return `${topics.join(', ')}${namespace === undefined ? '' : ` in namespace ${namespace}`}`;
+}
+
+function describeProbe(result: ProbeResult): Finding {
+  const { probe, outcome, words } = result;
+  const subject = placeOf(probe);
   if (outcome === 'allowed') return { subject, isWell: true, detail: 'the token may read it' };
+  if (outcome === 'unproven') return { subject, isWell: true, detail: `no list shows whether the token has what it needs, ${probe.permission}; the stream does` };
   if (outcome === 'refused') return { subject, isWell: false, detail: `the token may not: ${words}; give it ${probe.permission}` };
   return { subject, isWell: false, detail: `Nomad did not say whether the token may: ${words}; ask again when it is well` };
+}
+
+/** n.b. without them the stream opens, but what a gap has lost does not come back, and FIREHOSE_COMPAT=jobliststubs has nothing to publish. */
+function describeListProbe(result: ProbeResult): Finding {
+  const { probe, outcome, words } = result;
+  const subject = `list of ${placeOf(probe)}`;
+  if (outcome === 'refused') return { subject, isWell: false, detail: `the token may not: ${words}; give it ${probe.permission}, which healing a gap and FIREHOSE_COMPAT=jobliststubs need` };
+  return { ...describeProbe(result), subject };
+}
+
+/** Nomad opens a stream of a namespace that does not exist, and nothing ever comes. */
+function examineNamespace(namespace: string, { status, body }: Pick<NomadAnswer, 'status' | 'body'>): readonly Finding[] {
+  const names = status === 200 ? readNamespaceNames(body) : [];
+  if (namespace === '*' || names.length === 0 || names.includes(namespace)) return [];
+  const shown = names.toSorted().slice(0, mostNamed).join(', ');
+  return [{ subject: `namespace ${namespace}`, isWell: false, detail: `does not exist, or the token may not see it; FIREHOSE_NAMESPACE takes one of ${shown}${names.length > mostNamed ? ', …' : ''}, or *` }];
 }
 
 /** Waits for the first bytes of a stream, `{}`, which a stream that is refused ends without. */
@@ -58,7 +80,7 @@ async function examineStream(client: NomadClient, query: StreamQuery, address: N
 async function examineAddress(options: ExamineNomadOptions, address: NomadAddress, clock: Clock, signal: AbortSignal): Promise<readonly Finding[]> {
   const subject = `nomad ${address.label}`;
   const client = createNomadClient(options.access);
-  const first = await client.request(address, '/v1/namespaces', signal, { silentMs });
+  const first = await client.request(address, withRegion('/v1/namespaces', options.region), signal, { silentMs });
   // A refusal is an answer, too: what is refused is said below.
   if (!nomadAnswers.has(first.status) || isHtml(first)) {
     throw new HydrantError(`Expected ${address.label} to answer as Nomad does, got ${String(first.status)} ${answerWords(first)}`, { code: 'nomad-refused', retryable: true });
@@ -66,8 +88,14 @@ async function examineAddress(options: ExamineNomadOptions, address: NomadAddres
   const answered = await createPermissionProbe(client, options, clock)(address, signal);
   const reached: Finding = { subject, isWell: true, detail: 'answers' };
   if ('cause' in answered) return [reached, { subject: 'token', isWell: false, detail: `${answered.reason}; set NOMAD_TOKEN to one that Nomad knows` }];
-  const hidden = topicsWithoutProbe(options.topics).map((topic) => ({ subject: topic, isWell: true, detail: 'no list shows whether the token may read it; the stream does' }));
-  return [reached, ...answered.map(describeProbe), ...hidden, await examineStream(client, options, address, answered, signal)];
+  const lists = await createPermissionProbe(client, options, clock, planListProbes)(address, signal);
+  return [
+    reached,
+    ...examineNamespace(options.namespace, first),
+    ...answered.map(describeProbe),
+    ...('cause' in lists ? [] : lists.map(describeListProbe)),
+    await examineStream(client, options, address, answered, signal),
+  ];
 }
 
 export function examineNomad(options: ExamineNomadOptions, clock: Clock): readonly Examination[] {

@@ -1,5 +1,5 @@
 /** Reads the list of jobs, in pages, from the first address that answers. */
-import { HydrantError, toError } from '@hydrant/shared/foundation/errors';
+import { describeError, errorCode, HydrantError, toError } from '@hydrant/shared/foundation/errors';
 import type { JobList, ListJobs } from '../nomad-firehose/job-stubs.ts';
 import type { NomadAddress } from './address.ts';
 import type { NomadClient } from './nomad-http-client.ts';
@@ -18,9 +18,15 @@ function listPath({ namespace, region }: StreamQuery, perPage: number, next: str
   return `/v1/jobs?${parameters.toString()}`;
 }
 
+/** Nomad says no more than "Permission denied". */
+function explainDenied(thrown: unknown): never {
+  if (errorCode(thrown) !== 'nomad-denied') throw thrown;
+  throw new HydrantError(`${describeError(thrown)}; the list of jobs needs the capability list-jobs, beside read-job`, { code: 'nomad-denied', retryable: true, cause: thrown });
+}
+
 export function createJobLister(nomad: NomadClient, addresses: readonly NomadAddress[], query: StreamQuery, perPage = 1_000): ListJobs {
   async function readPage(address: NomadAddress, next: string | undefined, signal: AbortSignal): Promise<Page> {
-    const { headers, body } = await nomad.get(address, listPath(query, perPage, next), signal);
+    const { headers, body } = await nomad.get(address, listPath(query, perPage, next), signal).catch(explainDenied);
     const index = Number(headers['x-nomad-index'] ?? Number.NaN);
     if (!Number.isSafeInteger(index) || body[0] !== 0x5b) {
       throw new HydrantError(`Expected Nomad at ${address.label} to answer /v1/jobs with a list and an X-Nomad-Index, got something else`, { code: 'nomad-refused', retryable: true });
