@@ -12,7 +12,13 @@ A setting is an environment variable, or a key of the TOML or JSON file that \`C
 *secret* may also be read from a file: \`<NAME>_FILE\` holds its path. Durations are written as Go writes them (\`500ms\`, \`25s\`, \`1h30m\`), sizes with
 a unit (\`4096\`, \`256MiB\`, \`1GB\`). What is wrong is reported all at once, with exit code 78, before anything is connected.
 
-\`--help\` lists a program's settings, \`--check-config\` checks them, \`--print-config\` prints what is in force with secrets masked.
+The line break at the end of a secret does not belong to it. In the user and password of an address write \`/\`, \`?\`, \`#\`, \`@\`, \`%\` and blanks as \`%2F\`, \`%3F\`, \`%23\`, \`%40\`, \`%25\` and \`%20\`.
+
+Patterns of routing keys (\`AMQP_BINDINGS\`) are checked: one that begins with \`event\`, or that looks like a slip of what Hydrant publishes (\`Allocation\`, \`events.#\`, \`event.*.*.prod\`), is refused when no message
+of Hydrant can match it. Every other key is taken, since alerts may have any key and others may publish to the same exchange. A key of others that looks like a slip is bound with a wildcard in
+front: \`#.Allocation\` matches \`Allocation\`.
+
+\`--help\` lists a program's settings, \`--check-config\` checks them, \`--print-config\` prints what is in force with secrets masked ([commands.md](commands.md)).
 `;
 
 /** The declaration of each service that has been built: what its main hands to runService. */

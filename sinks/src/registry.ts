@@ -43,6 +43,9 @@ const sinks: readonly AnySink[] = [
   pagerdutySink,
 ];
 
+/** Settings of every sink. */
+export const allSinkSettings: Schema = Object.fromEntries(sinks.flatMap(({ settings }) => Object.entries(settings)));
+
 export const sinkTypes: readonly string[] = sinks.map((sink) => sink.type);
 
 export function findSink(type: string): AnySink | undefined {

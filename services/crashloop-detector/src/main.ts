@@ -4,8 +4,9 @@ import { amqpAddressProblems } from '@hydrant/shared/bus/amqp/amqp-address';
 import { createAmqpBus } from '@hydrant/shared/bus/amqp/amqp-bus';
 import type { Bus } from '@hydrant/shared/bus/bus';
 import { examineBus } from '@hydrant/shared/bus/examine-bus';
+import { deliverySettings } from '@hydrant/shared/delivery/delivery-settings';
 import { examineSink } from '@hydrant/shared/delivery/examine-sink';
-import { sendTest, readSendTestRequest } from '@hydrant/shared/delivery/send-test';
+import { sendTest, readSendTestRequest, sendTestHelp } from '@hydrant/shared/delivery/send-test';
 import { makeExampleAlert } from '@hydrant/shared/messages/example-messages';
 import { examineRedis } from '@hydrant/shared/redis/examine-redis';
 import { createRedisClient, readRedisOptions } from '@hydrant/shared/redis/redis-client';
@@ -20,7 +21,7 @@ import { runService, type CommandContext, type Lookup, type ServiceContext } fro
 import { tlsProblems } from '@hydrant/shared/runtime/tls/read-tls';
 import { readTlsOptions } from '@hydrant/shared/runtime/tls/tls-settings';
 import { version } from '@hydrant/shared/runtime/version';
-import { findSink, sinkTypes } from '@hydrant/sinks/registry';
+import { allSinkSettings, findSink, sinkTypes } from '@hydrant/sinks/registry';
 import type { AlertPublisher } from './alerts/alert-publisher.ts';
 import { fillRoutingKey } from './alerts/build-alert.ts';
 import { createBusAlertPublisher } from './alerts/bus-alert-publisher.ts';
@@ -29,6 +30,7 @@ import { SinkAlertPublisher } from './alerts/sink-alert-publisher.ts';
 import { checkBindings, inputSettings, outputSettings, pageSettings, readDetectorOptions, readRules, rulesFileProblems, ruleSettings, sinkTypeSetting } from './config.ts';
 import { createCrashloopDetector } from './crashloop-detector.ts';
 import { explain } from './explain/explain-command.ts';
+import { detectorRedisNeeds } from './ledger/redis-needs.ts';
 import { createLedger, stateLimits } from './ledger/state-ledger.ts';
 import { createCrashLoopsPage } from './page/crash-loops-page.ts';
 import { createOutlook, quietAfter } from './page/outlook.ts';
@@ -101,7 +103,7 @@ const doctor = doctorCommand<typeof schema>((config, context) => {
   const bus = createAmqpBus({ urls, tls: readTlsOptions(config, 'AMQP'), exchange, connectionName: `${name} doctor`, log, clock });
   return [
     examineBus(bus, { subject: 'rabbitmq', exchange, queues: [{ name: queue, isOwn: true }], clock }),
-    examineRedis(createRedisClient({ ...readRedisOptions(config), log }), clock),
+    examineRedis(createRedisClient({ ...readRedisOptions(config), log }), detectorRedisNeeds, clock),
     ...examineOutput(config, context),
   ];
 });
@@ -125,6 +127,7 @@ await runService({
   schema: (lookup: Lookup): typeof schema => ({ ...findAlertSink(lookup('SINK_TYPE') ?? 'amqp')?.settings, ...schema }),
   input: (_env, lookup: Lookup) => ({
     check: (values) => [...connectionProblems(values), ...['AMQP', 'SINK_AMQP'].flatMap((prefix) => amqpAddressProblems(values, prefix)), ...tlsProblems(readTlsOptions(values, 'SINK_AMQP')), ...checkBindings(values['AMQP_BINDINGS'] as readonly string[]), ...findAlertSink(lookup('SINK_TYPE') ?? 'amqp')?.check?.(values) ?? []],
+    otherSettings: { ...deliverySettings, ...allSinkSettings },
     problems: rulesFileProblems(lookup('DETECTOR_RULES_FILE')),
   }),
   create(config, context) {
@@ -151,9 +154,11 @@ await runService({
   commands: [doctor, {
     name: 'send-test',
     doc: 'Sends an example alert to where alerts go and says what came back; with --resolved the end of it.',
+    help: sendTestHelp,
     run: sendExample,
   }, {
     name: 'explain',
+    help: '  <file>  events, one a line, as `hydrant tail --json` prints them; "-": stdin',
     doc: 'Says of the events in a file, or on stdin with "-", what would be counted and announced, and why.',
     run: (config, { args, signal }) => explain({ rules: readRules(config), groupBy: config.DETECTOR_GROUP_BY }, { args, stdin: process.stdin, stdout: process.stdout, signal }),
   }],

@@ -7,7 +7,7 @@ import { createAmqpDeadLetters } from '@hydrant/shared/bus/amqp/amqp-dead-letter
 import { createAmqpQueueAdmin } from '@hydrant/shared/bus/amqp/amqp-queue-admin';
 import { deadLetterQueueName } from '@hydrant/shared/bus/amqp/topology';
 import { examineSink } from '@hydrant/shared/delivery/examine-sink';
-import { chooseExample, readSendTestRequest, sendTest } from '@hydrant/shared/delivery/send-test';
+import { chooseExample, readSendTestRequest, sendTest, sendTestHelp } from '@hydrant/shared/delivery/send-test';
 import { connectionProblems } from '@hydrant/shared/runtime/config/common-settings';
 import type { Values } from '@hydrant/shared/runtime/config/setting';
 import { doctorCommand } from '@hydrant/shared/runtime/doctor';
@@ -15,10 +15,12 @@ import { createLineWriter } from '@hydrant/shared/runtime/line-writer';
 import { runService, type Command, type ServiceContext } from '@hydrant/shared/runtime/run-service';
 import { readTlsOptions } from '@hydrant/shared/runtime/tls/tls-settings';
 import { version } from '@hydrant/shared/runtime/version';
+import { allSinkSettings } from '@hydrant/sinks/registry';
 import { resolveSink, sinkProblems, sinkWorkerSettings, typeProblems, withSinkSettings } from './config.ts';
 import { runDeadLetters, withDeadLetterRequest } from './dead-letters/dead-letters-command.ts';
+import { deadLettersUsage } from './dead-letters/request.ts';
 import { findQueueName } from './queue-name.ts';
-import { readRemovalRequest, removeQueues } from './remove-queue.ts';
+import { readRemovalRequest, removeQueueHelp, removeQueues } from './remove-queue.ts';
 import { createSinkWorker } from './sink-worker.ts';
 
 type Config = Values<typeof sinkWorkerSettings>;
@@ -44,6 +46,7 @@ const commands: readonly Command<typeof sinkWorkerSettings>[] = [
   {
     name: 'dead-letters',
     doc: 'list, replay or drop what could not be delivered; `dead-letters --help` tells how.',
+    help: deadLettersUsage,
     requiresSettings: false,
     run: (config, context) => withDeadLetterRequest(context, async (request, output) => {
       const queue = findQueueName(request.queue, config);
@@ -54,6 +57,7 @@ const commands: readonly Command<typeof sinkWorkerSettings>[] = [
   {
     name: 'send-test',
     doc: 'Sends one example to the sink and says what came back; with --resolved the end of the example alert.',
+    help: sendTestHelp,
     async run(config, context) {
       const { isResolved } = readSendTestRequest(context.args);
       const { definition, worker } = resolveSink(config);
@@ -65,6 +69,7 @@ const commands: readonly Command<typeof sinkWorkerSettings>[] = [
   {
     name: 'remove-queue',
     doc: 'Removes the queue of a sink that is gone (--queue NAME), with --force also one that is in use or not empty.',
+    help: removeQueueHelp,
     requiresSettings: false,
     async run(config, context) {
       const { queue: given, isForced } = readRemovalRequest(context.args);
@@ -80,6 +85,7 @@ await runService({
   version,
   schema: (lookup) => withSinkSettings(sinkWorkerSettings, lookup('SINK_TYPE')),
   input: (_env, lookup) => ({
+    otherSettings: allSinkSettings,
     problems: typeProblems(lookup('SINK_TYPE'), 'environment or CONFIG_FILE'),
     // n.b. the sink `amqp` may use the same addresses.
     check: (values) => [...new Set([...connectionProblems(values), ...amqpAddressProblems(values, 'AMQP'), ...sinkProblems(lookup('SINK_TYPE'), values)])],

@@ -11,6 +11,10 @@ export interface RemovalRequest {
 }
 
 const usage = 'Usage: remove-queue [--queue NAME] [--force]';
+export const removeQueueHelp = [
+  '  --queue NAME  the queue; where it is not set, that of the sink that the settings name',
+  '  --force       also one that is in use or not empty',
+].join('\n');
 
 /** Throws `arguments-invalid`. */
 export function readRemovalRequest(args: readonly string[]): RemovalRequest {

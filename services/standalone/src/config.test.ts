@@ -1,8 +1,9 @@
+import { writeFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { loadServiceConfig } from '@hydrant/shared/runtime/run-service';
 import t from 'tap';
-import { readParts, standaloneInput, standaloneSchema } from './config.ts';
+import { printStandaloneConfig, readParts, standaloneInput, standaloneSchema } from './config.ts';
 
 const page = new URL('../../../docs/configuration.md', import.meta.url);
 
@@ -69,4 +70,87 @@ t.test('two sinks that write to one file are refused, however its path is writte
   }
   const env = await write(at('a.ndjson'), at('b.ndjson'));
   t.doesNotThrow(() => load(env));
+});
+
+function messageOf(act: () => unknown): string {
+  try {
+    act();
+    return '';
+  } catch (error) {
+    return error instanceof Error ? error.message : '';
+  }
+}
+
+t.test('a mistyped key of a table is answered with the key that was meant', (t) => {
+  const folder = t.testdir({ 'hydrant.toml': '[[sink]]\ntype = "http"\nadress = "http://a/"\nbaerer_token_file = "x"\nbatch_agee = "1s"\nbinding = ["event.#"]\ntyp = "x"\n' });
+  const message = messageOf(() => load({ CONFIG_FILE: join(folder, 'hydrant.toml') }));
+
+  for (const [wrong, right] of [['adress', 'address'], ['baerer_token_file', 'bearer_token_file'], ['batch_agee', 'batch_age'], ['binding', 'bindings'], ['typ', 'type']]) {
+    t.ok(message.includes(`got \`${wrong ?? ''}\`; did you mean \`${right ?? ''}\`?`), `${wrong ?? ''} in: ${message}`);
+  }
+  t.end();
+});
+
+t.test('bindings of a table that match nothing are refused with what was meant', (t) => {
+  const folder = t.testdir({ 'hydrant.toml': '[[sink]]\ntype = "stdout"\nbindings = ["event.Alocation.#"]\n' });
+
+  t.match(messageOf(() => load({ CONFIG_FILE: join(folder, 'hydrant.toml') })), /`AMQP_BINDINGS`.*number 1 of .*did you mean "Allocation"\?/u);
+  t.end();
+});
+
+const service = { schema: (lookup: (name: string) => string | undefined, given: Readonly<Record<string, string | undefined>>) => standaloneSchema(given, lookup), input: standaloneInput };
+
+t.test('the printed configuration with its tables is read back as the same settings', (t) => {
+  const token = t.testdir({ token: 'hunter2\n' });
+  const folder = t.testdir({
+    token: 'hunter2\n',
+    'hydrant.toml': `
+nomad_addr = ["https://nomad.example:4646", "unix:///secrets/api.sock"]
+nomad_token = "hunter2"
+restart_interval = "1h30m"
+firehose_spool_max_bytes = "1.5GiB"
+notify_resolved = false
+
+[[sink]]
+name = "archive"
+type = "s3"
+bucket = "events \\"quoted\\""
+batch_age = "10m"
+[[sink]]
+type = "http"
+bindings = ["event.Job.#", "crash-loop"]
+address = "https://collector.example/events"
+bearer_token_file = "${token}/token"
+concurrency = 7
+`,
+  });
+  const env = { CONFIG_FILE: join(folder, 'hydrant.toml') };
+  const loaded = loadServiceConfig(service, env);
+  const printed = printStandaloneConfig(loaded, env) ?? '';
+  t.notMatch(printed, 'hunter2');
+  t.match(printed, /^# NOMAD_TOKEN = "\*\*\*"/mu);
+  writeFileSync(join(folder, 'again.toml'), printed);
+  const again = load({ CONFIG_FILE: join(folder, 'again.toml') });
+  const before = load(env);
+
+  t.same({ ...again.config, CONFIG_FILE: null, NOMAD_TOKEN: null }, { ...before.config, CONFIG_FILE: null, NOMAD_TOKEN: null });
+  t.same(again.sinks.map(({ values, worker }) => ({ values, worker })), before.sinks.map(({ values, worker }) => ({ values, worker })));
+  t.equal(printStandaloneConfig(loadServiceConfig(service, { SINK_TYPE: 'stdout' }), { SINK_TYPE: 'stdout' }), undefined, 'without tables it is printed as for the environment');
+  t.end();
+});
+
+t.test('secrets of tables may be missing where only the settings are checked', (t) => {
+  const folder = t.testdir({ 'hydrant.toml': '[[sink]]\ntype = "slack"\nwebhook_url_file = "/run/secrets/none"\n[[sink]]\ntype = "http"\naddress = "http://a/"\nbearer_token_file = "/run/secrets/none"\n' });
+  const env = { CONFIG_FILE: join(folder, 'hydrant.toml') };
+
+  t.match(messageOf(() => loadServiceConfig(service, env)), /_FILE` to name a readable file/u);
+  t.equal(messageOf(() => loadServiceConfig(service, env, { withoutSecrets: true })), '');
+  t.end();
+});
+
+t.test('settings of a sink in the environment beside tables are warned of', (t) => {
+  const folder = t.testdir({ 'hydrant.toml': '[[sink]]\ntype = "stdout"\nbindings = ["crashloop"]\n' });
+
+  t.match(loadServiceConfig(service, { CONFIG_FILE: join(folder, 'hydrant.toml'), SINK_TYPE: 'http' }).warnings, [/`SINK_TYPE` is not read/u, /did you mean "crash-loop"\?/u]);
+  t.end();
 });

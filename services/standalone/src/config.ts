@@ -11,9 +11,11 @@ import { deliverySettings } from '@hydrant/shared/delivery/delivery-settings';
 import { commonSettings, consumerSettings, dataSettings } from '@hydrant/shared/runtime/config/common-settings';
 import { readTableFile } from '@hydrant/shared/runtime/config/config-file';
 import { path } from '@hydrant/shared/runtime/config/formats';
-import { loadConfig, readConfigFile, type ConfigInput, type Environment } from '@hydrant/shared/runtime/config/load-config';
+import { readConfig, readConfigFile, type ConfigInput, type Environment, type LoadedConfig } from '@hydrant/shared/runtime/config/load-config';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
-import type { Lookup } from '@hydrant/shared/runtime/run-service';
+import { formatToml } from '@hydrant/shared/runtime/config/print-config';
+import type { LoadedService, LoadMode, Lookup } from '@hydrant/shared/runtime/run-service';
+import { allSinkSettings } from '@hydrant/sinks/registry';
 import { resolveSink, sinkProblems, typeProblems, withSinkSettings, type ResolvedSink } from '@hydrant/sink-worker/config';
 import { fileVariable, speaksToFormer, translateFormerSettings, type FormerSettings } from './nomad-events-sink-config.ts';
 import type { FormerIndex } from './nomad-events-sink-index.ts';
@@ -38,6 +40,10 @@ export type SinkTable = Readonly<Record<string, unknown>>;
 /** A sink with the values that its `create` takes. */
 export interface ConfiguredSink extends ResolvedSink {
   readonly values: Values<Schema>;
+}
+
+interface LoadedTable extends LoadedConfig<typeof sinkSettings> {
+  readonly schema: Schema;
 }
 
 /** What standalone is made of beside its settings. */
@@ -86,12 +92,24 @@ export function standaloneSchema(env: Environment, lookup: Lookup): typeof baseS
   return withSinkSettings({ ...baseSettings, ...sinkSettings }, former?.sinkType ?? lookup('SINK_TYPE'));
 }
 
-export function standaloneInput(env: Environment, lookup: Lookup): Omit<ConfigInput, 'env'> {
+export function standaloneInput(env: Environment, lookup: Lookup, { withoutSecrets }: LoadMode = { withoutSecrets: false }): Omit<ConfigInput, 'env'> {
   const former = readFormer(env);
   if (former !== undefined) return formerInput(former, env, lookup);
   const tables = readSinkTables(env);
-  const problems = tables.length > 0 ? tableProblems(env, tables) : typeProblems(lookup('SINK_TYPE'), 'environment or CONFIG_FILE');
-  return { otherKeys: ['sink'], problems: [...problems, ...rulesFileProblems(lookup('DETECTOR_RULES_FILE'))], check: (values) => [...checkNomadSettings(values), ...(tables.length > 0 ? [] : sinkProblems(lookup('SINK_TYPE'), values))] };
+  const common = { otherKeys: ['sink'], otherSettings: { ...sinkSettings, ...allSinkSettings } };
+  const rulesProblems = rulesFileProblems(lookup('DETECTOR_RULES_FILE'));
+  if (tables.length === 0) {
+    const problems = [...typeProblems(lookup('SINK_TYPE'), 'environment or CONFIG_FILE'), ...rulesProblems];
+    return { ...common, problems, check: (values) => [...checkNomadSettings(values), ...sinkProblems(lookup('SINK_TYPE'), values)] };
+  }
+  const { problems, warnings } = judgeTables(env, tables, withoutSecrets);
+  return { ...common, problems: [...problems, ...rulesProblems], warnings: [...doubtUnread(env), ...warnings], check: checkNomadSettings };
+}
+
+/** What the tables of sinks hide. */
+function doubtUnread(env: Environment): readonly string[] {
+  const { SINK_TYPE: type = '' } = env;
+  return type === '' ? [] : ['The environment variable `SINK_TYPE` is not read, nor are other settings of sinks there: the sinks are the [[sink]] tables of CONFIG_FILE'];
 }
 
 function formerInput({ values, sinkType, problems }: FormerSettings, env: Environment, lookup: Lookup): Omit<ConfigInput, 'env'> {
@@ -122,43 +140,50 @@ function readSinks(env: Environment, config: StandaloneConfig): readonly Configu
   return [toSink(config as unknown as Values<typeof sinkSettings>)];
 }
 
-function tableProblems(env: Environment, tables: readonly SinkTable[]): readonly string[] {
+function judgeTables(env: Environment, tables: readonly SinkTable[], withoutSecrets: boolean): { readonly problems: readonly string[]; readonly warnings: readonly string[] } {
   const problems: string[] = [];
+  const warnings: string[] = [];
   const names = new Set<string>();
   const owners = new Map<string, string>();
   for (const [position, table] of tables.entries()) {
     try {
-      const { definition, values, worker: { delivery } } = readTable(env, table, position);
+      const { values, warnings: doubts } = loadTable(env, table, position, withoutSecrets);
+      const { definition, worker: { delivery } } = toSink(values);
       const owned = definition.owns?.(values);
       const owner = owned === undefined ? undefined : owners.get(owned);
       if (owned !== undefined && owner !== undefined) problems.push(`Expected every [[sink]] to write to a place of its own, got ${owned} for "${owner}" and "${delivery.name}" (CONFIG_FILE)`);
       else if (owned !== undefined) owners.set(owned, delivery.name);
       if (names.has(delivery.name)) problems.push(`Expected every [[sink]] to have a name of its own, got "${delivery.name}" twice (CONFIG_FILE)`);
       names.add(delivery.name);
+      for (const doubt of doubts) warnings.push(doubt);
     } catch (error) {
       problems.push(describeError(error));
     }
   }
-  return problems;
+  return { problems, warnings };
 }
 
 function readTable(env: Environment, table: SinkTable, position: number): ConfiguredSink {
-  const type = typeof table['type'] === 'string' ? table['type'] : undefined;
+  return toSink(loadTable(env, table, position).values);
+}
+
+function loadTable(env: Environment, table: SinkTable, position: number, withoutSecrets = false): LoadedTable {
+  const type = typeOf(table);
   const schema = withSinkSettings(sinkSettings, type);
   const origin = `[[sink]] number ${String(position + 1)} of ${env['CONFIG_FILE'] ?? 'CONFIG_FILE'}`;
-  const own = Object.fromEntries(Object.entries(table).map(([key, value]) => [settingName(key, type ?? '', schema), value]));
-  const shared = readShared(env, schema, own);
-  const loaded = loadConfig(schema, { env: shared.env, table: { values: { ...shared.values, ...own }, origin }, problems: typeProblems(type, origin), check: (all) => sinkProblems(type, all) });
-  return toSink(loaded);
+  const problems = typeProblems(type, origin);
+  const check = (all: Readonly<Record<string, unknown>>): readonly string[] => sinkProblems(type, all);
+  const names = shortNames(type ?? '', schema);
+  const shared = readShared(env, schema, Object.keys(table).map((key) => names.get(key.toUpperCase()) ?? key.toUpperCase()));
+  return { schema, ...readConfig(schema, { env: shared.env, table: { values: { ...shared.values, ...table }, origin, shortNames: names }, problems, check, withoutSecrets }) };
 }
 
 /** What a table does not set itself and is no sink's own (`NOMAD_UI_URL`, `HTTPS_PROXY`, `AMQP_CONNECTION`, …) is as for the whole process: in the environment, or above the tables. */
-function readShared(env: Environment, schema: Schema, own: SinkTable): { readonly env: Environment; readonly values: SinkTable } {
-  const isSet = (names: readonly string[]): boolean => Object.keys(own).some((key) => names.includes(key.toUpperCase()));
+function readShared(env: Environment, schema: Schema, own: readonly string[]): { readonly env: Environment; readonly values: SinkTable } {
   const names = Object.entries(schema).flatMap(([name, setting]) => {
     if (name.startsWith('SINK_') || name === 'AMQP_BINDINGS') return [];
     const all = [name, ...(setting.aliases ?? [])].flatMap((each) => (setting.sensitive === true ? [each, `${each}_FILE`] : [each]));
-    return isSet(all) ? [] : all;
+    return all.some((each) => own.includes(each.toUpperCase())) ? [] : all;
   });
   const above = env['CONFIG_FILE'] === undefined || env['CONFIG_FILE'] === '' ? {} : readConfigFile(env['CONFIG_FILE']);
   return {
@@ -167,17 +192,33 @@ function readShared(env: Environment, schema: Schema, own: SinkTable): { readonl
   };
 }
 
-/** `bucket` in a table of type `s3` is `SINK_S3_BUCKET`, `batch_age` is `SINK_BATCH_AGE`, `token_file` the file of `token`; a full name stays as it is. */
-function settingName(key: string, type: string, schema: Schema): string {
-  const upper = key.toUpperCase();
-  if (upper === 'BINDINGS') return 'AMQP_BINDINGS';
-  const namesOf = (short: string): readonly string[] => [short, `SINK_${type.toUpperCase()}_${short}`, `SINK_${short}`];
-  const name = namesOf(upper).find((each) => each in schema);
-  if (name !== undefined || !upper.endsWith('_FILE')) return name ?? key;
-  const secret = namesOf(upper.slice(0, -'_FILE'.length)).find((each) => schema[each]?.sensitive === true);
-  return secret === undefined ? key : `${secret}_FILE`;
+function typeOf(table: SinkTable): string | undefined {
+  const [, type] = Object.entries(table).find(([key]) => ['TYPE', 'SINK_TYPE'].includes(key.toUpperCase())) ?? [];
+  return typeof type === 'string' ? type : undefined;
+}
+
+/** `BUCKET` in a table of type `s3` is `SINK_S3_BUCKET`, `BATCH_AGE` is `SINK_BATCH_AGE`, `TOKEN_FILE` the file of `TOKEN`. Those of the sink itself come first. */
+function shortNames(type: string, schema: Schema): ReadonlyMap<string, string> {
+  const names = new Map([['BINDINGS', 'AMQP_BINDINGS']]);
+  const prefixes = [`SINK_${type.toUpperCase()}_`, 'SINK_'];
+  for (const [name, setting] of prefixes.flatMap((prefix) => Object.entries(schema).filter(([name]) => name.startsWith(prefix)))) {
+    const prefix = prefixes.find((each) => name.startsWith(each)) ?? '';
+    for (const ending of setting.sensitive === true ? ['', '_FILE'] : ['']) {
+      const short = `${name.slice(prefix.length)}${ending}`;
+      if (!names.has(short) && !(short in schema)) names.set(short, `${name}${ending}`);
+    }
+  }
+  return names;
 }
 
 function toSink(values: Values<typeof sinkSettings>): ConfiguredSink {
   return { ...resolveSink({ ...values, AMQP_QUEUE: null }), values: values };
+}
+
+/** With tables of sinks the settings are a file, which CONFIG_FILE may name again; without, they are variables as everywhere. */
+export function printStandaloneConfig({ schema, config, secretFiles }: LoadedService<typeof baseSettings>, env: Environment): string | undefined {
+  const tables = readFormer(env) === undefined ? readSinkTables(env) : [];
+  if (tables.length === 0) return undefined;
+  const printed = tables.map((table, position) => `\n[[sink]]\n${formatToml(loadTable(env, table, position))}`);
+  return `${formatToml({ schema, values: config, secretFiles })}${printed.join('')}`;
 }

@@ -15,6 +15,8 @@ export interface SendTestRequest {
   readonly sinks: readonly string[];
 }
 
+export const sendTestHelp = '  --resolved  the end of the example alert in place of its beginning';
+
 /** Throws `arguments-invalid`. */
 export function readSendTestRequest(args: readonly string[]): SendTestRequest {
   try {

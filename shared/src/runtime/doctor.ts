@@ -6,6 +6,7 @@ import type { Writable } from 'node:stream';
 import type { Clock } from '../foundation/clock.ts';
 import { describeError, HydrantError } from '../foundation/errors.ts';
 import { makeTerminalSafe } from '../foundation/visible-text.ts';
+import { expectNoArguments } from './arguments.ts';
 import type { HealthCheck } from './admin/health.ts';
 import type { Component } from './component.ts';
 import type { Values, Schema } from './config/setting.ts';
@@ -111,6 +112,9 @@ export function doctorCommand<S extends Schema>(examinations: (config: Values<S>
   return {
     name: 'doctor',
     doc: 'Says of each thing that the service needs whether it works, one line each, and what to do where it does not; ends with 1 then.',
-    run: (config, context) => runDoctor(examinations(config, withoutLog(context)), { out: process.stdout, clock: context.clock, signal: context.signal }),
+    run(config, context) {
+      expectNoArguments('doctor', context.args);
+      return runDoctor(examinations(config, withoutLog(context)), { out: process.stdout, clock: context.clock, signal: context.signal });
+    },
   };
 }

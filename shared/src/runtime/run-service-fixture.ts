@@ -52,6 +52,7 @@ await runService({
   commands: [{
     name: 'greet',
     doc: 'Says hello to its arguments.',
+    help: '  NAME  whom to greet',
     async run(config, { args, log, clock, signal }) {
       log.info({ args, port: config.HTTP_PORT }, 'Hello');
       if (args[0] === 'refuse') throw new HydrantError('Expected a name to greet, got none', { code: 'arguments-invalid', retryable: false });

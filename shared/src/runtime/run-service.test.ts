@@ -19,7 +19,7 @@ const fixture = buildFixture(t.testdir());
 
 function buildFixture(folder: string): string {
   const source = fileURLToPath(new URL('../', import.meta.url));
-  for (const layer of ['foundation', 'runtime']) {
+  for (const layer of ['foundation', 'messages', 'runtime']) {
     for (const file of readdirSync(join(source, layer), { recursive: true, encoding: 'utf8' })) {
       if (!file.endsWith('.ts') || file.endsWith('.test.ts')) continue;
       const target = join(folder, layer, file.replace(/\.ts$/u, '.js'));
@@ -71,6 +71,36 @@ void t.test('SIGTERM stops the components in reverse and ends with 0', async (t)
   t.match(JSON.parse(service.log().split('\n')[0] ?? ''), { level: 'info', service: 'hydrant-fixture', time: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/u, msg: 'Starting' });
   t.notMatch(service.log(), '/readyz', 'probes are not logged');
   t.equal(service.output(), '', 'logs leave stdout to the sink of that name');
+});
+
+void t.test('SIGHUP stops the service as SIGTERM does', async (t) => {
+  const service = run(t, {});
+  await service.saying('"Started"');
+  service.child.kill('SIGHUP');
+
+  t.same(await service.exited, [0, null]);
+  t.match(service.log(), /"reason":"SIGHUP"/u);
+  t.ok(service.log().indexOf('second stops') < service.log().indexOf('first stops'));
+});
+
+void t.test('what may be a mistake in the settings is warned of, at a start and when they are checked', async (t) => {
+  const env = { SHUTDOWN_TIMEOT: '5s' };
+  const checked = run(t, env, ['--check-config']);
+  t.same(await checked.exited, [0, null]);
+  t.match(checked.log(), /^Warning: .*`SHUTDOWN_TIMEOT`.*did you mean `SHUTDOWN_TIMEOUT`\?\n$/u);
+
+  const started = run(t, env);
+  await started.saying('"Started"');
+  t.match(started.log(), /"level":"warn".*SHUTDOWN_TIMEOT.*A setting may be mistaken/u);
+});
+
+void t.test('--config names the file of settings, before a command or behind it', async (t) => {
+  const folder = t.testdir({ 'hydrant.toml': 'http_port = 4321\n' });
+  for (const args of [['--config', `${folder}/hydrant.toml`, 'greet'], ['greet', '--config', `${folder}/hydrant.toml`]]) {
+    const service = run(t, {}, args);
+    t.same(await service.exited, [0, null]);
+    t.match(service.log(), /"args":\[\],"port":4321/u);
+  }
 });
 
 void t.test('not ready while it starts, and a signal then ends it cleanly', async (t) => {
@@ -138,13 +168,22 @@ void t.test('wrong settings end with 78 and all problems before anything starts'
 
 void t.test('options and commands are answered without starting the service', async (t) => {
   const cases = [
-    { args: ['--help'], output: /SHUTDOWN_TIMEOUT[^]*|greet +Says hello/u },
+    { args: ['--help'], output: /greet +Says hello[^]*SHUTDOWN_TIMEOUT/u },
+    { args: ['-h'], output: /^Usage: hydrant-fixture/u },
+    { args: ['help'], output: /^Usage: hydrant-fixture \[option\] \[command\]/u },
+    { args: ['help', 'greet'], output: /^Usage: hydrant-fixture greet\n\nSays hello to its arguments\.\n\n {2}NAME/u },
+    { args: ['greet', '--help'], output: /^Usage: hydrant-fixture greet/u },
+    { args: ['greet', 'a', '-h'], output: /^Usage: hydrant-fixture greet/u },
+    { args: ['greet', '--', '-h'], log: /"args":\["--","-h"\]/u },
     { args: ['--version'], output: /^hydrant-fixture 0\.0\.0\n$/u },
     { args: ['--check-config'], output: /well/u },
     { args: ['--print-config'], output: /^SHUTDOWN_TIMEOUT=25s$/mu },
     { args: ['greet', 'a', '--b'], log: /"args":\["a","--b"\],"port":0,"msg":"Hello"/u },
     { args: ['greet', 'refuse'], log: /^\{.*\}\nExpected a name to greet, got none\n$/u, code: 78 },
     { args: ['greet', 'fail'], log: /"level":"fatal".*nobody to greet/u, code: 1 },
+    { args: ['gret'], log: /did you mean "greet"\?/u, code: 78 },
+    { args: ['--no-secrets'], log: /together with `--check-config`/u, code: 78 },
+    { args: ['--check-config', '--no-secrets'], output: /well/u },
     { args: ['explode'], log: /Expected options and a command \("greet"\), got "explode"; `--help` tells what there is/u, code: 78 },
   ];
   for (const { args, output = /^$/u, log = /^$/u, code = 0 } of cases) {
@@ -164,19 +203,31 @@ void t.test('a command is asked to end by a signal', async (t) => {
   t.same(await service.exited, [0, null]);
 });
 
-void t.test('arguments are read up to the command', (t) => {
+void t.test('options stand before the command, those for settings and for help behind it, too', (t) => {
   const greet = { name: 'greet' };
+  const plain = { command: undefined, args: [], settings: {}, withoutSecrets: false };
   const cases: readonly (readonly [readonly string[], unknown])[] = [
-    [[], { action: 'run', command: undefined, args: [], settings: {} }],
-    [['--check-config'], { action: 'check-config', command: undefined, args: [], settings: {} }],
-    [['--help', 'greet'], { action: 'help', command: greet, args: [], settings: {} }],
-    [['greet', '--help', 'x'], { action: 'run', command: greet, args: ['--help', 'x'], settings: {} }],
-    [['--file', 'a.toml', 'greet', 'x'], { action: 'run', command: greet, args: ['x'], settings: { OLD_FILE: 'a.toml' } }],
-    [['--file=a.toml', '--help'], { action: 'help', command: undefined, args: [], settings: { OLD_FILE: 'a.toml' } }],
+    [[], { ...plain, action: 'run' }],
+    [['--check-config'], { ...plain, action: 'check-config' }],
+    [['--check-config', '--no-secrets'], { ...plain, action: 'check-config', withoutSecrets: true }],
+    [['-h'], { ...plain, action: 'help' }],
+    [['help'], { ...plain, action: 'help' }],
+    [['help', 'greet'], { ...plain, action: 'help', command: greet }],
+    [['--help', 'greet'], { ...plain, action: 'help', command: greet }],
+    [['greet', '--help', 'x'], { ...plain, action: 'help', command: greet, args: ['--help', 'x'] }],
+    [['greet', '--', '--help'], { ...plain, action: 'run', command: greet, args: ['--', '--help'] }],
+    [['--file', 'a.toml', 'greet', 'x'], { ...plain, action: 'run', command: greet, args: ['x'], settings: { OLD_FILE: 'a.toml' } }],
+    [['greet', '--file', 'a.toml', 'x'], { ...plain, action: 'run', command: greet, args: ['x'], settings: { OLD_FILE: 'a.toml' } }],
+    [['greet', '--', '--file', 'a.toml'], { ...plain, action: 'run', command: greet, args: ['--', '--file', 'a.toml'] }],
+    [['--file=a.toml', '--help'], { ...plain, action: 'help', settings: { OLD_FILE: 'a.toml' } }],
     [['--file'], 'arguments-invalid'],
+    [['--file='], 'arguments-invalid'],
+    [['greet', '--file'], 'arguments-invalid'],
+    [['--no-secrets'], 'arguments-invalid'],
     [['--explode'], 'arguments-invalid'],
     [['--help=yes'], 'arguments-invalid'],
     [['explode'], 'arguments-invalid'],
+    [['help', 'explode'], 'arguments-invalid'],
   ];
   for (const [args, expected] of cases) {
     let found: unknown;

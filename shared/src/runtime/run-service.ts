@@ -9,11 +9,11 @@ import { describeError, errorCode, HydrantError, toError } from '../foundation/e
 import { makeTerminalSafe } from '../foundation/visible-text.ts';
 import { createAdminServer, type AdminRoutes } from './admin/admin-server.ts';
 import type { HealthCheck } from './admin/health.ts';
-import { readArguments, type SettingOption } from './arguments.ts';
+import { readArguments, type Arguments, type SettingOption } from './arguments.ts';
 import type { Component } from './component.ts';
 import type { commonSettings } from './config/common-settings.ts';
-import { formatHelp, type CommandHelp } from './config/help.ts';
-import { loadConfig, readConfigFile, type ConfigInput, type Environment } from './config/load-config.ts';
+import { formatCommandHelp, formatHelp, type CommandHelp } from './config/help.ts';
+import { readConfig, readConfigFile, type ConfigInput, type Environment } from './config/load-config.ts';
 import { formatConfig } from './config/print-config.ts';
 import type { Schema, Values } from './config/setting.ts';
 import { createLifecycle } from './lifecycle.ts';
@@ -41,7 +41,7 @@ export type Lookup = (name: string) => string | undefined;
 export interface CommandContext extends ServiceContext {
   /** What stands behind the command's name. */
   readonly args: readonly string[];
-  /** Aborts at SIGTERM and SIGINT. */
+  /** Aborts at SIGTERM, SIGINT and SIGHUP. */
   readonly signal: AbortSignal;
 }
 
@@ -50,10 +50,17 @@ export interface Command<S extends Schema> {
   readonly name: string;
   /** One line for `--help`. */
   readonly doc: string;
+  /** Its options, in lines, for `<name> --help`. */
+  readonly help?: string;
   /** False: it does without settings that the service requires, such as those of a sink that is gone; `config` then holds null for them. Default true. */
   readonly requiresSettings?: boolean;
   /** Closes what it opens. When it rejects, the process ends with 1, or with 78 for `arguments-invalid` and `config-invalid`. */
   run(config: Values<S>, context: CommandContext): Promise<void>;
+}
+
+/** `withoutSecrets`: where the settings are only checked, and the secrets are not there. */
+export interface LoadMode {
+  readonly withoutSecrets: boolean;
 }
 
 export interface Service<S extends Schema> {
@@ -63,18 +70,22 @@ export interface Service<S extends Schema> {
   /** Holds at least `commonSettings`. */
   readonly schema: S | ((lookup: Lookup, env: Environment) => S);
   /** Problems that the schema alone cannot find, and keys of CONFIG_FILE that the service reads itself. */
-  readonly input?: (env: Environment, lookup: Lookup) => Omit<ConfigInput, 'env'>;
+  readonly input?: (env: Environment, lookup: Lookup, mode: LoadMode) => Omit<ConfigInput, 'env'>;
+  /** For settings that are no variables, such as tables of CONFIG_FILE; undefined: as any other service. */
+  readonly printConfig?: (loaded: LoadedService<S>, env: Environment) => string | undefined;
   /** Pure: makes the parts, connects nothing. A HydrantError `config-invalid` counts as a problem of the settings. */
   create(config: Values<S>, context: ServiceContext): ServiceParts | Promise<ServiceParts>;
   readonly commands?: readonly Command<S>[];
-  /** Options of its own, each for a setting; they come before the environment. */
+  /** Options of its own, each for a setting; they come before the environment. Default: `--config` for CONFIG_FILE. */
   readonly options?: readonly (SettingOption & CommandHelp)[];
 }
 
 type CommonValues = Values<ReturnType<typeof commonSettings>>;
 
 const exitCodes = { clean: 0, failed: 1, uncaught: 70, config: 78 } as const;
-const signalNumbers = { SIGINT: 2, SIGTERM: 15 } as const;
+/** n.b. there is nothing to reload, so a SIGHUP ends the process as well as SIGTERM does. */
+const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+const configOption = { name: 'config', setting: 'CONFIG_FILE', doc: 'The TOML or JSON file with settings, as `CONFIG_FILE`.' } as const;
 
 function makeLookup(env: Environment): Lookup {
   const file = env['CONFIG_FILE'];
@@ -97,16 +108,19 @@ function findSchema<S extends Schema>({ schema }: Pick<Service<S>, 'schema'>, en
   return typeof schema === 'function' ? schema(lookup, env) : schema;
 }
 
-interface Loaded<S extends Schema> {
+export interface LoadedService<S extends Schema> {
   readonly schema: S;
   readonly config: Values<S>;
+  readonly secretFiles: ReadonlyMap<string, string>;
+  readonly warnings: readonly string[];
 }
 
 /** The settings of a service without its process. Throws `config-invalid`. */
-export function loadServiceConfig<S extends Schema>(service: Pick<Service<S>, 'schema' | 'input'>, env: Environment): Loaded<S> {
+export function loadServiceConfig<S extends Schema>(service: Pick<Service<S>, 'schema' | 'input'>, env: Environment, mode: LoadMode = { withoutSecrets: false }): LoadedService<S> {
   const lookup = makeLookup(env);
   const schema = findSchema(service, env, lookup);
-  return { schema, config: loadConfig(schema, { env, ...service.input?.(env, lookup) }) };
+  const { values, secretFiles, warnings } = readConfig(schema, { env, ...mode, ...service.input?.(env, lookup, mode) });
+  return { schema, config: values, secretFiles, warnings };
 }
 
 /** The same settings, of which none must be set, and no check over several of them. */
@@ -114,28 +128,38 @@ function withoutRequired<S extends Schema>(service: Service<S>): Pick<Service<S>
   return {
     // The keys and formats stay, so the type does.
     schema: (lookup, env) => Object.fromEntries(Object.entries(findSchema(service, env, lookup)).map(([name, setting]) => [name, { ...setting, required: false }])) as unknown as S,
-    input: (env, lookup) => ({ ...service.input?.(env, lookup), check: () => [] }),
+    input: (env, lookup, mode) => ({ ...service.input?.(env, lookup, mode), check: () => [] }),
   };
 }
 
 /** Does what the arguments say. Resolves when the service runs, or when all is said; the process ends by itself or by a signal. */
 export async function runService<S extends Schema>(service: Service<S>): Promise<void> {
   try {
-    const { action, command, args, settings } = readArguments(process.argv.slice(2), service.commands ?? [], service.options);
+    const found = readArguments(process.argv.slice(2), service.commands ?? [], service.options ?? [configOption]);
+    const { action, command, args, settings } = found;
     const env = { ...process.env, ...settings };
     if (action === 'version') process.stdout.write(`${service.name} ${service.version}\n`);
-    else if (action === 'help') process.stdout.write(formatHelp(service.name, findSchema(service, env, makeLookup(env)), service.commands ?? [], service.options));
-    else {
-      const { schema, config } = loadServiceConfig(command?.requiresSettings === false ? withoutRequired(service) : service, env);
-      if (action === 'print-config') process.stdout.write(makeTerminalSafe(formatConfig(schema, config)));
-      else if (action === 'check-config') process.stdout.write('The settings are well.\n');
-      else if (command !== undefined) await runCommand(service, command, config, { env, args });
-      else await run(service, config, env);
-    }
+    else if (action === 'help') process.stdout.write(describeService(service, command, env));
+    else if (action === 'run' && command !== undefined) await runCommand(service, command, loadServiceConfig(command.requiresSettings === false ? withoutRequired(service) : service, env), { env, args });
+    else if (action === 'run') await run(service, loadServiceConfig(service, env), env);
+    else process.stdout.write(makeTerminalSafe(describeConfig(service, found, env)));
   } catch (error) {
     process.stderr.write(`${service.name} cannot start:\n${makeTerminalSafe(describeError(error))}\n`);
     process.exit(exitCodeOf(error));
   }
+}
+
+function describeService<S extends Schema>(service: Service<S>, command: Command<S> | undefined, env: Environment): string {
+  const terminal = { service: service.name, width: process.stdout.isTTY ? process.stdout.columns : undefined };
+  if (command !== undefined) return formatCommandHelp(command, terminal);
+  return formatHelp(findSchema(service, env, makeLookup(env)), { ...terminal, commands: service.commands ?? [], options: service.options ?? [configOption] });
+}
+
+function describeConfig<S extends Schema>(service: Service<S>, { action, withoutSecrets }: Arguments<Command<S>>, env: Environment): string {
+  const loaded = loadServiceConfig(service, env, { withoutSecrets });
+  for (const warning of loaded.warnings) process.stderr.write(`Warning: ${warning}\n`);
+  if (action === 'check-config') return 'The settings are well.\n';
+  return service.printConfig?.(loaded, env) ?? formatConfig(loaded.schema, loaded.config);
 }
 
 function exitCodeOf(error: unknown): number {
@@ -143,7 +167,7 @@ function exitCodeOf(error: unknown): number {
 }
 
 /** What services and commands have in common: the context, and an end for errors that nobody caught. */
-function makeContext<S extends Schema>(service: Service<S>, config: Values<S>, env: Environment) {
+function makeContext<S extends Schema>(service: Service<S>, { config, warnings }: LoadedService<S>, env: Environment) {
   // Every schema holds the common settings; the generic parameter cannot say so.
   const common = config as unknown as CommonValues;
   const log = createLogger({ level: common.LOG_LEVEL, format: common.LOG_FORMAT, service: service.name });
@@ -155,6 +179,7 @@ function makeContext<S extends Schema>(service: Service<S>, config: Values<S>, e
   };
   process.on('uncaughtException', endUncaught);
   process.on('unhandledRejection', endUncaught);
+  for (const warning of warnings) log.warn({ warning }, 'A setting may be mistaken');
   const context: ServiceContext = { log, metrics, clock: systemClock, env };
   return { common, context };
 }
@@ -176,12 +201,12 @@ interface CommandInput {
   readonly args: readonly string[];
 }
 
-async function runCommand<S extends Schema>(service: Service<S>, command: Command<S>, config: Values<S>, { env, args }: CommandInput): Promise<void> {
-  const { context } = makeContext(service, config, env);
+async function runCommand<S extends Schema>(service: Service<S>, command: Command<S>, loaded: LoadedService<S>, { env, args }: CommandInput): Promise<void> {
+  const { context } = makeContext(service, loaded, env);
   const stopping = new AbortController();
   onSignal(() => { stopping.abort(); });
   try {
-    await command.run(config, { ...context, args, signal: stopping.signal });
+    await command.run(loaded.config, { ...context, args, signal: stopping.signal });
     process.exit(exitCodes.clean);
   } catch (err) {
     // What the person at the terminal can do something about is a sentence; anything else is ours, with its stack.
@@ -191,10 +216,10 @@ async function runCommand<S extends Schema>(service: Service<S>, command: Comman
   }
 }
 
-async function run<S extends Schema>(service: Service<S>, config: Values<S>, env: Environment): Promise<void> {
-  const { common, context } = makeContext(service, config, env);
+async function run<S extends Schema>(service: Service<S>, loaded: LoadedService<S>, env: Environment): Promise<void> {
+  const { common, context } = makeContext(service, loaded, env);
   const { log, metrics, clock } = context;
-  const { components, healthChecks, routes = [] } = await service.create(config, context);
+  const { components, healthChecks, routes = [] } = await service.create(loaded.config, context);
   let isStarted = false;
   const started: HealthCheck = { name: 'process', check: () => (isStarted ? { status: 'pass' } : { status: 'fail', detail: 'is starting' }) };
   const { HTTP_HOST: host, HTTP_PORT: port, HTTP_ALLOWED_HOSTS: allowedHosts } = common;

@@ -3,7 +3,7 @@ import type { DeadLetterStore, DeadLetterVerdict } from '@hydrant/shared/bus/dea
 import type { DeadLetter } from '@hydrant/shared/bus/dead-letters';
 import { createLineWriter, type LineWriter } from '@hydrant/shared/runtime/line-writer';
 import type { CommandContext } from '@hydrant/shared/runtime/run-service';
-import { deadLettersUsage, readDeadLetterRequest, type DeadLetterAction, type DeadLetterRequest } from './request.ts';
+import { readDeadLetterRequest, type DeadLetterAction, type DeadLetterRequest } from './request.ts';
 import { formatJson, formatTable, toRow, type Row } from './show-letters.ts';
 
 export interface NamedStore {
@@ -21,11 +21,9 @@ const done: Readonly<Record<Exclude<DeadLetterAction, 'list'>, string>> = { repl
 /** Bodies are large: what is shown as JSON is not gathered to the end. */
 const linesAtOnce = 100;
 
-/** What the arguments ask for, on stdout; with `--help` only what there is to ask for. */
+/** What the arguments ask for, on stdout. */
 export async function withDeadLetterRequest({ args, clock, signal }: CommandContext, run: (request: DeadLetterRequest, output: DeadLettersOutput) => Promise<void>): Promise<void> {
-  const out = createLineWriter(process.stdout);
-  if (args.includes('--help')) await out.write([deadLettersUsage]);
-  else await run(readDeadLetterRequest(args, clock.now()), { out, signal });
+  await run(readDeadLetterRequest(args, clock.now()), { out: createLineWriter(process.stdout), signal });
 }
 
 export async function runDeadLetters(request: DeadLetterRequest, stores: readonly NamedStore[], output: DeadLettersOutput): Promise<void> {

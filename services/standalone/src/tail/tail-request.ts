@@ -13,10 +13,9 @@ export interface TailRequest {
   readonly isJson: boolean;
   /** With what Nomad still has. */
   readonly withOldest: boolean;
-  readonly isHelp: boolean;
 }
 
-export const tailHelp = `hydrant tail: shows what happens in Nomad while it happens, an event a line. Reads NOMAD_ADDR and NOMAD_TOKEN; keeps nothing; Ctrl-C ends it.
+export const tailHelp = `Reads NOMAD_ADDR and NOMAD_TOKEN; keeps nothing; Ctrl-C ends it.
 
   --topic TOPIC        such as Allocation or Job; repeat it or separate with commas. Default: FIREHOSE_TOPICS
   --job PATTERN        only events of this job; * stands for anything; may be repeated
@@ -31,7 +30,6 @@ const options = {
   namespace: { type: 'string' },
   json: { type: 'boolean' },
   oldest: { type: 'boolean' },
-  help: { type: 'boolean' },
 } as const;
 
 function words(values: readonly string[]): readonly string[] {
@@ -40,10 +38,10 @@ function words(values: readonly string[]): readonly string[] {
 
 /** Throws a HydrantError `arguments-invalid`. */
 export function readTailRequest(args: readonly string[]): TailRequest {
-  const { topic, job, namespace, json, oldest, help } = parse(args);
+  const { topic, job, namespace, json, oldest } = parse(args);
   const topics = topic === undefined ? undefined : words(topic);
   if (topics !== undefined && topicFormat.parse(topics) === undefined) throw invalid(`Expected --topic to be a topic such as Allocation, got "${topics.join(',')}"; ${topicFormat.hint?.(topics) ?? 'name one'}`);
-  return { topics, jobs: words(job ?? []), namespace, isJson: json === true, withOldest: oldest === true, isHelp: help === true };
+  return { topics, jobs: words(job ?? []), namespace, isJson: json === true, withOldest: oldest === true };
 }
 
 function parse(args: readonly string[]) {

@@ -2,7 +2,7 @@ import t from 'tap';
 import { errorCode, toError } from '../../foundation/errors.ts';
 import { amqpSettings, commonSettings, redisSettings } from './common-settings.ts';
 import { bool, integer, list, oneOf, path, text, type Format } from './formats.ts';
-import { formatHelp } from './help.ts';
+import { formatCommandHelp, formatHelp } from './help.ts';
 import { loadConfig, readConfig, readConfigFile, type ConfigInput } from './load-config.ts';
 import { formatConfig } from './print-config.ts';
 import type { Schema } from './setting.ts';
@@ -169,11 +169,15 @@ void t.test('without secrets, one that is missing is no problem, and everything 
   t.match(problems({ REDIS_URL_FILE: '/run/secrets/none', SINK_MODE: 'quick' }), /^Expected `SINK_MODE` to be one of "fast", "safe", got "quick" \(environment\)$/u);
   t.match(problems({ REDIS_URL: 'http://x' }), /`REDIS_URL`/u, 'one that is there is checked');
   t.match(problems({ REDIS_URL_FILE: '/' }), /`REDIS_URL_FILE`/u);
+  t.equal(problems({ AMQP_CACERT: '/run/secrets/none', AMQP_CLIENT_KEY: '/run/secrets/none' }), '');
   t.end();
 });
 
 void t.test('a variable that is no setting and looks like one is doubted', (t) => {
-  const warningsOf = (env: Readonly<Record<string, string>>, otherNames: readonly string[] = []): readonly string[] => readConfig(settings, { env: { SINK_NAME: 'x', ...env }, otherNames }).warnings;
+  const warningsOf = (env: Readonly<Record<string, string>>, names: readonly string[] = []): readonly string[] => {
+    const otherSettings = Object.fromEntries(names.map((name) => [name, { doc: '', format: text, default: null }]));
+    return readConfig(settings, { env: { SINK_NAME: 'x', ...env }, otherSettings }).warnings;
+  };
 
   t.same(warningsOf({ AMQP_CONECTION: 'amqp://a', LOGLEVEL: 'debug' }), [
     'The environment variable `AMQP_CONECTION` is no setting and is not read; did you mean `AMQP_CONNECTION`?',
@@ -235,12 +239,25 @@ void t.test('the printed settings hold no secret and can be set again', (t) => {
 });
 
 void t.test('the help names every setting with its default', (t) => {
-  const help = formatHelp('hydrant-test', settings, [{ name: 'remove-queue', doc: 'Removes the queue.' }]);
+  const help = formatHelp(settings, { service: 'hydrant-test', commands: [{ name: 'remove-queue', doc: 'Removes the queue.' }], options: [] });
 
   for (const name of Object.keys(settings)) t.match(help, `  ${name} `);
-  t.match(help, /AMQP_CONNECTION +.*Default: amqp:\/\/\*\*\*@127.0.0.1:5672\/\. Secret, also read from the file that AMQP_CONNECTION_FILE names\./u);
+  t.match(help.replaceAll(/\s+/gu, ' '), /AMQP_CONNECTION .*Default: amqp:\/\/\*\*\*@127.0.0.1:5672\/\. Secret, also read from the file that AMQP_CONNECTION_FILE names\./u);
   t.match(help, /SINK_NAME +Name\. Required\./u);
-  t.match(help, /SINK_CONCURRENCY +.*Default: 4\. Also read as SINK_HTTP_WORKERS\./u);
+  t.match(help.replaceAll(/\s+/gu, ' '), /SINK_CONCURRENCY .*Default: 4\. Also read as SINK_HTTP_WORKERS\./u);
   t.match(help, /remove-queue +Removes the queue\./u);
+  t.end();
+});
+
+void t.test('the help fits the terminal and is in groups', (t) => {
+  const schema = { ...settings, SINK_TYPE: { doc: 'Destination.', format: text, default: null } } as const satisfies Schema;
+  for (const [width, most] of [[undefined, 80], [72, 72], [400, 100], [10, 60]] as const) {
+    const help = formatHelp(schema, { service: 'hydrant-test', commands: [{ name: 'doctor', doc: 'Asks everything that the service needs whether it works, and says so in a line each, with what to do.' }], options: [], width });
+    const longest = help.split('\n').filter((line) => line.length > most && line.trim().includes(' '));
+    t.same(longest, [], `within ${String(most)} columns`);
+    t.match(help, /^RabbitMQ and bindings\n {2}AMQP_CONNECTION/mu);
+    t.match(help.replaceAll(/\s+/gu, ' '), /listed when SINK_TYPE is set, as in `SINK_TYPE=http hydrant-test --help`/u);
+  }
+  t.match(formatCommandHelp({ name: 'send-test', doc: 'Sends an example.', help: '  --resolved  its end' }, { service: 'hydrant-test' }), /^Usage: hydrant-test send-test\n\nSends an example\.\n\n {2}--resolved {2}its end\n/u);
   t.end();
 });

@@ -2,6 +2,7 @@
  * Reads settings: environment, then CONFIG_FILE, then defaults; `<NAME>_FILE` for every secret. convict lays the sources over one another and has each
  * value checked. Its own formats, its reading of files and of arguments are not used: they guess, and they do not say where a value came from.
  */
+import { existsSync } from 'node:fs';
 import convict from 'convict';
 import { HydrantError, toError } from '../../foundation/errors.ts';
 import { readTableFile } from './config-file.ts';
@@ -23,7 +24,7 @@ export interface ConfigInput {
   /** Checks over several settings. One that cannot be read stands there with its default; what is said of it is dropped, because its own problem is reported. */
   readonly check?: (values: Readonly<Record<string, unknown>>) => readonly string[];
   /** Settings that are known and not read here, such as those of other sinks: having them in the environment is no slip. */
-  readonly otherNames?: readonly string[];
+  readonly otherSettings?: Schema;
   /** Said with the rest. */
   readonly warnings?: readonly string[];
   /** Where the secrets are not, as in CI: one that is missing is no problem. */
@@ -71,7 +72,7 @@ export function readConfig<S extends Schema>(schema: S, input: ConfigInput): Loa
   if (problems.length > 0) throw configError(withoutLogins(problems, [env, table]));
   const doubts = Object.entries(schema).flatMap(([name, setting]) => describeDoubt(name, setting, values[name]));
   // `overlay` parsed each value by the format of its setting.
-  return { values: values as Values<S>, secretFiles, warnings: [...(input.warnings ?? []), ...doubtEnvironment(schema, env, input.otherNames ?? []), ...doubts] };
+  return { values: values as Values<S>, secretFiles, warnings: [...(input.warnings ?? []), ...doubtEnvironment({ ...input.otherSettings, ...schema }, env), ...doubts] };
 }
 
 function describeDoubt(name: string, setting: Setting<unknown>, value: unknown): readonly string[] {
@@ -160,6 +161,10 @@ function overlay(schema: Schema, { env, table, withoutSecrets }: Sources, proble
     } else if (inTable !== undefined) fromTable[name] = inTable.raw;
     declarations[name] = declare(name, setting, (raw) => {
       const value = parseSetting(setting, raw);
+      if (typeof value === 'string' && withoutSecrets && setting.namesSecret === true && !existsSync(value)) {
+        unreadable.set(name, setting);
+        return;
+      }
       if (value !== undefined) {
         parsed.set(name, value);
         return;

@@ -75,9 +75,9 @@ function suggest(key: string, names: ReadonlySet<string>, shortNames: ReadonlyMa
 /** Words that begin the names of settings and of hardly anything else. */
 const ownPrefix = /^(?:FIREHOSE|SINK|AMQP|REDIS|NOMAD|DETECTOR|RESTART|NOTIFICATION|NOTIFY|SHUTDOWN|CONFIG|LOG|DATA)_/u;
 
-/** A sentence for each variable that is no setting and looks like one with a slip of the keys. `otherNames` are settings that are known and not read here. */
-export function doubtEnvironment(schema: Schema, env: Source, otherNames: readonly string[]): readonly string[] {
-  const names = new Set([...Object.entries(schema).flatMap(([name, setting]) => namesOf(name, setting, schema)), ...otherNames]);
+/** A sentence for each variable that is no setting and looks like one with a slip of the keys. */
+export function doubtEnvironment(known: Schema, env: Source): readonly string[] {
+  const names = new Set(Object.entries(known).flatMap(([name, setting]) => namesOf(name, setting, known)));
   const settings = [...names].filter((name) => ownPrefix.test(name));
   return [...env.keys()].flatMap((name) => {
     const nearest = names.has(name) || !/^[A-Z][A-Z0-9_]+$/u.test(name) ? undefined : findNearestName(name, settings, mostSlips);

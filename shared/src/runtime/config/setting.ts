@@ -15,6 +15,8 @@ export interface Setting<T> {
   readonly required?: boolean;
   /** Masked everywhere; also read from the file that `<NAME>_FILE` names. */
   readonly sensitive?: boolean;
+  /** Names a file that is, or goes with, a secret: it is not there where secrets are not. */
+  readonly namesSecret?: boolean;
   readonly example?: string;
   /** Older names, read when the name itself is not set. */
   readonly aliases?: readonly string[];

@@ -22,9 +22,9 @@ export type TlsNames = Readonly<Record<'caFile' | 'certFile' | 'keyFile' | 'serv
 /** `peer` is whom we connect to, as the documentation calls it. */
 export function tlsSettings<P extends string>(prefix: P, peer: string): TlsSettings<P> {
   const declared: Readonly<Record<Ending, Setting<string> & { readonly default: null }>> = {
-    CACERT: { doc: `PEM file of the authorities that may have signed the certificate of ${peer}; they alone are trusted. None: those that Node.js knows.`, format: path, default: null },
-    CLIENT_CERT: { doc: `PEM file of the certificate that we show to ${peer}; goes with \`${prefix}_CLIENT_KEY\`.`, format: path, default: null },
-    CLIENT_KEY: { doc: 'PEM file of the key of that certificate, not encrypted.', format: path, default: null },
+    CACERT: { doc: `PEM file of the authorities that may have signed the certificate of ${peer}; they alone are trusted. None: those that Node.js knows.`, format: path, default: null, namesSecret: true },
+    CLIENT_CERT: { doc: `PEM file of the certificate that we show to ${peer}; goes with \`${prefix}_CLIENT_KEY\`.`, format: path, default: null, namesSecret: true },
+    CLIENT_KEY: { doc: 'PEM file of the key of that certificate, not encrypted.', format: path, default: null, namesSecret: true },
     TLS_SERVER_NAME: { doc: `Name that the certificate of ${peer} must carry, when it is not that of the address.`, format: text, default: null },
   };
   // `endings` are all the keys that the type has.
