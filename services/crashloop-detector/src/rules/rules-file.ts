@@ -6,6 +6,7 @@ import { describeError, toError } from '@hydrant/shared/foundation/errors';
 import { readTableFile } from '@hydrant/shared/runtime/config/config-file';
 import { bool, duration, integer } from '@hydrant/shared/runtime/config/formats';
 import { configError, loadConfig } from '@hydrant/shared/runtime/config/load-config';
+import { findNearestName } from '@hydrant/shared/runtime/config/nearest-name';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import type { Rule } from '../ledger/ledger.ts';
 import { globs, positiveDuration } from './formats.ts';
@@ -51,7 +52,7 @@ function findTables(file: string, problems: string[]): readonly unknown[] {
     throw configError([toError(error).message]);
   }
   const { rule: tables, ...others } = content;
-  for (const key of Object.keys(others)) problems.push(`Expected only [[rule]] in ${file}, got \`${key}\``);
+  for (const key of Object.keys(others)) problems.push(`Expected only [[rule]] in ${file}, got \`${key}\`${findNearestName(key, ['rule']) === undefined ? '' : '; did you mean `rule`?'}`);
   if (tables === undefined || Array.isArray(tables)) return tables ?? [];
   problems.push(`Expected \`rule\` in ${file} to be a list of tables, each under [[rule]], got ${isTable(tables) ? 'a table' : JSON.stringify(tables)}`);
   return [];

@@ -97,7 +97,7 @@ t.test('every problem of the file is named at once, with the number of its rule'
   `;
 
   t.same(problemsOf(t, content), [
-    'Expected only [[rule]] in here/rules.toml, got `rules`',
+    'Expected only [[rule]] in here/rules.toml, got `rules`; did you mean `rule`?',
     'Expected `JOB` to be a name or a list of names, in which `*` and `?` may stand for letters, got "" (rule 1 of here/rules.toml)',
     'Expected `RESTART_COUNT` to be a whole number of at least 1, got 0 (rule 1 of here/rules.toml)',
     'Expected `RESTART_INTERVAL` to be a duration such as "25s", "5m" or "1h30m", above zero, got "0s" (rule 1 of here/rules.toml)',

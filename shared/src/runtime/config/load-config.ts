@@ -69,10 +69,12 @@ export function readConfig<S extends Schema>(schema: S, input: ConfigInput): Loa
   const table = readTable(schema, findTable(input, problems), input.otherKeys ?? [], problems);
   const { values, unreadable, secretFiles } = overlay(schema, { env, table, withoutSecrets: input.withoutSecrets === true }, problems);
   if (input.check !== undefined) for (const problem of checkTogether(input.check, values, unreadable)) problems.push(problem);
-  if (problems.length > 0) throw configError(withoutLogins(problems, [env, table]));
+  const slips = doubtEnvironment({ ...input.otherSettings, ...schema }, env);
+  // A slip is often why a required setting is missing.
+  if (problems.length > 0) throw configError([...withoutLogins(problems, [env, table]), ...slips]);
   const doubts = Object.entries(schema).flatMap(([name, setting]) => describeDoubt(name, setting, values[name]));
   // `overlay` parsed each value by the format of its setting.
-  return { values: values as Values<S>, secretFiles, warnings: [...(input.warnings ?? []), ...doubtEnvironment({ ...input.otherSettings, ...schema }, env), ...doubts] };
+  return { values: values as Values<S>, secretFiles, warnings: [...(input.warnings ?? []), ...slips, ...doubts] };
 }
 
 function describeDoubt(name: string, setting: Setting<unknown>, value: unknown): readonly string[] {
