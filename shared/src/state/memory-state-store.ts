@@ -43,7 +43,7 @@ export class MemoryState {
   }
 
   /** Resolves to the keys that had to make room. */
-  apply(changes: readonly StateChange[]): readonly string[] {
+  applyChanges(changes: readonly StateChange[]): readonly string[] {
     const grown = new Set<string>();
     const nowMs = this.#clock.now();
     for (const change of changes) {
@@ -134,7 +134,7 @@ export function createMemoryStateStore(options: MemoryStateOptions, state = new 
     load: (keys) => Promise.resolve(state.load(keys)),
     commit(changes, read): Promise<CommitResult> {
       if (!state.isUnchanged(read)) return Promise.resolve({ outcome: 'conflict' });
-      return Promise.resolve({ outcome: 'committed', evicted: countByKind(state.apply(changes)) });
+      return Promise.resolve({ outcome: 'committed', evicted: countByKind(state.applyChanges(changes)) });
     },
     due: (kind, beforeMs, limit) => Promise.resolve(state.due(kind, beforeMs, limit)),
     count: (kind) => Promise.resolve(state.count(kind)),

@@ -52,14 +52,14 @@ export class Explainer {
   /** What the next line of the input brings: one line of text for each restart or failure that is seen for the first time. Never rejects. */
   async take(line: Buffer): Promise<readonly string[]> {
     const said: string[] = [];
-    for (const document of this.#splitter.take(line)) said.push(...await this.#takeDocument(document));
+    for (const document of this.#splitter.take(line)) for (const sentence of await this.#takeDocument(document)) said.push(sentence);
     return said;
   }
 
   /** What the end of the input brings. */
   async end(): Promise<readonly string[]> {
     const said: string[] = [];
-    for (const document of this.#splitter.end()) said.push(...await this.#takeDocument(document));
+    for (const document of this.#splitter.end()) for (const sentence of await this.#takeDocument(document)) said.push(sentence);
     return said;
   }
 
@@ -86,7 +86,7 @@ export class Explainer {
         this.#counts[input.kind] += 1;
         if (input.kind === 'foreign') continue;
         for (const odd of input.odd) this.#refuse(line, odd);
-        for (const observation of input.observations) said.push(...await this.#explain(observation));
+        for (const observation of input.observations) for (const sentence of await this.#explain(observation)) said.push(sentence);
       }
     } catch (error) {
       this.#counts.refused += 1;

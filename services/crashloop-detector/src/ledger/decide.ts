@@ -7,6 +7,7 @@
  */
 import { makeAlertId } from './alert-id.ts';
 import type { CrashRecord } from './crash-window.ts';
+import { latestOf } from './latest-of.ts';
 import { crashCap, type Decision, type Observation, type Recorded, type Rule, type Verdict } from './ledger.ts';
 import { detailsOf, taskOf, type LoopState, type TaskRecord } from './loop-state.ts';
 import { endLoop, type EndedLoop } from './end-loop.ts';
@@ -134,7 +135,7 @@ function clockBehind(loop: LoopState, task: TaskRecord, { observation, sighting,
     isNews ? task.seenUs : -1,
     ...(isSuccessor ? [...loop.tasks.values()].map(({ seenUs }) => seenUs) : []),
   ];
-  return Math.max(...after) - newestFound > clockToleranceUs ? modifiedAtUs - newestFound : 0;
+  return latestOf(after) - newestFound > clockToleranceUs ? modifiedAtUs - newestFound : 0;
 }
 
 /** Keeps how the loop is shown while it has enough crashes, or is open. */

@@ -3,6 +3,7 @@
  * been counted under an allocation that is found to have replaced another: its crashes, and the alert that is open of it, move to the root.
  */
 import { endLoop, tokenOf, type EndedLoop } from './end-loop.ts';
+import { latestOf } from './latest-of.ts';
 import { retentionMs, type Observation, type Rule } from './ledger.ts';
 import { emptyLoop, taskOf, type LoopState } from './loop-state.ts';
 import type { AllocationState, DeadAllocation, WorkingSet } from './working-set.ts';
@@ -124,7 +125,7 @@ function join(set: WorkingSet, group: string, { root, behind, walked }: Path, ru
     const from = `${group}/${one}`;
     const moved = set.loop(from);
     if (moved === null) continue;
-    ended.push(...joinLoop({ from, moved }, { key, loop }));
+    for (const one of joinLoop({ from, moved }, { key, loop })) ended.push(one);
     set.delete(`loop/${from}`);
   }
   for (const one of walked) refresh(set, one, rule, nowUs);
@@ -185,7 +186,7 @@ export function noteDeath(set: WorkingSet, observation: Observation, rule: Rule)
 
 function readDeath({ allocation, node, status, timed, restarts, modifiedAtUs }: Observation): DeadAllocation | undefined {
   if (status === null || !['failed', 'stopped', 'done'].includes(status.state)) return undefined;
-  const crashedAtUs = Math.max(-1, ...[...timed, ...restarts].map(({ timeUs }) => timeUs));
+  const crashedAtUs = latestOf([...timed, ...restarts].map(({ timeUs }) => timeUs));
   return { allocation, node, diedAtUs: crashedAtUs === -1 ? modifiedAtUs : crashedAtUs };
 }
 

@@ -1,5 +1,6 @@
 /** What is remembered of one lineage and task, and how it is written: a line of JSON, the details of crashes, the crashes, the event that is shown. */
 import { CrashWindow } from './crash-window.ts';
+import { latestOf } from './latest-of.ts';
 import type { EndReason, Place, Rule } from './ledger.ts';
 import type { NumberRange } from './number-restarts.ts';
 
@@ -75,7 +76,7 @@ export function emptyLoop(): LoopState {
 export function taskOf(loop: LoopState, key: string): TaskRecord {
   const known = loop.tasks.get(key);
   if (known !== undefined) return known;
-  const no = Math.max(-1, ...[...loop.tasks.values()].map((task) => task.no)) + 1;
+  const no = latestOf([...loop.tasks.values()].map((task) => task.no)) + 1;
   const made: TaskRecord = { no, range: null, state: null, stateSinceUs: -1, stateAtUs: -1, seenUs: -1 };
   loop.tasks.set(key, made);
   return made;

@@ -121,7 +121,9 @@ class StateLedger implements Ledger {
     }
     if (isAlone) return [contended()];
     const decisions: (Decision | Error)[] = [];
-    for (const request of requests) decisions.push(...await this.#recordAll([request]).catch((error: unknown) => [toError(error)]));
+    for (const request of requests) {
+      for (const decision of await this.#recordAll([request]).catch((error: unknown) => [toError(error)])) decisions.push(decision);
+    }
     return decisions;
   }
 

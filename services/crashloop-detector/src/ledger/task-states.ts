@@ -1,4 +1,5 @@
 /** What became of the tasks of a loop, and from it when the loop ends if nothing else is heard. */
+import { latestOf } from './latest-of.ts';
 import { retentionMs, type Observation, type Rule } from './ledger.ts';
 import { taskOf, type LoopState, type TaskRecord } from './loop-state.ts';
 
@@ -59,7 +60,7 @@ function expectEnd(loop: LoopState, { modifiedAtUs }: Observation, rule: Rule, n
   }
   if (states.length === 0 || states.some(isWaiting)) return { deadlineUs: nowUs + retentionMs(rule) * 1000, endReason: 'silent' };
   if (states.every(({ state }) => state === 'stopped')) return { deadlineUs: nowUs, endReason: 'stopped' };
-  const sinceUs = Math.max(...states.filter(({ state }) => state !== 'stopped').map(({ stateSinceUs }) => stateSinceUs));
+  const sinceUs = latestOf(states.filter(({ state }) => state !== 'stopped').map(({ stateSinceUs }) => stateSinceUs));
   return { deadlineUs: nowUs + Math.min(intervalUs, Math.max(0, sinceUs + intervalUs - modifiedAtUs)), endReason: 'ran' };
 }
 

@@ -62,7 +62,7 @@ class FileStateStore implements StateStore, Component {
 
   async commit(changes: readonly StateChange[], read: LoadedEntries): Promise<CommitResult> {
     if (!this.#state.isUnchanged(read)) return { outcome: 'conflict' };
-    const evicted = this.#state.apply(changes);
+    const evicted = this.#state.applyChanges(changes);
     const nowMs = this.#options.clock.now();
     const written = [...changes.map((change) => writeChange(change, nowMs)), ...evicted.map((key): WrittenChange => [key])];
     // n.b. Nothing new may rest on a line that is being written, or whose write failed.
