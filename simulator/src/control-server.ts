@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { describeError, HydrantError } from '@hydrant/shared/foundation/errors';
 import type { SimulatorControl } from './control.ts';
+import type { ListFault } from './faults.ts';
 import { listen } from './nomad-server.ts';
 import { readUrl } from './requests.ts';
 
@@ -26,6 +27,9 @@ const actions: Readonly<Record<string, Action>> = {
   heal: (control) => control.heal(),
   evict: (control, parameters) => { control.evict(readIndex(parameters)); },
   restart: (control, parameters) => { control.restart({ indexes: oneOf(parameters, 'indexes', ['kept', 'anew']) ?? 'kept' }); },
+  'break-list': (control, parameters) => { control.breakList(readName(parameters), readListFault(parameters)); },
+  'save-snapshot': (control) => { control.saveSnapshot(); },
+  'restore-snapshot': (control) => { control.restoreSnapshot(); },
   pause: (control) => { control.pause(); },
   resume: (control) => { control.resume(); },
   namespace: (control, parameters) => { control.addNamespace(readName(parameters)); },
@@ -91,6 +95,12 @@ function readIndex(parameters: URLSearchParams): number {
   const value = parameters.get('index') ?? '';
   if (!/^\d+$/.test(value)) throw wrongParameter('index', 'a number', value);
   return Number(value);
+}
+
+/** None: the list is well again. */
+function readListFault(parameters: URLSearchParams): ListFault | undefined {
+  const fault = parameters.get('fault');
+  return fault !== null && /^[1-5]\d\d$/.test(fault) ? Number(fault) : oneOf(parameters, 'fault', ['same-token', 'empty', 'null', 'malformed']);
 }
 
 function readName(parameters: URLSearchParams): string {

@@ -2,7 +2,7 @@
  * What a test or an operator can do to a running simulator. Every action takes effect before it returns or resolves.
  */
 import type { EventBuffer } from './event-buffer.ts';
-import type { Faults, FaultMode, FaultOptions } from './faults.ts';
+import type { Faults, FaultMode, FaultOptions, ListFault } from './faults.ts';
 import type { Feed, FeedState } from './feed.ts';
 import type { Lists } from './lists.ts';
 import type { NomadServer } from './nomad-server.ts';
@@ -114,6 +114,23 @@ export class SimulatorControl {
     if (options.indexes !== 'anew') return;
     this.#ports.lists.forgetPlayed();
     this.#ports.feed.restart();
+  }
+
+  /** What is wrong with one list, such as `jobs`; `undefined`: nothing any more. The others go on. */
+  breakList(list: string, fault: ListFault | undefined): void {
+    this.#ports.faults.breakList(list, fault);
+  }
+
+  /** `nomad operator snapshot save`, of played lists. */
+  saveSnapshot(): void {
+    this.#ports.lists.saveSnapshot();
+  }
+
+  /** `nomad operator snapshot restore`: streams end, the buffer is empty, lists go back to what was saved. What is played later has later indexes. */
+  restoreSnapshot(): void {
+    this.#ports.streams.cutAll('end');
+    this.#ports.buffer.clear();
+    this.#ports.lists.restoreSnapshot();
   }
 
   pause(): void {

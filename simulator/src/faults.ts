@@ -8,7 +8,11 @@ export interface FaultOptions {
   readonly lists?: boolean;
 }
 
+/** What is wrong with one list: its next token is always the same, its body is missing or `null` or no list, or it answers a status. */
+export type ListFault = 'same-token' | 'empty' | 'null' | 'malformed' | number;
+
 export class Faults {
+  readonly #lists = new Map<string, ListFault>();
   readonly #listeners = new Set<() => void>();
   #mode: FaultMode = 'none';
   #denyLists = true;
@@ -25,6 +29,16 @@ export class Faults {
     this.#mode = mode;
     this.#denyLists = options.lists ?? true;
     for (const listener of [...this.#listeners]) listener();
+  }
+
+  /** Of the list's name, such as `jobs`. */
+  listFault(list: string): ListFault | undefined {
+    return this.#lists.get(list);
+  }
+
+  breakList(list: string, fault: ListFault | undefined): void {
+    if (fault === undefined) this.#lists.delete(list);
+    else this.#lists.set(list, fault);
   }
 
   /** Calls `listener` after each change until the returned function is called. */

@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { parseDuration } from '@hydrant/shared/foundation/durations';
-import type { Faults } from './faults.ts';
+import type { Faults, ListFault } from './faults.ts';
 import type { ListName, Lists } from './lists.ts';
 import type { Permissions } from './permissions.ts';
 import { answerText, readToken, readUrl } from './requests.ts';
@@ -60,7 +60,22 @@ export class ListEndpoint {
       perPage,
       nextToken: parameters.get('next_token') ?? '',
     });
-    answerList(request, response, page.body, { 'X-Nomad-Index': lists.index(list), 'X-Nomad-NextToken': page.nextToken });
+    const fault = this.#ports.faults.listFault(list);
+    if (typeof fault === 'number') answerText(response, fault, 'The simulator was told to answer so');
+    else answerList(request, response, faultyBody(fault) ?? page.body, { 'X-Nomad-Index': lists.index(list), 'X-Nomad-NextToken': fault === 'same-token' ? 'the-same' : page.nextToken });
+  }
+
+  /** GET /v1/job/<id> and /v1/node/<id>, of what was played. */
+  handleObject(list: 'jobs' | 'nodes', key: string, request: IncomingMessage, response: ServerResponse): void {
+    const { lists, permissions } = this.#ports;
+    const namespace = list === 'nodes' ? '' : readUrl(request).searchParams.get('namespace') ?? 'default';
+    if (this.isDenied(request) || !permissions.allowsList(list, namespace, lists.namespaceNames())) {
+      answerText(response, 403, 'Permission denied');
+      return;
+    }
+    const body = lists.whole(list, namespace, key);
+    if (body === undefined) answerText(response, 404, `${list.slice(0, -1)} not found`);
+    else answerList(request, response, body, { 'X-Nomad-Index': lists.index(list) });
   }
 
   /** GET /v1/acl/tokens, which is for management tokens only. There are none to show. */
@@ -88,6 +103,12 @@ export class ListEndpoint {
     await clock.sleep(Math.min(asked === 0 ? MAX_WAIT_MS : asked, MAX_WAIT_MS), over.signal);
     release();
   }
+}
+
+function faultyBody(fault: ListFault | undefined): Buffer | undefined {
+  if (fault === 'empty') return Buffer.alloc(0);
+  if (fault === 'null') return Buffer.from('null');
+  return fault === 'malformed' ? Buffer.from('{"error":"no list"}') : undefined;
 }
 
 function answerList(request: IncomingMessage, response: ServerResponse, plain: Buffer, headers: Record<string, string | number | undefined>): void {

@@ -69,6 +69,20 @@ export class Lists {
     this.#played?.clear();
   }
 
+  /** What was played is kept, to come back to it. */
+  saveSnapshot(): void {
+    this.#played?.save();
+  }
+
+  restoreSnapshot(): void {
+    this.#played?.restore();
+  }
+
+  /** A whole object of what was played. */
+  whole(list: ListName, namespace: string, key: string): Buffer | undefined {
+    return this.#played?.whole(list, namespace, key);
+  }
+
   page(list: ListName, request: PageRequest): Page {
     const visible = this.#objects(list).filter(
       (object) =>

@@ -81,12 +81,14 @@ export class NomadServer {
   #route(request: IncomingMessage, response: ServerResponse): void {
     const { pathname } = readUrl(request);
     const list = listNames.find((name) => pathname === PREFIX + name);
+    const object = readObjectPath(pathname);
     if (pathname === `${PREFIX}event/stream`) this.#openStream(request, response);
     else if (list !== undefined && request.method === 'GET') {
       this.#ports.lists.handle(list, request, response).catch((error: unknown) => {
         answerText(response, 500, String(error));
       });
     } else if (list !== undefined) answerText(response, 405, 'Invalid method');
+    else if (object !== undefined) this.#ports.lists.handleObject(object.list, object.key, request, response);
     else if (pathname === `${PREFIX}acl/tokens`) this.#ports.lists.handleTokens(request, response);
     else if (pathname === `${PREFIX}agent/self`) this.#answerAgent(request, response);
     else answerText(response, 404, 'Not found');
@@ -114,6 +116,11 @@ export class NomadServer {
     const body = JSON.stringify(AGENT);
     response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) }).end(body);
   }
+}
+
+function readObjectPath(pathname: string): { readonly list: 'jobs' | 'nodes'; readonly key: string } | undefined {
+  const [, kind, key] = /^\/v1\/(job|node)\/(.+)$/u.exec(pathname) ?? [];
+  return key === undefined ? undefined : { list: kind === 'job' ? 'jobs' : 'nodes', key: decodeURIComponent(key) };
 }
 
 /** Resolves when `server` listens; rejects with what kept it from doing so. */

@@ -26,10 +26,23 @@ const sources: Readonly<Record<string, Source>> = {
   Node: { list: 'nodes', payloadKey: 'Node', members: new Set(nodeMembers.split(' ')) },
 };
 
+interface PlayedObject {
+  /** As the list shows it. */
+  readonly listed: Buffer;
+  /** As the event showed it. */
+  readonly whole: Buffer;
+}
+
+interface Saved {
+  readonly objects: ReadonlyMap<ListName, ReadonlyMap<string, PlayedObject>>;
+  readonly indexes: ReadonlyMap<ListName, number>;
+}
+
 export class PlayedLists {
-  readonly #objects = new Map<ListName, Map<string, Buffer>>();
+  readonly #objects = new Map<ListName, Map<string, PlayedObject>>();
   readonly #indexes = new Map<ListName, number>();
   #changes = 0;
+  #saved: Saved | undefined;
 
   show({ index, line, events }: Frame): void {
     for (const event of events) this.#showEvent(index, line, event);
@@ -37,8 +50,25 @@ export class PlayedLists {
 
   /** A JSON array in no order. */
   body(list: ListName): Buffer {
-    const objects = [...(this.#objects.get(list)?.values() ?? [])];
+    const objects = [...(this.#objects.get(list)?.values() ?? [])].map(({ listed }) => listed);
     return Buffer.concat([Buffer.from('['), ...objects.flatMap((object, n) => (n === 0 ? [object] : [Buffer.from(','), object])), Buffer.from(']')]);
+  }
+
+  /** One object as a whole; undefined when it is not there. */
+  whole(list: ListName, namespace: string, key: string): Buffer | undefined {
+    return this.#objects.get(list)?.get(`${namespace}/${key}`)?.whole;
+  }
+
+  /** `nomad operator snapshot save` */
+  save(): void {
+    this.#saved = { objects: new Map([...this.#objects].map(([list, objects]) => [list, new Map(objects)])), indexes: new Map(this.#indexes) };
+  }
+
+  /** `nomad operator snapshot restore`, of what was saved last: objects and indexes go back. */
+  restore(): void {
+    this.clear();
+    for (const [list, objects] of this.#saved?.objects ?? []) this.#objects.set(list, new Map(objects));
+    for (const [list, index] of this.#saved?.indexes ?? []) this.#indexes.set(list, index);
   }
 
   /** Another number after each change of any list. */
@@ -63,25 +93,27 @@ export class PlayedLists {
     const object = readObject(line, start, source);
     if (object === undefined) return;
     this.#changes += 1;
-    const objects = this.#objects.get(source.list) ?? new Map<string, Buffer>();
+    const objects = this.#objects.get(source.list) ?? new Map<string, PlayedObject>();
     this.#objects.set(source.list, objects);
     this.#indexes.set(source.list, index);
     if (object.isDeleted) objects.delete(`${namespace}/${key}`);
-    else objects.set(`${namespace}/${key}`, object.bytes);
+    else objects.set(`${namespace}/${key}`, object);
   }
 }
 
-function readObject(line: Buffer, start: number, { payloadKey, members }: Source): { readonly bytes: Buffer; readonly isDeleted: boolean } | undefined {
-  let bytes: Buffer | undefined;
+function readObject(line: Buffer, start: number, { payloadKey, members }: Source): PlayedObject & { readonly isDeleted: boolean } | undefined {
+  let found: PlayedObject | undefined;
   let isDeleted = false;
   forEachMember(line, start, (name, payload) => {
     if (name !== 'Payload') return;
     forEachMember(line, payload, (key, from, to) => {
       if (key === 'Deleted') isDeleted = line.toString('latin1', from, to) === 'true';
-      if (key === payloadKey) bytes = members === undefined ? Buffer.from(line.subarray(from, to)) : cutDown(line, from, members);
+      if (key !== payloadKey) return;
+      const whole = Buffer.from(line.subarray(from, to));
+      found = { whole, listed: members === undefined ? whole : cutDown(line, from, members) };
     });
   });
-  return bytes === undefined ? undefined : { bytes, isDeleted };
+  return found === undefined ? undefined : { ...found, isDeleted };
 }
 
 function cutDown(line: Buffer, start: number, members: ReadonlySet<string>): Buffer {

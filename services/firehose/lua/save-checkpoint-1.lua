@@ -7,7 +7,7 @@
     3. Store all fields at once.
 
   KEYS[1]  the checkpoint's hash
-  ARGV     token, index, updated_at, filter, source, namespaces_at
+  ARGV     token, index, updated_at, filter, source, namespaces_at, epoch, topics (the newest index of each, as JSON)
 
   Returns: 'saved', 'taken-over' or 'invalid'
 ]]
@@ -19,5 +19,6 @@ end
 if fields[2] and not string.match(fields[2], '^%d+$') then
   return 'invalid'
 end
-redis.call('HSET', KEYS[1], 'token', ARGV[1], 'index', ARGV[2], 'updated_at', ARGV[3], 'filter', ARGV[4], 'source', ARGV[5], 'namespaces_at', ARGV[6])
+redis.call('HSET', KEYS[1], 'token', ARGV[1], 'index', ARGV[2], 'updated_at', ARGV[3], 'filter', ARGV[4], 'source', ARGV[5], 'namespaces_at', ARGV[6],
+  'epoch', ARGV[7], 'topics', ARGV[8])
 return 'saved'

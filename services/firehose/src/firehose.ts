@@ -63,20 +63,21 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote
   const tracker = createCheckpointTracker();
   // n.b. which lists of jobs are still to be told of is known from the checkpoint on only.
   const backlog = createBacklog(filter, { tracker, note: spoolNote, needsCheckpoint: options.compat.includes('jobliststubs'), telemetry });
-  const { source, intake, indexWatch, jobStubs } = createReading(options, { spool, tracker, beforeFrames: (isWhole) => backlog.beforeFrames(isWhole), telemetry, clock });
+  const { source, intake, indexWatch, jobStubs } = createReading(options, { spool, tracker, beforeFrames: (frames) => backlog.beforeFrames(frames), telemetry, clock });
   const queueWait = createQueueWait(options.waitForQueues, { bus, telemetry, clock });
   const stopping = new AbortController();
   let publisher: SpoolPublisher | undefined;
-  let storedFilter = filter;
+  /** What the stored checkpoint was made with. */
+  let stored = { filter, epoch: 0 };
 
   function currentCheckpoint(): Checkpoint | undefined {
     if (lease?.isHeld === false) return undefined;
     // n.b. what waits may not move it forward; back it may always go, and with it stays what it was made with.
     const mayMove = backlog.isConfirmed && intake.healer.mayMoveCheckpoint(tracker.position);
-    if (mayMove) storedFilter = filter;
+    if (mayMove) stored = { filter, epoch: intake.epoch };
     const confirmed = mayMove ? tracker.index(spool.last) : undefined;
     const index = confirmed === undefined || jobStubs === undefined ? confirmed ?? tracker.lowered : jobStubs.limit(confirmed);
-    return index === undefined ? undefined : { index, filter: storedFilter, source: source.address.label, namespacesAt: source.namespacesAt };
+    return index === undefined ? undefined : { index, ...stored, topicIndexes: intake.topicIndexes, source: source.address.label, namespacesAt: source.namespacesAt };
   }
   const saver = new CheckpointSaver({ store: checkpointStore, telemetry, clock, current: currentCheckpoint });
 
@@ -96,7 +97,7 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote
       await spool.open();
       const checkpoint = await loadCheckpoint({ store: checkpointStore, telemetry, clock }, signal);
       if (signal.aborted) return;
-      storedFilter = checkpoint?.filter ?? filter;
+      stored = { filter: checkpoint?.filter ?? filter, epoch: checkpoint?.epoch ?? 0 };
       const cursor = spool.cursor('publisher');
       const beginning = await backlog.takeOver(cursor, checkpoint, signal);
       if (signal.aborted) return;

@@ -9,13 +9,19 @@ import type { Checkpoint } from './checkpoint/checkpoint-store.ts';
 import type { CheckpointTracker } from './checkpoint/tracker.ts';
 import type { GapReason } from './gap/decide-gap.ts';
 import { parseFilter, planAdded, planAll } from './gap/heal-plan.ts';
-import { Healer, type HealerTelemetry, type Snapshot } from './gap/healer.ts';
-import type { FetchList } from './gap/read-list.ts';
+import { Healer, type HealerTelemetry } from './gap/healer.ts';
+import type { Snapshot } from './gap/list-healer.ts';
+import type { NomadList } from './gap/nomad-lists.ts';
+import type { ListedObject } from './gap/parse-list.ts';
+import { RestoreWatch, type TopicIndexes } from './gap/restore-watch.ts';
+import type { FetchList } from './lists/list-reading.ts';
+import { idPrefix } from './message/id-prefix.ts';
 import type { FrameMessages } from './message/message-maker.ts';
 import type { Redact } from './message/redact.ts';
-import { makeSnapshotMessage } from './message/snapshot-message.ts';
 import type { CompatMessages, MessageContext } from './nomad-firehose/compat-messages.ts';
 import type { JobChange } from './nomad-firehose/job-stubs.ts';
+import type { ReadWhole } from './nomad-firehose/whole-objects.ts';
+import { makeSnapshotMessages } from './snapshot-messages.ts';
 import type { Frame } from './source/scan-frame.ts';
 import type { StreamQuery } from './source/open-stream.ts';
 import type { FoundGap, FrameReceiver } from './source/read-stream.ts';
@@ -29,8 +35,6 @@ export interface IntakeTelemetry extends HealerTelemetry {
 export interface IntakeOptions extends StreamQuery {
   readonly cluster: string;
   readonly start: 'oldest' | 'now' | 'snapshot';
-  /** As it stands in headers. */
-  readonly regionName: string;
 }
 
 export interface IntakePorts {
@@ -40,11 +44,14 @@ export interface IntakePorts {
   readonly spool: Spool;
   readonly tracker: CheckpointTracker;
   /** Called before frames go into the spool; `isWhole` is false while what they lack is being read, from the lists or a second time. A rejection keeps them out. */
-  readonly beforeFrames: (isWhole: boolean) => Promise<void>;
+  readonly beforeFrames: (frames: { readonly isWhole: boolean; readonly epoch: number }) => Promise<void>;
   readonly fetchList: FetchList;
+  readonly readWhole: ReadWhole;
   /** Whether the event stream is open. */
   readonly isReading: () => boolean;
   readonly jobsChanged: (change: JobChange) => void;
+  /** Jobs that were told of are to be told of again. */
+  readonly jobsAnew: () => void;
   readonly telemetry: IntakeTelemetry;
   readonly clock: Clock;
 }
@@ -64,12 +71,24 @@ function indexesOfJobs(frames: readonly Frame[]): number[] {
   return frames.filter(({ events }) => events.some(({ head }) => head?.topic === 'Job')).map(({ index }) => index);
 }
 
+function contextOf({ contentType, appId, headers, timestampMs }: Message): MessageContext {
+  return { contentType, appId, headers, timestampMs };
+}
+
 export class Intake implements FrameReceiver {
   readonly healer: Healer;
   readonly #options: IntakeOptions;
   readonly #ports: IntakePorts;
   #lastFrameMs: number;
-  #newest: { readonly index: number; readonly context: MessageContext } | undefined;
+  /** What later messages stand for; without an index as long as nothing but snapshots was read. */
+  #newest: { readonly index: number | undefined; readonly context: MessageContext } | undefined;
+  readonly #restoreWatch = new RestoreWatch();
+  /** How often indexes or objects began anew. */
+  #epoch = 0;
+  /** Nothing was received since they did. */
+  #isAnew = false;
+  /** Listed objects that did not change since were told of in nomad-firehose's form. */
+  #compatSince = 0;
   #turns: Promise<unknown> = Promise.resolve();
   /** The stream is read a second time from an earlier index on, and nothing of that is in the spool yet. */
   #isGoingBack = false;
@@ -81,18 +100,39 @@ export class Intake implements FrameReceiver {
     this.#options = options;
     this.#ports = ports;
     this.#lastFrameMs = clock.monotonic();
-    const append = async (snapshots: readonly Snapshot[], signal: AbortSignal): Promise<void> => {
-      await spool.append(this.#makeSnapshots(snapshots), signal);
-    };
-    this.healer = new Healer(options, { fetchList, append, lastPosition: () => spool.last, isReading, telemetry, clock });
+    this.healer = new Healer(options, {
+      fetchList, isReading, telemetry, clock,
+      append: (choose, signal) => this.#inTurn(() => this.#appendSnapshots(choose, signal)),
+      readWhole: (list, object, signal) => this.#readWhole(list, object, signal),
+      restoreWatch: this.#restoreWatch,
+      restoreFound: () => { this.#takeRestore(); },
+      lastPosition: () => spool.last,
+    });
   }
 
   get secondsSinceFrame(): number {
     return (this.#ports.clock.monotonic() - this.#lastFrameMs) / 1000;
   }
 
+  /** How often indexes or objects began anew. Goes into the checkpoint. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** By topic, the newest index that was shown. Goes into the checkpoint. */
+  get topicIndexes(): TopicIndexes {
+    return this.#restoreWatch.indexes;
+  }
+
+  /** What ids begin with from now on. */
+  get idPrefix(): string {
+    return idPrefix(this.#options, this.#epoch);
+  }
+
   /** To be called before the stream is opened; `filter` is what it will be asked for. */
-  begin(checkpoint: Pick<Checkpoint, 'index' | 'filter'> | undefined, filter: string): void {
+  begin(checkpoint: Pick<Checkpoint, 'index' | 'filter' | 'epoch' | 'topicIndexes'> | undefined, filter: string): void {
+    this.#epoch = checkpoint?.epoch ?? 0;
+    this.#restoreWatch.begin(checkpoint?.topicIndexes ?? {});
     if (checkpoint === undefined) {
       if (this.#options.start === 'snapshot') this.healer.heal(planAll(this.#options, 0), 0);
     } else if (checkpoint.filter !== filter) {
@@ -103,7 +143,6 @@ export class Intake implements FrameReceiver {
 
   streamOpened(): void {
     this.#ports.messages.streamOpened();
-    this.#ports.compat.streamOpened();
   }
 
   beginAfter(index: number): void {
@@ -115,14 +154,35 @@ export class Intake implements FrameReceiver {
       this.#isGoingBack = true;
       this.#ports.tracker.hold(index);
       // n.b. a disk that is full says so when the frames come, which wait for this as well.
-      await this.#ports.beforeFrames(false).catch(() => undefined);
+      await this.#ports.beforeFrames({ isWhole: false, epoch: this.#epoch }).catch(() => undefined);
     });
   }
 
   gapFound({ reason, since, fromIndex, toIndex }: FoundGap): void {
     this.#ports.telemetry.gapFound({ reason, fromIndex, toIndex });
     this.#healsSilence = reason === 'not-in-buffer' && (this.#healsSilence || !this.healer.isHealing);
-    this.healer.heal(planAll(this.#options, since), anew.has(reason) ? 0 : (fromIndex ?? 0));
+    const isAnew = anew.has(reason);
+    if (isAnew) this.#beginAnew();
+    else this.#compatSince = Math.min(fromIndex ?? 0, this.healer.isHealing ? this.#compatSince : Infinity);
+    this.healer.heal(planAll(this.#options, since), isAnew ? 0 : (fromIndex ?? 0), isAnew);
+  }
+
+  /** Indexes go on, but objects have gone back. */
+  #takeRestore(): void {
+    const { streamIndex } = this.healer;
+    this.#ports.telemetry.gapFound({ reason: 'restored', fromIndex: streamIndex, toIndex: undefined });
+    this.#isAnew = false;
+    this.#beginAnew();
+    this.healer.heal(planAll(this.#options, 0), streamIndex ?? 0, true);
+  }
+
+  /** Indexes and states that were published come again, and mean something else: their ids must not. The same gap, found again before anything was received, is no new beginning. */
+  #beginAnew(): void {
+    if (!this.#isAnew) this.#epoch += 1;
+    this.#isAnew = true;
+    this.#compatSince = 0;
+    this.#restoreWatch.clear();
+    this.#ports.jobsAnew();
   }
 
   gapDisproved(index: number): void {
@@ -157,6 +217,7 @@ export class Intake implements FrameReceiver {
     if (this.#isGoingBack) tracker.rereadAfter(spool.last);
     if (load.made.length > 0) await this.#appendLoad(load, signal);
     compat.settle();
+    this.#isAnew = false;
     if (load.leftOut > 0) telemetry.nodeCopiesLeftOut(load.leftOut);
     const last = frames.at(-1);
     if (last === undefined) return;
@@ -168,9 +229,11 @@ export class Intake implements FrameReceiver {
     const { clock, compat, messages } = this.#ports;
     const timestampMs = clock.now();
     const load: Load = { made: [], snapshots: [], leftOut: 0, isLastLeftOut: false };
+    const prefix = this.idPrefix;
     for (const frame of frames) {
       const due = this.healer.frame(frame);
-      const ofFrame = messages.make(frame, timestampMs);
+      const ofFrame = messages.make(frame, timestampMs, prefix);
+      this.#restoreWatch.show(frame);
       // n.b. a frame may have more events than a call takes arguments.
       for (const snapshot of due) load.snapshots.push(snapshot);
       for (const made of [this.#makeSnapshots(due), ofFrame.messages, compat.make(ofFrame.events, ofFrame.messages)]) for (const message of made) load.made.push(message);
@@ -182,11 +245,13 @@ export class Intake implements FrameReceiver {
 
   async #appendLoad({ made, snapshots }: Load, signal: AbortSignal): Promise<void> {
     try {
-      await this.#ports.beforeFrames(!this.healer.isHealing && !this.#isGoingBack);
+      await this.#ports.beforeFrames({ isWhole: !this.healer.isHealing && !this.#isGoingBack, epoch: this.#epoch });
       await this.#ports.spool.append(made, signal);
       this.#isGoingBack = false;
       this.healer.kept(snapshots);
+      this.#noteJobs(snapshots);
     } catch (error) {
+      this.#ports.compat.forget();
       this.healer.putBack(snapshots);
       throw error;
     }
@@ -195,17 +260,43 @@ export class Intake implements FrameReceiver {
   #noteNewest(index: number, last: Message | undefined, frames: readonly Frame[]): void {
     if (last === undefined) return;
     const before = this.#newest?.index;
-    const { contentType, appId, headers, timestampMs } = last;
-    this.#newest = { index, context: { contentType, appId, headers, timestampMs } };
+    this.#newest = { index, context: contextOf(last) };
     const changed = indexesOfJobs(frames);
     const [first] = changed;
     if (first !== undefined) this.#ports.jobsChanged({ first, last: changed.at(-1) ?? first, before });
   }
 
+  async #appendSnapshots(choose: () => readonly Snapshot[], signal: AbortSignal): Promise<void> {
+    const { compat, spool } = this.#ports;
+    const snapshots = choose();
+    const made = this.#makeSnapshots(snapshots);
+    if (made.length === 0) return;
+    try {
+      await spool.append(made, signal);
+    } catch (thrown) {
+      compat.forget();
+      throw thrown;
+    }
+    compat.settle();
+    const last = made.at(-1);
+    if (this.#newest === undefined && last !== undefined) this.#newest = { index: undefined, context: contextOf(last) };
+    this.#noteJobs(snapshots);
+  }
+
+  /** Their list stubs are told of as if the stream had shown them. */
+  #noteJobs(snapshots: readonly Snapshot[]): void {
+    const changed = snapshots.filter(({ list, modifyIndex }) => list.topic === 'Job' && modifyIndex > this.#compatSince);
+    if (changed.length === 0) return;
+    let last = 0;
+    for (const { modifyIndex } of changed) last = Math.max(last, modifyIndex);
+    this.#ports.jobsChanged({ first: this.#compatSince + 1, last, before: this.#newest?.index });
+  }
+
   #makeSnapshots(snapshots: readonly Snapshot[]): Message[] {
-    const { clock, redact } = this.#ports;
-    const { cluster, regionName: region } = this.#options;
-    const timestampMs = clock.now();
-    return snapshots.map(({ list, object }) => makeSnapshotMessage({ cluster, region, redact, timestampMs }, list, object));
+    return makeSnapshotMessages(snapshots, { ...this.#options, ...this.#ports, idPrefix: this.idPrefix, compatSince: this.#compatSince });
+  }
+
+  async #readWhole({ topic }: NomadList, { namespace, key, modifyIndex }: ListedObject, signal: AbortSignal): Promise<Buffer | undefined> {
+    return modifyIndex > this.#compatSince ? this.#ports.readWhole({ topic, namespace, key, modifyIndex }, signal) : undefined;
   }
 }

@@ -23,9 +23,9 @@ import { Lease, type HeldLease } from './lease/lease.ts';
 import { createLeaseTelemetry } from './lease/lease-telemetry.ts';
 import { makeHolderName } from './lease/holder-name.ts';
 import { createRedisLeaseStore } from './lease/redis-lease-store.ts';
+import { regionName } from './message/id-prefix.ts';
 import { createFileSpoolNote } from './spool/file-spool-note.ts';
 import { examineNomad } from './source/examine-nomad.ts';
-import { regionName } from './wire-intake.ts';
 
 const name = 'hydrant-firehose';
 /** About two thousand events: a hiccup of the broker. Above it Nomad waits; what its buffer loses meanwhile is healed from the lists. */
@@ -70,7 +70,7 @@ await runService({
     const options = readFirehoseOptions(config);
     const redis = createRedisClient({ ...readRedisOptions(config), log });
     const bus = createAmqpBus({ urls, tls: readTlsOptions(config, 'AMQP'), exchange, connectionName: name, log, clock });
-    const place = { redis, keyPrefix, cluster: options.cluster, region: regionName(options.region) };
+    const place = { redis, keyPrefix, cluster: options.cluster, region: options.region };
     function makeFirehose(lease?: HeldLease): Firehose {
       const { spool, spoolNote } = makeSpool(config, { log, clock });
       const checkpointStore = createRedisCheckpointStore({ ...place, lease, clock });

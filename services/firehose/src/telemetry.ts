@@ -7,6 +7,7 @@ import type { Metrics } from '@hydrant/shared/runtime/telemetry/metrics';
 import type { CheckpointTelemetry } from './checkpoint/saver.ts';
 import { gapReasons } from './gap/decide-gap.ts';
 import type { IntakeTelemetry } from './intake.ts';
+import { listRemedy } from './lists/patience.ts';
 import { createLagTelemetry, type LagTelemetry } from './lag-telemetry.ts';
 import type { IndexWatchTelemetry } from './source/index-watch.ts';
 import type { NamespaceWatchTelemetry } from './source/namespaces.ts';
@@ -63,9 +64,11 @@ function intakeTelemetry(log: Logger, metrics: Metrics): Omit<IntakeTelemetry, '
       const what = errorCode(err)?.startsWith('spool-') === true ? 'What a list shows cannot be kept' : 'A list cannot be read';
       if (isFirst) log.warn({ topic, err }, `${what}, will retry; the checkpoint waits for it`);
     },
-    topicsUnhealed(topics, err) {
+    topicsUnhealed(topics, { err, isRepeat }) {
       unhealed.inc(topics.length);
-      log.error({ topics, err }, 'What was missed of these topics is lost: no list gives it back, or it may not be read');
+      if (isRepeat) return;
+      if (err === undefined) log.error({ topics }, 'What was missed of these topics is lost: Nomad has no list that gives it back');
+      else log.error({ topics, err, remedy: listRemedy(err) }, 'What was missed of these topics is lost: their list cannot be read, and is waited for no longer');
     },
     healEnded({ events, ms }) {
       healed.inc(events);
@@ -141,6 +144,10 @@ function compatTelemetry(log: Logger, metrics: Metrics): CompatTelemetry & JobSt
   const saidOf = new Set<string>();
   for (const resource of compatResources) failures.inc(0, { resource });
   return {
+    jobListGivenUp(err) {
+      failures.inc(1, { resource: 'jobliststubs' });
+      log.error({ err, remedy: listRemedy(err) }, 'The list of jobs cannot be read: no jobliststubs are made until it can, and the checkpoint waits no longer');
+    },
     jobListFailed: (err) => { log.warn({ err }, 'The list of jobs cannot be read, jobliststubs and the checkpoint wait for it'); },
     compatMade: (resource, count) => { messages.inc(count, { resource }); },
     compatFailed({ resource, event, err }) {

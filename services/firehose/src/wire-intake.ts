@@ -2,14 +2,16 @@
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import type { Spool } from '@hydrant/shared/spool/spool';
 import type { CheckpointTracker } from './checkpoint/tracker.ts';
-import { fetchListAt, readLeaderIndex } from './gap/fetch-list.ts';
-import type { FetchList } from './gap/read-list.ts';
-import { Intake } from './intake.ts';
+import { readLeaderIndex, type LeaderIndex } from './gap/leader-index.ts';
+import { Intake, type IntakePorts } from './intake.ts';
+import { fetchListAt, type FetchList } from './lists/list-reading.ts';
+import { regionName } from './message/id-prefix.ts';
 import { createFrameMessages } from './message/message-maker.ts';
 import { isNodeCopy } from './message/node-copies.ts';
 import { createRedact, type RedactKind } from './message/redact.ts';
 import { createCompatMessages, makeCompatMessage, type CompatResource } from './nomad-firehose/compat-messages.ts';
 import { createJobStubs, type JobStubs } from './nomad-firehose/job-stubs.ts';
+import { createWholeReader } from './nomad-firehose/whole-objects.ts';
 import type { NomadAddress } from './source/address.ts';
 import { createDenialProbe } from './source/denial.ts';
 import { createIndexWatch, type IndexWatch } from './source/index-watch.ts';
@@ -40,7 +42,7 @@ export interface ReadingOptions extends StreamQuery {
 export interface ReadingPorts {
   readonly spool: Spool;
   readonly tracker: CheckpointTracker;
-  readonly beforeFrames: (isWhole: boolean) => Promise<void>;
+  readonly beforeFrames: IntakePorts['beforeFrames'];
   readonly telemetry: FirehoseTelemetry;
   readonly clock: Clock;
 }
@@ -53,32 +55,29 @@ export interface Reading {
   readonly jobStubs: JobStubs | undefined;
 }
 
-/** What stands for an unset FIREHOSE_REGION in checkpoints and headers. */
-export function regionName(region: string): string {
-  return region === '' ? 'default' : region;
-}
-
 export function createReading(options: ReadingOptions, { spool, tracker, beforeFrames, telemetry, clock }: ReadingPorts): Reading {
   const region = regionName(options.region);
   const nomad = createNomadClient(options.access);
   const redact = createRedact(options.redact);
   const leavesOut = options.nodeUpdates === 'changes' ? isNodeCopy : undefined;
   const fetchList: FetchList = (path, signal) => fetchListAt(nomad, source.address, path, signal);
-  const intake = new Intake({ ...options, regionName: region }, {
+  const intake = new Intake(options, {
     messages: createFrameMessages({ cluster: options.cluster, region, redact, leavesOut }),
     compat: createCompatMessages(options.compat, options.cluster, telemetry),
     redact, spool, tracker, beforeFrames, fetchList, telemetry, clock,
     isReading: () => source.isReading,
+    readWhole: createWholeReader({ resources: options.compat, region: options.region }, { fetchList, telemetry, clock }),
     jobsChanged: (change) => { jobStubs?.jobsChanged(change); },
+    jobsAnew: () => { jobStubs?.beginAnew(); },
   });
   const jobStubs = !options.compat.includes('jobliststubs') ? undefined : createJobStubs({
     listJobs: createJobLister(nomad, options.addresses, options),
-    append: (stubs, signal) => intake.append((context) => stubs.map(({ identity, body }) => makeCompatMessage('jobliststubs', `${options.cluster}/${identity}`, context, body)), signal),
+    append: (stubs, signal) => intake.append((context) => stubs.map(({ identity, body }) => makeCompatMessage('jobliststubs', `${intake.idPrefix}/${identity}`, context, body)), signal),
     telemetry,
     clock,
   });
-  const leaderIndex = (address: NomadAddress, signal: AbortSignal): Promise<number | undefined> => readLeaderIndex(options, (path) => fetchListAt(nomad, address, path, signal), signal);
-  const indexWatch = createIndexWatch({ leaderIndex: (signal) => leaderIndex(source.address, signal), telemetry, clock });
+  const leaderIndex = (address: NomadAddress, signal: AbortSignal): Promise<LeaderIndex | undefined> => readLeaderIndex(options, (path, within) => fetchListAt(nomad, address, path, within), signal);
+  const indexWatch = createIndexWatch({ leaderIndex: async (signal) => (await leaderIndex(source.address, signal))?.index, telemetry, clock });
   const source: Source = createSource(options, {
     openStream: createStreamOpener(nomad, options),
     probeDenial: createDenialProbe(nomad, options, clock),

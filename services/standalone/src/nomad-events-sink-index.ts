@@ -12,11 +12,11 @@ export interface FormerIndex {
 
 const wayOut = 'put the right index there or move the file away to begin as FIREHOSE_START says';
 
-/** The checkpoint of `store`; without one, what the index of nomad-events-sink says. */
-export function withFormerIndex(store: CheckpointStore, { path, query }: FormerIndex): CheckpointStore {
+/** The checkpoint of `store`; without one, what the index of nomad-events-sink says, if it is that of the region. */
+export function withFormerIndex(store: CheckpointStore, { path, query }: FormerIndex, region: string): CheckpointStore {
   return {
     description: store.description,
-    load: async (signal) => await store.load(signal) ?? readFormerIndex(await readIfThere(path), path, query),
+    load: async (signal) => await store.load(signal) ?? (query.region === region ? readFormerIndex(await readIfThere(path), path, query) : undefined),
     save: (checkpoint) => store.save(checkpoint),
   };
 }

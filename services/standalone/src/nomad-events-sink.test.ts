@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CheckpointStore } from '@hydrant/firehose/checkpoint/checkpoint-store';
 import { createFileCheckpointStore } from '@hydrant/firehose/checkpoint/file-checkpoint-store';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { loadServiceConfig } from '@hydrant/shared/runtime/run-service';
@@ -128,10 +129,19 @@ t.test('the index is the least of the topics that were read', async (t) => {
   for (const json of ['{"Job":', '[]', '5', '', '{"Job":"x"}', '{"Job":-1}', '{"Job":1.5}']) t.throws(() => readFormerIndex(json, 'index.json', query), { code: 'checkpoint-invalid', message: /move the file away/u }, json);
 });
 
+function openStore(folder: string, region = ''): CheckpointStore {
+  const checkpoints = createFileCheckpointStore({ path: join(folder, 'checkpoint.json'), cluster: 'default', region, clock: systemClock });
+  return withFormerIndex(checkpoints, { path: join(folder, 'index.json'), query }, region);
+}
+
+t.test('the index of one region is none of another', async (t) => {
+  t.equal(await openStore(t.testdir({ 'index.json': '{"Job":70}' }), 'eu').load(forever), undefined);
+});
+
 t.test('the index stands in for a checkpoint only until there is one', async (t) => {
   const folder = t.testdir({ 'index.json': '{"Allocation":90,"Deployment":40,"Job":70}' });
   const path = join(folder, 'index.json');
-  const store = withFormerIndex(createFileCheckpointStore({ path: join(folder, 'checkpoint.json'), clock: systemClock }), { path, query });
+  const store = openStore(folder);
 
   t.match(await store.load(forever), { index: 40 });
   await store.save({ index: 95, filter: 'f', source: 's' });

@@ -83,11 +83,12 @@ export function createStandalone(config: StandaloneConfig, { sinks, formerIndex,
     log,
     clock,
   });
-  const checkpoints = createFileCheckpointStore({ path: join(folder, 'checkpoint.json'), clock });
+  const { FIREHOSE_CLUSTER: cluster, FIREHOSE_REGION: region } = config;
+  const checkpoints = createFileCheckpointStore({ path: join(folder, 'checkpoint.json'), cluster, region, clock });
   const firehose = createFirehose(readFirehoseOptions(config), {
     bus: { hasQueue: (name) => bus.hasQueue(name), publish: (message, options) => publish(message, options) },
     spool: createMemorySpool({ maxBytes: memorySpoolBytes }),
-    checkpointStore: formerIndex === undefined ? checkpoints : withFormerIndex(checkpoints, formerIndex),
+    checkpointStore: formerIndex === undefined ? checkpoints : withFormerIndex(checkpoints, formerIndex, region),
     log,
     metrics,
     clock,

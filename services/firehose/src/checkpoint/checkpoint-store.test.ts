@@ -10,12 +10,12 @@ import t, { type Test } from 'tap';
 import type { Checkpoint, CheckpointStore } from './checkpoint-store.ts';
 import { createFileCheckpointStore } from './file-checkpoint-store.ts';
 import { loadCheckpoint } from './load-checkpoint.ts';
-import { createRedisCheckpointStore } from './redis-checkpoint-store.ts';
+import { checkpointKey, createRedisCheckpointStore } from './redis-checkpoint-store.ts';
 import { CheckpointSaver, type CheckpointTelemetry } from './saver.ts';
 
 const forever = new AbortController().signal;
 const key = 'checkpoint:prod:default';
-const checkpoint: Checkpoint = { index: 42, filter: 'topics=Job namespace=* region=', source: 'http://nomad:4646', namespacesAt: 17 };
+const checkpoint: Checkpoint = { index: 42, filter: 'topics=Job namespace=* region=', source: 'http://nomad:4646', namespacesAt: 17, epoch: 2, topicIndexes: { Job: 41 } };
 
 async function connect(t: Test, server: PrivateRedis): Promise<RedisClient> {
   const redis = createRedisClient({ url: server.url, keyPrefix: 'hydrant:', log: testLog() });
@@ -203,23 +203,58 @@ t.test('a saver that was taken over saves no more', async (t) => {
   t.equal(saves, 1);
 });
 
+function openFile(path: string, identity: { readonly cluster?: string; readonly region?: string } = {}): CheckpointStore {
+  return createFileCheckpointStore({ path, cluster: 'prod', region: '', ...identity, clock: systemClock });
+}
+
 t.test('a file keeps the checkpoint', async (t) => {
   const path = `${t.testdir({})}/state/checkpoint.json`;
-  const store = createFileCheckpointStore({ path, clock: systemClock });
+  const store = openFile(path);
   t.equal(await store.load(forever), undefined);
 
   await store.save(checkpoint);
   await store.save({ ...checkpoint, index: 43 });
 
-  t.strictSame(await createFileCheckpointStore({ path, clock: systemClock }).load(forever), { ...checkpoint, index: 43 });
-  t.match(JSON.parse(readFileSync(path, 'utf8')), { index: 43, updated_at: /Z$/u });
+  t.strictSame(await openFile(path).load(forever), { ...checkpoint, index: 43 });
+  t.match(JSON.parse(readFileSync(path, 'utf8')), { cluster: 'prod', region: '', index: 43, updated_at: /Z$/u });
+});
+
+t.test('a checkpoint belongs to its cluster and region: another begins without one, and the first is kept', async (t) => {
+  const path = `${t.testdir({})}/checkpoint.json`;
+  const home = openFile(path);
+  await home.load(forever);
+  await home.save(checkpoint);
+  for (const [other, index] of [[{ region: 'eu' }, 7], [{ cluster: 'test' }, 8], [{ cluster: 'prod:default' }, 9]] as const) {
+    const store = openFile(path, other);
+    t.equal(await store.load(forever), undefined, JSON.stringify(other));
+    await store.save({ ...checkpoint, index });
+    t.match(await openFile(path, other).load(forever), { index });
+  }
+
+  t.strictSame(await openFile(path).load(forever), checkpoint);
+});
+
+t.test('a file with one checkpoint and no name is that of the region in its filter', async (t) => {
+  const path = `${t.testdir({})}/checkpoint.json`;
+  writeFileSync(path, '{"index":50,"filter":"topics=Job namespace=* region=","source":"http://nomad:4646"}');
+
+  t.equal(await openFile(path, { region: 'eu' }).load(forever), undefined);
+  t.match(await openFile(path).load(forever), { index: 50 });
+});
+
+t.test('keys of different clusters and regions differ', (t) => {
+  const identities = [['a:b', 'c'], ['a', 'b:c'], ['a%3Ab', 'c'], ['a', ''], ['a', 'b'], ['a', 'c']] as const;
+  const keys = identities.map(([cluster, region]) => checkpointKey({ cluster, region }));
+  t.equal(new Set(keys).size, identities.length);
+  t.equal(keys[3], 'checkpoint:a:default');
+  t.end();
 });
 
 t.test('a file that holds no number is refused and left alone', async (t) => {
-  for (const text of ['', 'x', '[]', '{"index":"many"}', '{"index":-1}', '{"index":1.5}']) {
+  for (const text of ['', 'x', '[]', '{}', '{"others":{}}', '{"index":7,"others":[]}', '{"index":"many"}', '{"index":-1}', '{"index":1.5}']) {
     const path = `${t.testdir({})}/checkpoint.json`;
     writeFileSync(path, text);
-    await t.rejects(createFileCheckpointStore({ path, clock: systemClock }).load(forever), { code: 'checkpoint-invalid', message: /move the file away/u }, text);
+    await t.rejects(openFile(path).load(forever), { code: 'checkpoint-invalid', message: /move the file away/u }, text);
     t.equal(readFileSync(path, 'utf8'), text);
   }
 });

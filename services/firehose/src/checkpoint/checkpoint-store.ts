@@ -1,5 +1,6 @@
 /** The port that keeps the checkpoint over restarts. Adapters: Redis, a file. */
 import { HydrantError } from '@hydrant/shared/foundation/errors';
+import type { TopicIndexes } from '../gap/restore-watch.ts';
 
 export interface Checkpoint {
   /** The last index confirmed downstream. Reading goes on with it, inclusive. */
@@ -10,6 +11,10 @@ export interface Checkpoint {
   readonly source: string;
   /** The highest CreateIndex of the namespaces that were read; events of later ones may be missing. Undefined: not known, or one namespace is read. */
   readonly namespacesAt?: number | undefined;
+  /** How often the indexes or objects of this Nomad began anew; part of message ids. Undefined: never. */
+  readonly epoch?: number | undefined;
+  /** By topic, the newest index that was shown: a list that is older proves that objects went back. Undefined: not known. */
+  readonly topicIndexes?: TopicIndexes | undefined;
 }
 
 export interface CheckpointStore {
@@ -24,10 +29,50 @@ export interface CheckpointStore {
   save(checkpoint: Checkpoint): Promise<void>;
 }
 
-/** Reads what is stored as a note beside the index: what is none is not known. */
-export function parseNamespacesAt(stored: unknown): Pick<Checkpoint, 'namespacesAt'> {
-  const namespacesAt = Number(stored);
-  return stored !== null && stored !== '' && Number.isSafeInteger(namespacesAt) && namespacesAt >= 0 ? { namespacesAt } : {};
+/** The notes beside an index, as they are stored. */
+export interface StoredNotes {
+  readonly filter?: unknown;
+  readonly source?: unknown;
+  readonly namespacesAt?: unknown;
+  readonly epoch?: unknown;
+  /** An object, or its JSON. */
+  readonly topicIndexes?: unknown;
+}
+
+/** Reads what is stored as notes beside the index: what is none is not known. */
+export function parseNotes({ filter, source, namespacesAt, epoch, topicIndexes }: StoredNotes): Omit<Checkpoint, 'index'> {
+  return {
+    filter: typeof filter === 'string' ? filter : '',
+    source: typeof source === 'string' ? source : '',
+    ...definedOnly('namespacesAt', parseCount(namespacesAt)),
+    ...definedOnly('epoch', parseCount(epoch)),
+    ...definedOnly('topicIndexes', parseTopicIndexes(topicIndexes)),
+  };
+}
+
+function definedOnly<Name extends string, Value>(name: Name, value: Value | undefined): Partial<Record<Name, Value>> {
+  return value === undefined ? {} : { [name]: value } as Record<Name, Value>;
+}
+
+function parseCount(stored: unknown): number | undefined {
+  const count = typeof stored === 'number' ? stored : typeof stored === 'string' && stored !== '' ? Number(stored) : Number.NaN;
+  return Number.isSafeInteger(count) && count >= 0 ? count : undefined;
+}
+
+function parseTopicIndexes(stored: unknown): TopicIndexes | undefined {
+  const value = typeof stored === 'string' ? parseJson(stored) : stored;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const known = Object.entries(value).filter((entry): entry is [string, number] => Number.isSafeInteger(entry[1]));
+  return known.length === 0 ? undefined : Object.fromEntries(known);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // A note that cannot be read is not known.
+    return undefined;
+  }
 }
 
 /** Reads a stored index. Anything but a whole number in digits is refused, so that it is never overwritten by guesswork. */

@@ -37,7 +37,7 @@ export class CheckpointSaver {
   readonly #backoff: Backoff = createBackoff({ minMs: intervalMs, maxMs: 5_000 });
   #timer: Timer | undefined;
   #saving: Promise<void> | undefined;
-  #savedIndex: number | undefined;
+  #saved: Checkpoint | undefined;
   #retryAtMs = 0;
   #isFailing = false;
   #isTakenOver = false;
@@ -69,10 +69,10 @@ export class CheckpointSaver {
   async #save(): Promise<void> {
     const { current, store, telemetry } = this.#ports;
     const checkpoint = current();
-    if (checkpoint !== undefined && checkpoint.index !== this.#savedIndex && !this.#isTakenOver) {
+    if (checkpoint !== undefined && (checkpoint.index !== this.#saved?.index || checkpoint.epoch !== this.#saved.epoch) && !this.#isTakenOver) {
       try {
         await store.save(checkpoint);
-        this.#savedIndex = checkpoint.index;
+        this.#saved = checkpoint;
         telemetry.checkpointSaved(checkpoint.index);
         if (this.#isFailing) telemetry.checkpointSaveResumed(store.description);
         this.#isFailing = false;

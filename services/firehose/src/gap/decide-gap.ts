@@ -2,6 +2,8 @@
  * What the beginning of a resumed stream proves. Nomad never says that it dropped frames; it starts at the closest frame it still has, so
  * the first frame has to be the very one that was asked for.
  */
+import type { LeaderIndex } from './leader-index.ts';
+
 export type GapReason =
   /** Topics or namespace differ from those of the checkpoint. */
   | 'filter-changed'
@@ -11,12 +13,14 @@ export type GapReason =
   | 'not-in-buffer'
   /** The leader itself is behind the checkpoint: the cluster was built anew. */
   | 'rebuilt'
-  /** The stream is behind the checkpoint, and the leader would not say whether it is as well. */
+  /** The stream stays behind the checkpoint, and no list proves that the leader is as well. */
   | 'index-went-back'
+  /** Lists are older than what was published: an operator restored a snapshot of Nomad. */
+  | 'restored'
   /** A line that could not be read was skipped. */
   | 'malformed-line';
 
-export const gapReasons: readonly GapReason[] = ['filter-changed', 'evicted', 'not-in-buffer', 'rebuilt', 'index-went-back', 'malformed-line'];
+export const gapReasons: readonly GapReason[] = ['filter-changed', 'evicted', 'not-in-buffer', 'rebuilt', 'index-went-back', 'restored', 'malformed-line'];
 
 export interface StreamBeginning {
   /** The index that was asked for: that of the last frame received, or of the checkpoint. Undefined at the first start. */
@@ -47,13 +51,21 @@ export function decideGap({ resumedAt, first }: StreamBeginning): GapDecision {
   return { kind: 'gap', reason: 'evicted', since: resumedAt };
 }
 
+export type BehindDecision =
+  /** The server lags or replays its log: what it sends up to the checkpoint is known. */
+  | { readonly kind: 'lagging' }
+  /** The checkpoint was read from an address that is none of ours, so this is another Nomad rather than the same one built anew. */
+  | { readonly kind: 'foreign' }
+  /** It is taken for lagging until it has had the time to catch up. */
+  | { readonly kind: 'undecided' }
+  | Gap;
+
 /**
- * A stream that begins before the checkpoint: the server lags or replays its log, and what it sends up to the checkpoint is known;
- * or the indexes began anew. `leaderIndex` is the newest that the leader's lists tell; undefined when none could be read. `isElsewhere`: the checkpoint
- * was read from an address that is none of ours, so this is another Nomad rather than the same one built anew.
+ * A stream that begins before the checkpoint. `leader` is what the leader's lists tell; undefined when none could be read. Only when they tell of every topic, a lower index of theirs
+ * proves anything: the checkpoint may be that of an event of which they know nothing. `isLate`: the time to catch up is over.
  */
-export function decideBehind(resumedAt: number, leaderIndex: number | undefined, isElsewhere: boolean): { readonly kind: 'lagging' } | { readonly kind: 'foreign' } | Gap {
-  if (leaderIndex === undefined) return { kind: 'gap', reason: 'index-went-back', since: 0 };
-  if (leaderIndex >= resumedAt) return { kind: 'lagging' };
+export function decideBehind(resumedAt: number, leader: LeaderIndex | undefined, { isElsewhere, isLate }: { readonly isElsewhere: boolean; readonly isLate: boolean }): BehindDecision {
+  if (leader !== undefined && leader.index >= resumedAt) return { kind: 'lagging' };
+  if (leader?.isComplete !== true) return isLate ? { kind: 'gap', reason: 'index-went-back', since: 0 } : { kind: 'undecided' };
   return isElsewhere ? { kind: 'foreign' } : { kind: 'gap', reason: 'rebuilt', since: 0 };
 }

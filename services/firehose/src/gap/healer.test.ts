@@ -3,8 +3,10 @@ import { HydrantError } from '@hydrant/shared/foundation/errors';
 import { eventually } from '@hydrant/testing/eventually';
 import t, { type Test } from 'tap';
 import { scanFrame, type Frame } from '../source/scan-frame.ts';
-import { Healer, type HealerOptions, type Snapshot } from './healer.ts';
-import type { ListAnswer } from './read-list.ts';
+import type { ListAnswer } from '../lists/list-reading.ts';
+import { Healer, type HealerOptions } from './healer.ts';
+import type { Snapshot } from './list-healer.ts';
+import { RestoreWatch } from './restore-watch.ts';
 
 interface Listing {
   index: number;
@@ -27,6 +29,8 @@ interface Rig {
   looks: number;
   lastPosition: number;
   appendFails: boolean;
+  readonly restoreWatch: RestoreWatch;
+  onRestore: () => void;
   /** Called before a list is answered. */
   beforeAnswer: (topic: string) => void | Promise<void>;
 }
@@ -35,7 +39,7 @@ const topicOfPath: Readonly<Record<string, string>> = { nodes: 'Node', jobs: 'Jo
 
 function start(t: Test, options: Partial<HealerOptions> = {}): Rig {
   const lists: Rig['lists'] = { Node: { index: 9, pages: [[]] }, Job: { index: 9, pages: [[]] } };
-  const rig: Omit<Rig, 'healer'> = { lists, asked: [], out: [], told: [], isReading: true, looks: 0, lastPosition: 0, appendFails: false, beforeAnswer: () => undefined };
+  const rig: Omit<Rig, 'healer'> = { lists, asked: [], out: [], told: [], isReading: true, looks: 0, lastPosition: 0, appendFails: false, restoreWatch: new RestoreWatch(), onRestore: () => undefined, beforeAnswer: () => undefined };
   async function fetchList(path: string, signal: AbortSignal): Promise<ListAnswer> {
     const { pathname, searchParams } = new URL(path, 'http://nomad');
     const topic = topicOfPath[pathname.slice('/v1/'.length)] ?? '';
@@ -50,11 +54,19 @@ function start(t: Test, options: Partial<HealerOptions> = {}): Rig {
   }
   const healer = new Healer({ namespace: '*', region: '', settleMs: 50, retryMinMs: 1, ...options }, {
     fetchList,
-    append(snapshots) {
+    append(choose) {
+      const snapshots = choose();
       if (rig.appendFails) return Promise.reject(new HydrantError('Expected room', { code: 'spool-full', retryable: true }));
       rig.out.push(...describe(snapshots));
       rig.lastPosition += snapshots.length;
       return Promise.resolve();
+    },
+    readWhole: () => Promise.resolve(undefined),
+    restoreWatch: rig.restoreWatch,
+    restoreFound() {
+      rig.told.push(['restored', '']);
+      rig.restoreWatch.clear();
+      rig.onRestore();
     },
     lastPosition: () => rig.lastPosition,
     isReading() {
@@ -64,7 +76,7 @@ function start(t: Test, options: Partial<HealerOptions> = {}): Rig {
     telemetry: {
       healStarted: (plan) => { rig.told.push(['started', Object.fromEntries(plan)]); },
       listFailed: ({ topic, isFirst }) => { rig.told.push(['failed', `${topic} ${String(isFirst)}`]); },
-      topicsUnhealed: (topics) => { rig.told.push(['unhealed', topics.join()]); },
+      topicsUnhealed: (topics, { isRepeat }) => { rig.told.push([isRepeat ? 'unhealed again' : 'unhealed', topics.join()]); },
       healEnded: ({ events }) => { rig.told.push(['ended', events]); },
     },
     clock: systemClock,
@@ -188,17 +200,17 @@ t.test('a list that fails is tried again, and told of once', async (t) => {
   t.strictSame(rig.out, ['Job/default/a 3']);
 });
 
-t.test('a list that is not there is given up, one that is denied after a while', async (t) => {
-  for (const [code, deniedMs, tries] of [['nomad-not-found', 60_000, 1], ['nomad-denied', 0, 1], ['nomad-denied', 500, 2]] as const) {
-    const rig = start(t, { deniedMs });
-    rig.lists['Job'] = { index: 9, pages: [[]], fails: new HydrantError('Expected 200', { code, retryable: true }) };
+t.test('a list that stays older than what was published means that objects went back', async (t) => {
+  const rig = start(t, { olderMs: 20 });
+  rig.restoreWatch.show(frame(950, 'web'));
+  rig.lists['Job'] = { index: 700, pages: [[job('web', 650), job('old', 3)]] };
+  rig.onRestore = () => { rig.healer.heal(new Map([['Job', 0]]), 960, true); };
 
-    rig.healer.heal(new Map([['Job', 0], ['Node', 0]]), 10);
-    await whenEnded(rig);
+  rig.healer.heal(new Map([['Job', 950]]), 960);
+  await whenEnded(rig);
 
-    t.strictSame(rig.told.filter(([what]) => what === 'unhealed'), [['unhealed', 'Job']], code);
-    t.ok(rig.asked.filter((path) => path === 'Job 0').length >= tries);
-  }
+  t.strictSame(rig.told.filter(([what]) => what === 'restored').length, 1);
+  t.strictSame(rig.out, ['Job/default/web 650', 'Job/default/old 3']);
 });
 
 t.test('what is listed ahead of the stream waits for its frames', async (t) => {

@@ -5,55 +5,34 @@
  * the checkpoint must not move: a process that dies then finds the same gap again. States: idle → healing (waits for the stream to be open, lists,
  * lets the stream catch up) → idle.
  */
-import { createBackoff } from '@hydrant/shared/foundation/backoff';
-import type { Clock } from '@hydrant/shared/foundation/clock';
-import { errorCode, toError } from '@hydrant/shared/foundation/errors';
+import { toError } from '@hydrant/shared/foundation/errors';
 import type { Frame } from '../source/scan-frame.ts';
 import { mergePlans, type HealPlan } from './heal-plan.ts';
-import { listsOf, unlistedTopics, type NomadList } from './nomad-lists.ts';
-import { readList, type FetchList, type ListedObject } from './read-list.ts';
-import { identityOf, SnapshotMerge, type Listed } from './snapshot-merge.ts';
+import { ListHealer, type ListHealerOptions, type ListHealerPorts, type ListHealerTelemetry, type Snapshot } from './list-healer.ts';
+import { unlistedTopics } from './nomad-lists.ts';
+import { identityOf, SnapshotMerge } from './snapshot-merge.ts';
 
-/** An object of a list, on its way to become a message. */
-export interface Snapshot extends Listed {
-  readonly list: NomadList;
-  readonly object: ListedObject;
-}
-
-export interface HealerTelemetry {
+export interface HealerTelemetry extends ListHealerTelemetry {
   healStarted(plan: HealPlan): void;
-  /** The list is tried again; said once per healing and list. */
-  listFailed(failure: { readonly topic: string; readonly isFirst: boolean; readonly err: Error }): void;
-  /** What was missed of these topics is lost: there is no such list, or it may not be read. */
-  topicsUnhealed(topics: readonly string[], err: Error | undefined): void;
   healEnded(healed: { readonly events: number; readonly ms: number }): void;
 }
 
-export interface HealerOptions {
-  readonly namespace: string;
-  readonly region: string;
-  readonly perPage?: number;
+export interface HealerOptions extends ListHealerOptions {
   /** The stream has shown what it has when nothing came for so long. */
   readonly settleMs?: number;
-  /** How long a list that is denied is tried again. */
-  readonly deniedMs?: number;
-  readonly retryMinMs?: number;
 }
 
-export interface HealerPorts {
-  readonly fetchList: FetchList;
-  /** Resolves when the log holds them, in the order of the calls. */
-  readonly append: (snapshots: readonly Snapshot[], signal: AbortSignal) => Promise<void>;
+export interface HealerPorts extends ListHealerPorts {
+  /** Calls `choose` when it is its turn, and resolves when the log holds what that gave. Rejects when the log takes nothing or `signal` aborts. */
+  readonly append: (choose: () => readonly Snapshot[], signal: AbortSignal) => Promise<void>;
   /** Position of the newest record in the log. */
   readonly lastPosition: () => number;
   /** Whether the event stream is open. */
   readonly isReading: () => boolean;
   readonly telemetry: HealerTelemetry;
-  readonly clock: Clock;
 }
 
-const defaults = { perPage: 500, settleMs: 2_000, deniedMs: 60_000, retryMinMs: 250 };
-const retryMaxMs = 15_000;
+const defaultSettleMs = 2_000;
 const lookMs = 50;
 /** Objects per append: so many go out before the stream gets its turn. */
 const appendObjects = 100;
@@ -61,8 +40,9 @@ const appendObjects = 100;
 const mostPending = 5_000;
 
 export class Healer {
-  readonly #options: HealerOptions & typeof defaults;
+  readonly #settleMs: number;
   readonly #ports: HealerPorts;
+  readonly #lists: ListHealer;
   readonly #stopping = new AbortController();
   #merge: SnapshotMerge<Snapshot> | undefined;
   #plan: HealPlan = new Map();
@@ -74,14 +54,13 @@ export class Healer {
   #events = 0;
   /** Given by `frame`, and neither kept nor put back. */
   #given = 0;
-  /** By topic, what was read of its list to the end: as long as Nomad says the same index of it, nothing in it has changed. */
-  readonly #read = new Map<string, { readonly since: number; readonly index: number }>();
   /** Where the frames began after the newest gap. */
   #streamIndex = 0;
 
   constructor(options: HealerOptions, ports: HealerPorts) {
-    this.#options = { ...defaults, ...options };
+    this.#settleMs = options.settleMs ?? defaultSettleMs;
     this.#ports = ports;
+    this.#lists = new ListHealer(options, ports);
   }
 
   /** True until everything that was missed is in the log. */
@@ -99,14 +78,18 @@ export class Healer {
     this.#merge?.show(index, []);
   }
 
-  /** Begins at once. The frames that follow begin after `streamIndex`. */
-  heal(plan: HealPlan, streamIndex: number): void {
+  /** Index of the newest frame that has gone out, while healing. */
+  get streamIndex(): number | undefined {
+    return this.#merge?.streamIndex;
+  }
+
+  /** Begins at once. The frames that follow begin after `streamIndex`. `isAnew`: neither what was shown nor what was listed before says anything more. */
+  heal(plan: HealPlan, streamIndex: number, isAnew = false): void {
     if (plan.size === 0 || this.#stopping.signal.aborted) return;
     this.#plan = mergePlans(this.#plan, plan);
-    if (streamIndex < this.#streamIndex) this.#read.clear();
+    if (isAnew || streamIndex < this.#streamIndex) this.#lists.forget();
     this.#streamIndex = streamIndex;
-    // n.b. when the indexes began anew, what older frames have shown says nothing any more.
-    if (this.#merge === undefined || streamIndex < this.#merge.streamIndex) this.#merge = new SnapshotMerge(streamIndex);
+    if (this.#merge === undefined || isAnew || streamIndex < this.#merge.streamIndex) this.#merge = new SnapshotMerge(streamIndex);
     this.#restart.abort();
     this.#restart = new AbortController();
     this.#running ??= this.#run();
@@ -171,66 +154,22 @@ export class Healer {
   async #healOnce(plan: HealPlan, signal: AbortSignal): Promise<boolean> {
     const { clock, isReading, telemetry } = this.#ports;
     const unlisted = unlistedTopics(plan.keys());
-    if (unlisted.length > 0) telemetry.topicsUnhealed(unlisted, undefined);
+    if (unlisted.length > 0) telemetry.topicsUnhealed(unlisted, { err: undefined, isRepeat: false });
     while (!isReading() && !signal.aborted) await clock.sleep(lookMs, signal);
-    for (const list of listsOf(plan.keys())) {
-      await this.#healList(list, Math.min(plan.get(list.topic) ?? Infinity, plan.get('*') ?? Infinity), signal);
-    }
+    await this.#lists.read(plan, (snapshots) => this.#letOut(snapshots, signal), signal);
     await this.#settle(signal);
     return !signal.aborted;
   }
 
-  async #healList(list: NomadList, since: number, signal: AbortSignal): Promise<void> {
-    const { clock, telemetry } = this.#ports;
-    const backoff = createBackoff({ minMs: this.#options.retryMinMs, maxMs: retryMaxMs });
-    const startedMs = clock.monotonic();
-    for (let isFirst = true; !signal.aborted; isFirst = false) {
-      try {
-        await this.#readList(list, since, signal);
-        return;
-      } catch (thrown) {
-        if (signal.aborted) return;
-        if (this.#isHopeless(thrown, clock.monotonic() - startedMs)) {
-          telemetry.topicsUnhealed([list.topic], toError(thrown));
-          return;
-        }
-        telemetry.listFailed({ topic: list.topic, isFirst, err: toError(thrown) });
-        await clock.sleep(backoff.next(), signal);
-      }
+  /** Resolves with what kept the log from taking all of it, or undefined. */
+  async #letOut(snapshots: readonly Snapshot[], signal: AbortSignal): Promise<Error | undefined> {
+    let failure: Error | undefined;
+    for (let at = 0; at < snapshots.length && !signal.aborted; at += appendObjects) {
+      const chunk = snapshots.slice(at, at + appendObjects);
+      failure = await this.#append(() => this.#merge?.list(chunk) ?? [], signal) ?? failure;
     }
-  }
-
-  /** An older Nomad has no such list; a token that may not read it may be renewed. */
-  #isHopeless(thrown: unknown, triedMs: number): boolean {
-    const code = errorCode(thrown);
-    return code === 'nomad-not-found' || (code === 'nomad-denied' && triedMs >= this.#options.deniedMs);
-  }
-
-  async #readList(list: NomadList, since: number, signal: AbortSignal): Promise<void> {
-    const { namespace, region, perPage } = this.#options;
-    let index: number | undefined;
-    for await (const page of readList(list, { namespace, region, perPage }, this.#ports.fetchList, signal)) {
-      // What was answered before the indexes began anew says nothing to the merge of after.
-      signal.throwIfAborted();
-      if (index === undefined && this.#isKnown(list, since, page.index)) return;
-      index ??= page.index;
-      const missed = page.objects.filter((object) => object.modifyIndex > since);
-      const snapshots = missed.map((object): Snapshot => ({
-        list, object, identity: identityOf(list.topic, object.namespace, object.key), modifyIndex: object.modifyIndex,
-      }));
-      for (let at = 0; at < snapshots.length; at += appendObjects) {
-        await this.#append(this.#merge?.list(snapshots.slice(at, at + appendObjects)) ?? [], signal);
-        signal.throwIfAborted();
-      }
-      if ((this.#merge?.pending ?? 0) > mostPending) await this.#settle(signal);
-    }
-    this.#read.set(list.topic, { since, index: index ?? 0 });
-  }
-
-  /** A Nomad that is quiet and has nothing in its buffer shows the same gap at each connection. */
-  #isKnown({ topic }: NomadList, since: number, index: number): boolean {
-    const before = this.#read.get(topic);
-    return before !== undefined && index > 0 && before.index === index && before.since <= since;
+    if ((this.#merge?.pending ?? 0) > mostPending) await this.#settle(signal);
+    return failure;
   }
 
   /** Lets the stream catch up with what was listed ahead of it, and lets out what it does not show. */
@@ -240,10 +179,9 @@ export class Healer {
     while (((this.#merge?.pending ?? 0) > 0 || this.#given > 0) && !signal.aborted) {
       await clock.sleep(lookMs, signal);
       if (!isReading()) this.#lastFrameMs = clock.monotonic();
-      if (clock.monotonic() - this.#lastFrameMs < this.#options.settleMs) continue;
-      const rest = this.#merge?.rest() ?? [];
+      if (clock.monotonic() - this.#lastFrameMs < this.#settleMs) continue;
       // n.b. a log that takes nothing breaks the stream as well, which says so.
-      await this.#append(rest, signal).catch(() => { this.#takeBack(rest); });
+      await this.#append(() => this.#merge?.rest() ?? [], signal);
     }
   }
 
@@ -252,9 +190,19 @@ export class Healer {
     this.#merge?.putBack(snapshots);
   }
 
-  /** Rejects when the log is closed or `signal` aborts. */
-  async #append(snapshots: readonly Snapshot[], signal: AbortSignal): Promise<void> {
-    if (snapshots.length > 0) await this.#ports.append(this.#count(snapshots), signal);
+  /** What kept the log from taking what `choose` gives; it waits for the stream, or the next settling, then. */
+  async #append(choose: () => readonly Snapshot[], signal: AbortSignal): Promise<Error | undefined> {
+    let chosen: readonly Snapshot[] = [];
+    try {
+      await this.#ports.append(() => {
+        chosen = signal.aborted ? [] : this.#count(choose());
+        return chosen;
+      }, signal);
+      return undefined;
+    } catch (thrown) {
+      this.#takeBack(chosen);
+      return toError(thrown);
+    }
   }
 
   #count<T extends readonly Snapshot[]>(snapshots: T): T {

@@ -39,19 +39,19 @@ export function unlistedTopics(topics: Iterable<string>): readonly string[] {
   return [...topics].filter((topic) => topic !== '*' && !lists.some((list) => list.topic === topic));
 }
 
-export interface PageQuery {
-  readonly namespace: string;
-  /** Empty: the agent's own. */
-  readonly region: string;
-  readonly perPage: number;
-  /** Empty: the first page. */
-  readonly nextToken: string;
-}
+/** Lists of which only the index is of use, and only together with the topic. */
+const indexLists: readonly Pick<NomadList, 'topic' | 'path' | 'isNamespaced'>[] = [
+  { topic: 'Service', path: '/v1/services', isNamespaced: true },
+  { topic: 'ACLToken', path: '/v1/acl/tokens', isNamespaced: false },
+  { topic: 'ACLPolicy', path: '/v1/acl/policies', isNamespaced: false },
+  { topic: 'ACLRole', path: '/v1/acl/roles', isNamespaced: false },
+  { topic: 'ACLAuthMethod', path: '/v1/acl/auth-methods', isNamespaced: false },
+  { topic: 'ACLBindingRule', path: '/v1/acl/binding-rules', isNamespaced: false },
+];
 
-export function pagePath({ path, isNamespaced }: NomadList, { namespace, region, perPage, nextToken }: PageQuery): string {
-  const parameters = new URLSearchParams({ per_page: String(perPage) });
-  if (isNamespaced) parameters.set('namespace', namespace);
-  if (region !== '') parameters.set('region', region);
-  if (nextToken !== '') parameters.set('next_token', nextToken);
-  return `${path}${path.includes('?') ? '&' : '?'}${parameters.toString()}`;
+/** Whose index tells how far Nomad has come in these topics. A node is sent with the index of its allocations, too. Of topics that are missing here no list tells. */
+export function indexListsOf(topics: Iterable<string>): readonly Pick<NomadList, 'topic' | 'path' | 'isNamespaced'>[] {
+  const wanted = new Set(topics);
+  if (wanted.has('Node')) wanted.add('Allocation');
+  return [...lists, ...indexLists].filter(({ topic }) => wanted.has('*') || wanted.has(topic));
 }

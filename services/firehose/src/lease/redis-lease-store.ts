@@ -2,6 +2,8 @@
 import { HydrantError } from '@hydrant/shared/foundation/errors';
 import { loadLua } from '@hydrant/shared/redis/lua';
 import type { RedisClient } from '@hydrant/shared/redis/redis-client';
+import { checkpointKey } from '../checkpoint/redis-checkpoint-store.ts';
+import { identityKey } from '../message/id-prefix.ts';
 import type { LeaseReply, LeaseStore } from './lease-store.ts';
 
 export interface RedisLeaseOptions {
@@ -9,7 +11,6 @@ export interface RedisLeaseOptions {
   /** That of `redis`, for what people are told. */
   readonly keyPrefix: string;
   readonly cluster: string;
-  /** As `regionName` gives it. */
   readonly region: string;
 }
 
@@ -21,12 +22,12 @@ function readReply(reply: unknown): LeaseReply {
 }
 
 export function createRedisLeaseStore({ redis, keyPrefix, cluster, region }: RedisLeaseOptions): LeaseStore {
-  const key = `lease:${cluster}:${region}`;
+  const key = `lease:${identityKey({ cluster, region })}`;
   const takeScript = redis.script({ name: 'takeLease', lua: loadLua(new URL('../../lua/take-lease-2.lua', import.meta.url)), numberOfKeys: 2 });
   const releaseScript = redis.script({ name: 'releaseLease', lua: loadLua(new URL('../../lua/release-lease-1.lua', import.meta.url)), numberOfKeys: 1 });
   return {
     description: `the Redis key ${keyPrefix}${key}`,
-    take: async (holder, lastsMs) => readReply(await takeScript(key, `checkpoint:${cluster}:${region}`, holder, lastsMs)),
+    take: async (holder, lastsMs) => readReply(await takeScript(key, checkpointKey({ cluster, region }), holder, lastsMs)),
     async release(holder) {
       await releaseScript(key, holder);
     },

@@ -1,5 +1,5 @@
 /**
- * Message ids: `<cluster>/<Index>/<Topic>/<Namespace>/<Key>/<n>`, the same for each repeat of an event. n counts repeats of the rest within one
+ * Message ids: `<prefix>/<Index>/<Topic>/<Namespace>/<Key>/<n>`, the same for each repeat of an event (for the prefix see id-prefix.ts). n counts repeats of the rest within one
  * raft index, which may come in several frames; it has to come out the same when Nomad sends them again after a reconnect.
  */
 import { createHash } from 'node:crypto';
@@ -23,8 +23,8 @@ export function boundId(id: string): string {
   return createHash('sha256').update(id).digest('hex');
 }
 
-export function idStem(cluster: string, index: number, { topic, namespace, key }: EventIdentity): string {
-  return `${cluster}/${String(index)}/${topic}/${namespace}/${key}`;
+export function idStem(prefix: string, index: number, { topic, namespace, key }: EventIdentity): string {
+  return `${prefix}/${String(index)}/${topic}/${namespace}/${key}`;
 }
 
 interface NumberedFrame {

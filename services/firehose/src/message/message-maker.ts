@@ -3,13 +3,15 @@ import { makeEventMessages } from '@hydrant/shared/messages/event-message';
 import type { Message } from '@hydrant/shared/messages/message';
 import type { Frame, FrameEvent } from '../source/scan-frame.ts';
 import { createOrdinals, idStem, messageId } from './id.ts';
+import { idPrefix } from './id-prefix.ts';
 import type { Redact } from './redact.ts';
 import { routingKey } from './routing-key.ts';
 
 export interface FrameMessages {
   /** A new connection: what follows may repeat what was seen. */
   streamOpened(): void;
-  make(frame: Frame, timestampMs: number): FrameMessagesMade;
+  /** `prefix` is what the ids begin with; the cluster's name unless it is given. */
+  make(frame: Frame, timestampMs: number, prefix?: string): FrameMessagesMade;
 }
 
 export interface FrameMessagesMade {
@@ -37,8 +39,8 @@ export function createFrameMessages({ cluster, region, redact, leavesOut = leave
   const ordinals = createOrdinals();
   return {
     streamOpened: ordinals.streamOpened,
-    make({ index, line, events }, timestampMs) {
-      const stems = events.map(({ head }) => idStem(cluster, index, head ?? unknownHead));
+    make({ index, line, events }, timestampMs, prefix = idPrefix({ cluster, region: '' }, 0)) {
+      const stems = events.map(({ head }) => idStem(prefix, index, head ?? unknownHead));
       const numbers = ordinals.number(index, stems);
       const kept = events.map((event, position) => ({ event, position })).filter(({ event }) => !leavesOut(line, event));
       const parts = kept.map(({ event: { start, end, head = unknownHead }, position }) => ({

@@ -2,7 +2,7 @@
 import { makeEventMessage } from '@hydrant/shared/messages/event-message';
 import type { Message } from '@hydrant/shared/messages/message';
 import type { NomadList } from '../gap/nomad-lists.ts';
-import type { ListedObject } from '../gap/read-list.ts';
+import type { ListedObject } from '../gap/parse-list.ts';
 import { idStem, messageId } from './id.ts';
 import type { Redact } from './redact.ts';
 import { routingKey } from './routing-key.ts';
@@ -16,6 +16,8 @@ function filterKeys(topic: string, { jobId, deploymentId }: ListedObject): reado
 }
 
 export interface SnapshotContext {
+  /** What the id begins with. */
+  readonly idPrefix: string;
   readonly cluster: string;
   /** As it stands in headers. */
   readonly region: string;
@@ -23,7 +25,7 @@ export interface SnapshotContext {
   readonly timestampMs: number;
 }
 
-export function makeSnapshotMessage({ cluster, region, redact, timestampMs }: SnapshotContext, { topic, payloadKey }: NomadList, object: ListedObject): Message {
+export function makeSnapshotMessage({ idPrefix, cluster, region, redact, timestampMs }: SnapshotContext, { topic, payloadKey }: NomadList, object: ListedObject): Message {
   const { key, namespace, modifyIndex, bytes } = object;
   const head = { Topic: topic, Type: type, Key: key, Namespace: namespace, FilterKeys: filterKeys(topic, object), Index: modifyIndex };
   const event = Buffer.concat([Buffer.from(`${JSON.stringify(head).slice(0, -1)},"Payload":{"${payloadKey}":`), bytes, Buffer.from('}}')]);
@@ -34,7 +36,7 @@ export function makeSnapshotMessage({ cluster, region, redact, timestampMs }: Sn
     index: modifyIndex,
     origin: 'snapshot',
     timestampMs,
-    id: messageId(idStem(cluster, modifyIndex, { topic, namespace, key }), 'snapshot'),
+    id: messageId(idStem(idPrefix, modifyIndex, { topic, namespace, key }), 'snapshot'),
     routingKey: routingKey({ topic, type, namespace, ...(jobId === undefined ? {} : { jobId }) }),
     topic,
     type,

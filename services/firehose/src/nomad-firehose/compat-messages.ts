@@ -7,7 +7,6 @@ import { toError } from '@hydrant/shared/foundation/errors';
 import type { EventHead } from '@hydrant/shared/messages/nomad-event';
 import { compatKeys } from '@hydrant/shared/messages/routing-keys';
 import { boundId } from '../message/id.ts';
-import type { FrameEvent } from '../source/scan-frame.ts';
 import { readAllocationUpdates } from './allocation-updates.ts';
 import type { JsonObject } from './go-types.ts';
 import { writeAllocationUpdate, writeDeployment, writeEvaluation, writeJob, writeNode } from './payloads.ts';
@@ -27,13 +26,19 @@ export interface CompatTelemetry {
   compatFailed(failure: { readonly resource: CompatResource; readonly event: string; readonly err: Error }): void;
 }
 
+/** What is to be known of an event: of the stream, or of a listed object. */
+export interface CompatEvent {
+  /** Undefined: it has none. */
+  readonly head: Pick<EventHead, 'topic' | 'index'> | undefined;
+}
+
 export interface CompatMessages {
-  /** What nomad-firehose would have said of a frame's events. `messages` are the events' own, as they are published, in the same order. */
-  make(events: readonly FrameEvent[], messages: readonly Message[]): Message[];
+  /** What nomad-firehose would have said of these events. `messages` are the events' own, as they are published, in the same order. */
+  make(events: readonly CompatEvent[], messages: readonly Message[]): Message[];
   /** What was made since the last call is taken over, and is not made again. */
   settle(): void;
-  /** A new connection: what was made and not taken over may be made again. */
-  streamOpened(): void;
+  /** What was made since then was not taken over, and may be made again. */
+  forget(): void;
 }
 
 /** An allocation takes about half a kilobyte here. */
@@ -43,18 +48,18 @@ export const topicOfResource: Readonly<Record<CompatResource, string>> = {
   allocations: 'Allocation', nodes: 'Node', evaluations: 'Evaluation', jobs: 'Job', jobliststubs: 'Job', deployments: 'Deployment',
 };
 
-/** Nomad's own API unpacks the payload, its stream does not. What is packed otherwise, such as a redacted one, stays. */
+/** Nomad's lists and objects have the payload unpacked, its stream does not. What is packed otherwise, such as a redacted one, stays. */
 function unpackPayload(job: JsonObject): JsonObject {
   const { Payload: payload } = job;
   const unpacked = typeof payload === 'string' ? unpackSnappy(Buffer.from(payload, 'base64')) : undefined;
   return unpacked === undefined ? job : { ...job, Payload: unpacked.toString('base64') };
 }
 
-const writers: Readonly<Record<EventResource, (object: JsonObject) => string>> = {
+const writers: Readonly<Record<EventResource, (object: JsonObject, isOfStream: boolean) => string>> = {
   allocations: writeAllocationUpdate,
   nodes: writeNode,
   evaluations: writeEvaluation,
-  jobs: (job) => writeJob(unpackPayload(job)),
+  jobs: (job, isOfStream) => writeJob(isOfStream ? unpackPayload(job) : job),
   deployments: writeDeployment,
 };
 
@@ -75,7 +80,7 @@ export function createCompatMessages(resources: readonly CompatResource[], clust
   const seen = createSeenTaskEvents(rememberedAllocations);
   const eventResources = resources.filter((resource): resource is EventResource => resource !== 'jobliststubs');
 
-  function find(resource: EventResource, head: EventHead, { id, body }: Message): Made[] {
+  function find(resource: EventResource, head: Pick<EventHead, 'topic' | 'index'>, { id, body }: Message): Made[] {
     const object = findObject(body, head.topic);
     if (object === undefined || object.isDeleted) return [];
     // n.b. what is new in an allocation its task events tell, whatever its ModifyIndex says.
@@ -93,12 +98,12 @@ export function createCompatMessages(resources: readonly CompatResource[], clust
     }
   }
 
-  function makeFor(head: EventHead, event: Message): Message[] {
+  function makeFor(head: Pick<EventHead, 'topic' | 'index'>, event: Message): Message[] {
     const resource = eventResources.find((candidate) => topicOfResource[candidate] === head.topic);
     if (resource === undefined) return [];
     const messages: Message[] = [];
     for (const { id, fields } of attempt(resource, event, () => find(resource, head, event)) ?? []) {
-      const body = attempt(resource, event, () => Buffer.from(writers[resource](fields)));
+      const body = attempt(resource, event, () => Buffer.from(writers[resource](fields, event.headers['origin'] === 'stream')));
       if (body !== undefined) messages.push(makeCompatMessage(resource, id, event, body));
     }
     if (messages.length > 0) telemetry.compatMade(resource, messages.length);
@@ -114,6 +119,6 @@ export function createCompatMessages(resources: readonly CompatResource[], clust
       });
     },
     settle: seen.settle,
-    streamOpened: seen.forget,
+    forget: seen.forget,
   };
 }

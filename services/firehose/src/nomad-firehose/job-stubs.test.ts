@@ -4,6 +4,7 @@ import { eventually } from '@hydrant/testing/eventually';
 import { readRecordingFile } from '@hydrant/testing/recordings';
 import t, { type Test } from 'tap';
 import { writeJobListStub } from './payloads.ts';
+import type { ListPatience } from '../lists/patience.ts';
 import { createJobStubs, readJobStubs, type JobList, type JobStubs } from './job-stubs.ts';
 import { parseJson } from './read-event.ts';
 
@@ -36,15 +37,18 @@ interface Setup {
   readonly stubs: JobStubs;
   readonly appended: string[];
   readonly failures: Error[];
+  readonly givenUp: Error[];
   /** Answers the list that is being asked for. */
   readonly answer: (list: JobList | Error) => Promise<void>;
 }
 
-function setUp(t: Test, checkpoint?: number): Setup {
+function setUp(t: Test, checkpoint?: number, patience?: ListPatience): Setup {
   const waiting: { resolve(list: JobList): void; reject(err: Error): void }[] = [];
   const appended: string[] = [];
   const failures: Error[] = [];
+  const givenUp: Error[] = [];
   const stubs = createJobStubs({
+    ...(patience === undefined ? {} : { patience }),
     listJobs: (signal) => new Promise((resolve, reject) => {
       waiting.push({ resolve, reject });
       signal.addEventListener('abort', () => { reject(new Error('aborted')); });
@@ -53,7 +57,7 @@ function setUp(t: Test, checkpoint?: number): Setup {
       appended.push(...made.map(({ identity }) => identity));
       return Promise.resolve();
     },
-    telemetry: { compatMade: () => undefined, compatFailed: () => undefined, jobListFailed: (err) => { failures.push(err); } },
+    telemetry: { compatMade: () => undefined, compatFailed: () => undefined, jobListFailed: (err) => { failures.push(err); }, jobListGivenUp: (err) => { givenUp.push(err); } },
     clock: { ...systemClock, sleep: () => systemClock.sleep(1) },
   });
   stubs.start(checkpoint);
@@ -62,6 +66,7 @@ function setUp(t: Test, checkpoint?: number): Setup {
     stubs,
     appended,
     failures,
+    givenUp,
     async answer(list) {
       const asked = await eventually(() => waiting.shift());
       if (list instanceof Error) asked?.reject(list);
@@ -117,6 +122,52 @@ t.test('a list that cannot be read is said once, shown and tried again', async (
   t.equal(failures.length, 1);
   t.equal(stubs.healthCheck.check().status, 'pass');
   t.equal(appended.length, 1);
+});
+
+t.test('the checkpoint waits no longer for a list that is refused for good; what changed meanwhile is told of when it can be read', async (t) => {
+  const { stubs, appended, failures, givenUp, answer } = setUp(t, undefined, { answeredMs: 0, passingMs: 600_000 });
+  const refusal = new HydrantError('Expected Nomad to answer 200, got 403', { code: 'nomad-denied', retryable: true });
+  stubs.jobsChanged({ first: 12, last: 12, before: 11 });
+  t.equal(stubs.limit(20), 11);
+
+  await answer(refusal);
+  await answer(refusal);
+
+  await eventually(() => stubs.limit(20) === 20);
+  t.strictSame([failures.length, givenUp.length], [1, 1]);
+  t.match(stubs.healthCheck.check(), { status: 'fail', detail: /no job stubs are made.*403/u });
+  stubs.jobsChanged({ first: 21, last: 21, before: 20 });
+  await answer(listOf(21, ['a', 12], ['b', 21]));
+  await answer(listOf(21, ['a', 12], ['b', 21]));
+  await eventually(() => appended.length === 2);
+  t.strictSame(appended, ['jobliststubs/default/a/12', 'jobliststubs/default/b/21']);
+  t.equal(stubs.healthCheck.check().status, 'pass');
+});
+
+t.test('a list that passes never is given up when jobs go on changing, and not when Nomad is away', async (t) => {
+  const { stubs, givenUp, answer } = setUp(t, undefined, { answeredMs: 0, passingMs: 0 });
+  const outage = new HydrantError('Cannot reach Nomad', { code: 'nomad-unreachable', retryable: true });
+  stubs.jobsChanged({ first: 12, last: 12, before: 11 });
+  await answer(outage);
+  await answer(outage);
+  t.strictSame([givenUp.length, stubs.limit(20)], [0, 11]);
+
+  stubs.jobsChanged({ first: 15, last: 15, before: 14 });
+  await answer(outage);
+
+  await eventually(() => stubs.limit(20) === 20);
+  t.equal(givenUp.length, 1);
+});
+
+t.test('when all began anew every job is told of, those of lower indexes too', async (t) => {
+  const { stubs, appended, answer } = setUp(t, 500);
+
+  stubs.beginAnew();
+  stubs.jobsChanged({ first: 1, last: 9, before: 500 });
+  await answer(listOf(9, ['a', 8], ['b', 9]));
+
+  await eventually(() => appended.length === 2);
+  t.strictSame(appended, ['jobliststubs/default/a/8', 'jobliststubs/default/b/9']);
 });
 
 t.test('a cluster that began anew is told of from its first change on', async (t) => {

@@ -6,9 +6,11 @@
  */
 import { createBackoff } from '@hydrant/shared/foundation/backoff';
 import type { Clock } from '@hydrant/shared/foundation/clock';
-import { toError } from '@hydrant/shared/foundation/errors';
-import { forEachElement, forEachMember } from '@hydrant/shared/foundation/json-scanner';
+import { describeError, toError } from '@hydrant/shared/foundation/errors';
+import { forEachMember } from '@hydrant/shared/foundation/json-scanner';
 import type { HealthCheck } from '@hydrant/shared/runtime/admin/health';
+import { forEachListed } from '../lists/list-reading.ts';
+import { classifyListFailure, listPatience, type ListPatience } from '../lists/patience.ts';
 import type { CompatTelemetry } from './compat-messages.ts';
 import { asText } from './go-types.ts';
 import { writeJobListStub } from './payloads.ts';
@@ -33,6 +35,8 @@ export interface JobStub {
 export interface JobStubTelemetry extends Pick<CompatTelemetry, 'compatMade' | 'compatFailed'> {
   /** It is tried again; said once until it works again. */
   jobListFailed(err: Error): void;
+  /** It is tried again, but the checkpoint waits no longer; said once until it works again. */
+  jobListGivenUp(err: Error): void;
 }
 
 export interface JobStubPorts {
@@ -41,6 +45,7 @@ export interface JobStubPorts {
   readonly append: (stubs: readonly JobStub[], signal: AbortSignal) => Promise<void>;
   readonly telemetry: JobStubTelemetry;
   readonly clock: Clock;
+  readonly patience?: ListPatience;
 }
 
 export interface JobStubs {
@@ -49,6 +54,8 @@ export interface JobStubs {
   start(checkpoint: number | undefined): void;
   /** Events about jobs were appended; `first` and `last` are their indexes, `before` that of the last frame that was appended before them. */
   jobsChanged(change: JobChange): void;
+  /** Indexes or jobs began anew: with the next change all jobs are told of. */
+  beginAnew(): void;
   /** The highest index that a checkpoint may have; undefined: there may be none yet. */
   limit(index: number): number | undefined;
   /** Resolves when nothing will be appended any more. What was not told is told after the next start, since the checkpoint lies before it. */
@@ -68,7 +75,7 @@ const patienceMs = 10_000;
 /** The jobs of a page that changed after `index`. One that cannot be told is given to `failed`. */
 export function readJobStubs(page: Buffer, index: number, failed: (err: Error) => void): JobStub[] {
   const stubs: JobStub[] = [];
-  forEachElement(page, 0, (start, end) => {
+  forEachListed('/v1/jobs', page, (start, end) => {
     try {
       let modifyIndex = 0;
       forEachMember(page, start, (key, from, to) => {
@@ -89,7 +96,7 @@ export function readJobStubs(page: Buffer, index: number, failed: (err: Error) =
 class ListedJobStubs implements JobStubs {
   readonly healthCheck: HealthCheck = {
     name: 'job-list',
-    check: () => (this.#problem === undefined ? { status: 'pass' } : { status: 'fail', detail: `the checkpoint waits for the list of jobs: ${this.#problem}` }),
+    check: () => (this.#problem === undefined ? { status: 'pass' } : { status: 'fail', detail: `${this.#isGivenUp ? 'no job stubs are made, for the list of jobs cannot be read' : 'the checkpoint waits for the list of jobs'}: ${this.#problem}` }),
   };
   readonly #ports: JobStubPorts;
   readonly #stopping = new AbortController();
@@ -100,6 +107,9 @@ class ListedJobStubs implements JobStubs {
   #next: JobChange | undefined;
   #running: Promise<void> | undefined;
   #problem: string | undefined;
+  #failing: { readonly isPassing: boolean; readonly sinceMs: number } | undefined;
+  /** It has failed for so long that nothing waits for it any more. What changed meanwhile is told of when it can be read again, if that is before the next start. */
+  #isGivenUp = false;
 
   constructor(ports: JobStubPorts) {
     this.#ports = ports;
@@ -112,12 +122,17 @@ class ListedJobStubs implements JobStubs {
 
   jobsChanged(change: JobChange): void {
     this.#toldUpTo ??= change.first - 1;
-    this.#next = this.#next === undefined ? change : { ...this.#next, last: change.last };
+    const { first, last, before } = this.#next ?? change;
+    this.#next = { first: Math.min(first, change.first), last: Math.max(last, change.last), before };
     this.#running ??= this.#run(this.#stopping.signal);
   }
 
+  beginAnew(): void {
+    this.#toldUpTo = 0;
+  }
+
   limit(index: number): number | undefined {
-    const oldest = this.#listing ?? this.#next;
+    const oldest = this.#isGivenUp ? undefined : this.#listing ?? this.#next;
     return oldest === undefined ? index : oldest.before === undefined ? undefined : Math.min(index, oldest.before);
   }
 
@@ -168,12 +183,23 @@ class ListedJobStubs implements JobStubs {
 
   #noteSuccess(): void {
     this.#problem = undefined;
+    this.#failing = undefined;
+    this.#isGivenUp = false;
     this.#backoff.reset();
   }
 
   #noteFailure(err: Error): void {
-    if (this.#problem === undefined) this.#ports.telemetry.jobListFailed(err);
-    this.#problem = err.message;
+    const { clock, telemetry, patience = listPatience } = this.#ports;
+    if (this.#problem === undefined) telemetry.jobListFailed(err);
+    this.#problem = describeError(err);
+    const isPassing = classifyListFailure(err) === 'passing';
+    const nowMs = clock.monotonic();
+    if (this.#failing?.isPassing !== isPassing) this.#failing = { isPassing, sinceMs: nowMs };
+    // n.b. a job that changed since shows that Nomad has a leader, and that it is not Nomad that is away.
+    const isHopeless = nowMs - this.#failing.sinceMs >= (isPassing ? patience.passingMs : patience.answeredMs) && (!isPassing || this.#next !== undefined);
+    if (this.#isGivenUp || !isHopeless) return;
+    this.#isGivenUp = true;
+    telemetry.jobListGivenUp(err);
   }
 }
 

@@ -149,7 +149,7 @@ t.test('what could not be appended to the spool is told of again', (t) => {
   const { feed, compat } = setUp();
   const lost = feed(allocationEvent(12, [started]));
 
-  compat.streamOpened();
+  compat.forget();
 
   t.strictSame(feed(allocationEvent(12, [started])), lost);
   t.end();

@@ -4,6 +4,7 @@
  */
 import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
 import { HydrantError, toError } from '@hydrant/shared/foundation/errors';
+import type { LeaderIndex } from '../gap/leader-index.ts';
 import type { NomadAddress } from './address.ts';
 import { watchLiveness } from './liveness.ts';
 import type { Namespace, NamespaceList, NamespaceWatch } from './namespaces.ts';
@@ -21,7 +22,7 @@ export interface ConnectionPorts {
   readonly openStream: OpenStream;
   readonly namespaces?: NamespaceWatch | undefined;
   readonly receiver: FrameReceiver;
-  readonly leaderIndex: (address: NomadAddress, signal: AbortSignal) => Promise<number | undefined>;
+  readonly leaderIndex: (address: NomadAddress, signal: AbortSignal) => Promise<LeaderIndex | undefined>;
   readonly telemetry: StreamReaderTelemetry;
   readonly clock: Clock;
   /** Of the namespaces that the stream will have, those that the one before lacked. */
@@ -98,7 +99,7 @@ export async function connect(address: NomadAddress, index: () => string, positi
     noRoom = unread(unreadMs);
     stream?.close();
   });
-  const leaderIndex = (within: AbortSignal): Promise<number | undefined> => ports.leaderIndex(address, within);
+  const leaderIndex = (within: AbortSignal): Promise<LeaderIndex | undefined> => ports.leaderIndex(address, within);
   const reader = new StreamReader(options, { address: address.label, receiver, telemetry, clock, leaderIndex, onFirstLine: () => { ports.onFirstLine(); } }, position);
   const resumedAt = position.index;
   let err: Error | undefined;

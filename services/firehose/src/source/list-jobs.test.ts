@@ -37,6 +37,6 @@ t.test('a refusal and an outage are told apart', async (t) => {
   const simulator = await startSimulator({ token: 'another' });
   t.teardown(() => simulator.close());
 
-  await t.rejects(createJobLister(createNomadClient(access), [addressOf(simulator.url)], query)(forever), { code: 'nomad-denied', message: /403/u });
+  await t.rejects(createJobLister(createNomadClient(access), [addressOf(simulator.url)], query)(forever), { code: 'nomad-denied', message: /capability list-jobs/u, cause: { message: /403/u } });
   await t.rejects(createJobLister(createNomadClient(access), [addressOf('http://127.0.0.1:1')], query)(forever), { code: 'nomad-unreachable', retryable: true });
 });

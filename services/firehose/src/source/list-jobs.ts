@@ -1,50 +1,34 @@
 /** Reads the list of jobs, in pages, from the first address that answers. */
-import { describeError, errorCode, HydrantError, toError } from '@hydrant/shared/foundation/errors';
+import { errorCode, HydrantError, toError } from '@hydrant/shared/foundation/errors';
+import { fetchListAt, ListReading } from '../lists/list-reading.ts';
 import type { JobList, ListJobs } from '../nomad-firehose/job-stubs.ts';
 import type { NomadAddress } from './address.ts';
 import type { NomadClient } from './nomad-http-client.ts';
 import type { StreamQuery } from './open-stream.ts';
 
-interface Page {
-  readonly index: number;
-  readonly next: string | undefined;
-  readonly body: Buffer;
+const path = '/v1/jobs';
+
+/** The policy of the stream is not enough, and Nomad does not say what is lacking. */
+function describeJobListFailure(thrown: unknown): Error {
+  if (errorCode(thrown) !== 'nomad-denied') return toError(thrown);
+  const text = 'Expected to be allowed to list the jobs, which FIREHOSE_COMPAT=jobliststubs is made of; give the token the capability list-jobs in every namespace that is read';
+  return new HydrantError(text, { code: 'nomad-denied', retryable: true, cause: thrown });
 }
 
-function listPath({ namespace, region }: StreamQuery, perPage: number, next: string | undefined): string {
-  const parameters = new URLSearchParams({ namespace, per_page: String(perPage) });
-  if (region !== '') parameters.append('region', region);
-  if (next !== undefined) parameters.append('next_token', next);
-  return `/v1/jobs?${parameters.toString()}`;
-}
-
-/** Nomad says no more than "Permission denied". */
-function explainDenied(thrown: unknown): never {
-  if (errorCode(thrown) !== 'nomad-denied') throw thrown;
-  throw new HydrantError(`${describeError(thrown)}; the list of jobs needs the capability list-jobs, beside read-job`, { code: 'nomad-denied', retryable: true, cause: thrown });
-}
-
-export function createJobLister(nomad: NomadClient, addresses: readonly NomadAddress[], query: StreamQuery, perPage = 1_000): ListJobs {
-  async function readPage(address: NomadAddress, next: string | undefined, signal: AbortSignal): Promise<Page> {
-    const { headers, body } = await nomad.get(address, listPath(query, perPage, next), signal).catch(explainDenied);
-    const index = Number(headers['x-nomad-index'] ?? Number.NaN);
-    if (!Number.isSafeInteger(index) || body[0] !== 0x5b) {
-      throw new HydrantError(`Expected Nomad at ${address.label} to answer /v1/jobs with a list and an X-Nomad-Index, got something else`, { code: 'nomad-refused', retryable: true });
-    }
-    const token = headers['x-nomad-nexttoken'];
-    return { index, next: token === '' ? undefined : token, body };
-  }
-
+export function createJobLister(nomad: NomadClient, addresses: readonly NomadAddress[], { namespace, region }: StreamQuery, perPage = 1_000): ListJobs {
   async function listFrom(address: NomadAddress, signal: AbortSignal): Promise<JobList> {
-    const first = await readPage(address, undefined, signal);
-    const pages = [first.body];
-    for (let { next } = first; next !== undefined;) {
-      const page = await readPage(address, next, signal);
-      pages.push(page.body);
-      next = page.next;
+    const reading = new ListReading(path, { namespace, region, perPage }, (asked, within) => fetchListAt(nomad, address, asked, within), (body) => body);
+    const pages: Buffer[] = [];
+    let index: number | undefined;
+    for (let page = await reading.next(signal); page !== undefined; page = await reading.next(signal)) {
+      pages.push(page.content);
+      // n.b. pages are separate queries: what the first one is sure to have seen, all of them have.
+      index ??= page.index;
     }
-    // n.b. pages are separate queries: what the first one is sure to have seen, all of them have.
-    return { index: first.index, pages };
+    if (index === undefined) {
+      throw new HydrantError(`Expected Nomad at ${address.label} to answer ${path} with an X-Nomad-Index, got none; is there a proxy in between?`, { code: 'list-malformed', retryable: true });
+    }
+    return { index, pages };
   }
 
   return async (signal) => {
@@ -54,7 +38,7 @@ export function createJobLister(nomad: NomadClient, addresses: readonly NomadAdd
         return await listFrom(address, signal);
       } catch (thrown) {
         if (signal.aborted) throw thrown;
-        failure = toError(thrown);
+        failure = describeJobListFailure(thrown);
       }
     }
     throw failure ?? new HydrantError('Expected an address of Nomad', { code: 'config-invalid', retryable: false });

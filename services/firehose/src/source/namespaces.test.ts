@@ -63,7 +63,8 @@ t.test('a list is read for its names and indexes, whatever else it holds', (t) =
 
   t.strictSame(list, { namespaces: [{ name: 'default', createIndex: 1 }, { name: 'b', createIndex: 0 }], index: 12 });
   t.equal(readNamespaceList(Buffer.from('[]'), '-4').index, 0);
-  for (const body of ['{}', '[', '', 'null']) t.throws(() => readNamespaceList(Buffer.from(body), '1'), { code: 'nomad-list-malformed' }, body);
+  for (const body of ['', 'null', ' null\n', '[]']) t.strictSame(readNamespaceList(Buffer.from(body), '1'), { namespaces: [], index: 1 }, body);
+  for (const body of ['{}', '[', '<html>']) t.throws(() => readNamespaceList(Buffer.from(body), '1'), { code: 'list-malformed' }, body);
   t.strictSame(addedNamespaces(list, { namespaces: [{ name: 'b', createIndex: 9 }, { name: 'c', createIndex: 20 }], index: 20 }), [{ name: 'c', createIndex: 20 }]);
   t.end();
 });

@@ -6,7 +6,8 @@
  */
 import { createBackoff } from '@hydrant/shared/foundation/backoff';
 import type { Clock } from '@hydrant/shared/foundation/clock';
-import { HydrantError, toError } from '@hydrant/shared/foundation/errors';
+import { toError } from '@hydrant/shared/foundation/errors';
+import { forEachListed, readListIndex } from '../lists/list-reading.ts';
 import type { NomadAddress } from './address.ts';
 import type { NomadClient } from './nomad-http-client.ts';
 
@@ -46,26 +47,22 @@ const waitMs = 120_000;
 const silentMs = waitMs * 17 / 16 + 15_000;
 /** How long the opening of the stream may wait for the list. */
 const firstReadMs = 2_000;
+const listedAt = '/v1/namespaces';
 const defaults = { retryMinMs: 1_000, retryMaxMs: 60_000 };
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null;
 }
 
-/** Throws `nomad-list-malformed`. */
+/** Throws `list-malformed`. */
 export function readNamespaceList(body: Buffer, index: string | undefined): NamespaceList {
-  let listed: unknown;
-  try {
-    listed = JSON.parse(body.toString('utf8'));
-  } catch {
-    listed = undefined;
-  }
-  if (!Array.isArray(listed)) throw new HydrantError('Expected /v1/namespaces to answer with a list', { code: 'nomad-list-malformed', retryable: true });
-  const namespaces = listed.flatMap((entry: unknown) => {
-    if (!isRecord(entry) || typeof entry['Name'] !== 'string') return [];
-    return [{ name: entry['Name'], createIndex: Number.isSafeInteger(entry['CreateIndex']) ? Number(entry['CreateIndex']) : 0 }];
+  const namespaces: Namespace[] = [];
+  forEachListed(listedAt, body, (start, end) => {
+    const entry: unknown = JSON.parse(body.toString('utf8', start, end));
+    if (!isRecord(entry) || typeof entry['Name'] !== 'string') return;
+    namespaces.push({ name: entry['Name'], createIndex: Number.isSafeInteger(entry['CreateIndex']) ? Number(entry['CreateIndex']) : 0 });
   });
-  return { namespaces, index: /^\d{1,15}$/u.test(index ?? '') ? Number(index) : 0 };
+  return { namespaces, index: readListIndex(index) ?? 0 };
 }
 
 /** Those of `now` that `before` lacks. Made anew under its name a namespace is the same to the stream. */
@@ -86,7 +83,7 @@ function listPath(region: string, index: number): string {
     parameters.set('wait', `${String(waitMs / 1000)}s`);
   }
   if (region !== '') parameters.set('region', region);
-  return `/v1/namespaces?${parameters.toString()}`;
+  return `${listedAt}?${parameters.toString()}`;
 }
 
 class BlockingNamespaceWatch implements NamespaceWatch {

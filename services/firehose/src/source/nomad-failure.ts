@@ -52,11 +52,26 @@ function showLocation(location: string): string {
   return (path.includes('://') ? maskUrl(path) : path).slice(0, excerptChars);
 }
 
+/** An answer that is not 200, with its status: whether asking again may help depends on it. */
+class NomadRefusal extends HydrantError {
+  readonly status: number;
+
+  constructor(message: string, status: number) {
+    super(message, { code: refusalCode(status), retryable: true });
+    this.status = status;
+  }
+}
+
+/** The status that Nomad refused with; undefined when it did not answer, or something else failed. */
+export function refusedStatus(thrown: unknown): number | undefined {
+  return thrown instanceof NomadRefusal ? thrown.status : undefined;
+}
+
 /** The error for an answer that is not 200: `nomad-denied` (401, 403), `nomad-not-found` (404) or `nomad-refused`. */
 export function refusal({ status, headers, words }: NomadAnswer, address: NomadAddress): HydrantError {
   const place = headers['location'] === undefined ? '' : ` and sends us to ${showLocation(headers['location'])}`;
   const text = `Expected Nomad at ${address.label} to answer 200, got ${String(status)}: ${words}${place}`;
-  return new HydrantError(text, { code: refusalCode(status), retryable: true });
+  return new NomadRefusal(text, status);
 }
 
 /** The error for a page in the place of an answer. */

@@ -54,7 +54,7 @@ async function setStage(t: Test, answer: (response: ServerResponse, number: numb
       gapDisproved: (index) => { stage.disproved.push(index); },
       receive: async (frames) => { for (const { index } of frames) stage.indexes.push(index); },
     },
-    leaderIndex: () => Promise.resolve(leaderIndex),
+    leaderIndex: () => Promise.resolve(leaderIndex === undefined ? undefined : { index: leaderIndex, isComplete: true }),
     telemetry: createFirehoseTelemetry(log, createMetrics({ service: 'firehose', version: '0' }), systemClock),
   });
   source.start(checkpoint === undefined ? undefined : { index: checkpoint, source: '' });

@@ -5,6 +5,7 @@
 import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
 import { errorCode, HydrantError, toError } from '@hydrant/shared/foundation/errors';
 import { decideBehind, decideGap, type Gap } from '../gap/decide-gap.ts';
+import type { LeaderIndex } from '../gap/leader-index.ts';
 import { scanFrame, type Frame } from './scan-frame.ts';
 import { createLineSplitter } from './split-lines.ts';
 import type { LivenessWatch } from './liveness.ts';
@@ -69,6 +70,8 @@ export interface StreamReaderOptions {
   readonly firstFrameMs: number;
   /** After so long without a frame the one that was asked for is taken to be gone, until it comes. A server that is short of CPU time may take seconds. */
   readonly silenceMs: number;
+  /** How long a stream that begins before what was asked for may take to catch up when the leader does not say whether it will. */
+  readonly catchUpMs: number;
 }
 
 export interface StreamReaderPorts {
@@ -77,8 +80,8 @@ export interface StreamReaderPorts {
   readonly receiver: FrameReceiver;
   readonly telemetry: StreamReaderTelemetry;
   readonly clock: Clock;
-  /** The newest index that the leader's lists tell of; undefined when none can be read. */
-  readonly leaderIndex: (signal: AbortSignal) => Promise<number | undefined>;
+  /** What the leader's lists tell; undefined when none can be read. */
+  readonly leaderIndex: (signal: AbortSignal) => Promise<LeaderIndex | undefined>;
   onFirstLine(): void;
 }
 
@@ -113,6 +116,8 @@ export class StreamReader {
   #silenceTimer: Timer | undefined;
   /** `silent`: silence was taken for a gap. `behind`: the stream began before what was asked for, and what that means is not known yet. */
   #beginning: 'unknown' | 'silent' | 'behind' | 'lagging' | 'judged' = 'unknown';
+  /** While nobody knows whether the stream will catch up: where it began, and until when that is waited for. */
+  #undecided: { readonly firstIndex: number; readonly untilMs: number } | undefined;
   #hasProgressed = false;
   /** Index of the newest frame, received or in hand. */
   #newest: number | undefined;
@@ -150,6 +155,7 @@ export class StreamReader {
           await this.#handOver(signal);
           liveness.resume();
         }
+        if (this.#isOverdue()) await this.#judgeOverdue(signal);
         if (this.#reread !== undefined) throw this.#reread;
       }
     } finally {
@@ -266,20 +272,43 @@ export class StreamReader {
     const [first] = frames;
     const resumedAt = this.#position.index;
     if (first === undefined || resumedAt === undefined) return;
-    const leaderIndex = await this.#ports.leaderIndex(signal);
+    const leader = await this.#ports.leaderIndex(signal);
     signal.throwIfAborted();
     const { elsewhere } = this.#position;
-    const decision = decideBehind(resumedAt, leaderIndex, elsewhere !== undefined);
+    const decision = decideBehind(resumedAt, leader, { isElsewhere: elsewhere !== undefined, isLate: false });
     this.#frames = [];
-    if (decision.kind === 'foreign') throw foreign(this.#ports.address, { index: resumedAt, elsewhere, leaderIndex });
-    if (decision.kind === 'lagging') {
-      this.#beginning = 'lagging';
-      this.#ports.telemetry.streamLags({ resumedAt, firstIndex: first.index });
-    } else {
+    if (decision.kind === 'foreign') throw foreign(this.#ports.address, { index: resumedAt, elsewhere, leaderIndex: leader?.index });
+    if (decision.kind === 'gap') {
       this.#beginning = 'judged';
       this.#tellGap(decision, first.index);
+    } else {
+      this.#beginning = 'lagging';
+      if (decision.kind === 'undecided') this.#undecided = { firstIndex: first.index, untilMs: this.#ports.clock.monotonic() + this.#options.catchUpMs };
+      this.#ports.telemetry.streamLags({ resumedAt, firstIndex: first.index });
     }
     for (const frame of frames) this.#takeFrame(frame);
+  }
+
+  /** n.b. Nomad's heartbeats make that a question every half minute at least. */
+  #isOverdue(): boolean {
+    return this.#beginning === 'lagging' && this.#undecided !== undefined && this.#ports.clock.monotonic() >= this.#undecided.untilMs;
+  }
+
+  /** It did not catch up. If that is not because it lags, what it sent so far has to be read after all: the stream is opened again where it began. */
+  async #judgeOverdue(signal: AbortSignal): Promise<void> {
+    const { index: resumedAt, elsewhere } = this.#position;
+    if (this.#undecided === undefined || resumedAt === undefined) return;
+    const { firstIndex } = this.#undecided;
+    this.#undecided = undefined;
+    const leader = await this.#ports.leaderIndex(signal);
+    signal.throwIfAborted();
+    const decision = decideBehind(resumedAt, leader, { isElsewhere: elsewhere !== undefined, isLate: true });
+    if (decision.kind === 'foreign') throw foreign(this.#ports.address, { index: resumedAt, elsewhere, leaderIndex: leader?.index });
+    if (decision.kind !== 'gap') return;
+    this.#tellGap(decision, firstIndex);
+    this.#position.index = firstIndex;
+    const text = `Expected the event stream of ${this.#ports.address} to come to index ${String(resumedAt)}, which was read before, but it stays behind: reading it from index ${String(firstIndex)}, where it begins`;
+    throw new HydrantError(text, { code: 'nomad-index-went-back', retryable: true });
   }
 
   #tellGap({ reason, since }: Gap, toIndex: number | undefined): void {
@@ -291,6 +320,7 @@ export class StreamReader {
     if (this.#beginning !== 'unknown') return;
     const decision = decideGap({ resumedAt: this.#position.index, first: 'nothing' });
     if (decision.kind !== 'gap') return;
+    // n.b. what comes may still be of another time: a server that lags and has nothing to show yet, or a cluster that was just built anew.
     this.#beginning = 'silent';
     this.#position.silentMs = 0;
     this.#position.isSilentGap = true;

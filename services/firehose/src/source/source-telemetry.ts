@@ -12,7 +12,7 @@ import { nomadFailureCodes } from './nomad-failure.ts';
 import type { StreamReaderTelemetry } from './read-stream.ts';
 import type { SourceTelemetry } from './source.ts';
 
-const failureReasons = [...nomadFailureCodes, 'nomad-foreign', 'spool-full', 'spool-unavailable', 'other'] as const;
+const failureReasons = [...nomadFailureCodes, 'nomad-foreign', 'nomad-index-went-back', 'spool-full', 'spool-unavailable', 'other'] as const;
 
 export function makeConnectedGauge(metrics: Metrics): Gauge {
   return metrics.gauge({ name: 'hydrant_firehose_connected', help: '1 while the event stream is open' });

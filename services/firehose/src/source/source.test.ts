@@ -73,7 +73,7 @@ function read(t: Test, urls: string, { access = {}, checkpoint, leaderIndex, opt
         gapDisproved: () => undefined,
         gapFound: (gap) => { gaps.push(gap); },
       },
-      leaderIndex: () => Promise.resolve(leaderIndex),
+      leaderIndex: () => Promise.resolve(leaderIndex === undefined ? undefined : { index: leaderIndex, isComplete: true }),
       telemetry: {
         bytesReceived: () => undefined,
         framesReceived: () => undefined,
@@ -240,9 +240,7 @@ t.test('the beginning of a resumed stream tells of gaps', async (t) => {
     'a cluster that was rebuilt': {
       answer: stream(frame(3), frame(4)), leaderIndex: 4, gap: { reason: 'rebuilt', since: 0, fromIndex: 10, toIndex: 3 }, lines: [frame(3), frame(4)],
     },
-    'an earlier one and no list to ask': {
-      answer: stream(frame(3), frame(11)), gap: { reason: 'index-went-back', since: 0, fromIndex: 10, toIndex: 3 }, lines: [frame(3), frame(11)],
-    },
+    'a server that lags as far as anybody can tell': { answer: stream(frame(3), frame(10), frame(11)), lines: [frame(10), frame(11)] },
   };
   for (const [name, { answer, leaderIndex, gap, lines: expected }] of Object.entries(cases)) {
     const { url } = await startScript(t, [answer]);
@@ -252,6 +250,17 @@ t.test('the beginning of a resumed stream tells of gaps', async (t) => {
     t.strictSame(gaps, gap === undefined ? [] : [gap], name);
     t.strictSame(lags, name.startsWith('a server that lags') ? [{ resumedAt: 10, firstIndex: 3 }] : [], name);
   }
+});
+
+t.test('a stream that stays behind is read from its beginning when no list says that it lags', async (t) => {
+  const { url, requests } = await startScript(t, [stream(frame(3), frame(4), frame(5)), stream(frame(3), frame(4), frame(5))]);
+  const { gaps, lines } = read(t, url, { checkpoint: 10, options: { catchUpMs: 0 } });
+
+  await eventually(() => lines.length === 3);
+
+  t.strictSame(lines, [frame(3), frame(4), frame(5)]);
+  t.strictSame(gaps, [{ reason: 'index-went-back', since: 0, fromIndex: 10, toIndex: 3 }]);
+  t.match(requests[1]?.url, /index=3/u);
 });
 
 t.test('"now" leaves out the newest old frame and only that', async (t) => {

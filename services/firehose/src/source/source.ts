@@ -9,6 +9,7 @@ import type { Clock } from '@hydrant/shared/foundation/clock';
 import { describeError, errorCode, HydrantError } from '@hydrant/shared/foundation/errors';
 import type { Health, HealthCheck } from '@hydrant/shared/runtime/admin/health';
 import type { Checkpoint } from '../checkpoint/checkpoint-store.ts';
+import type { LeaderIndex } from '../gap/leader-index.ts';
 import type { NomadAddress } from './address.ts';
 import { connect, type Connection } from './connection.ts';
 import type { Denial, ProbeDenial } from './denial.ts';
@@ -38,6 +39,7 @@ export interface SourceOptions {
   readonly firstFrameMs?: number;
   readonly silenceMs?: number;
   readonly firstLineMs?: number;
+  readonly catchUpMs?: number;
   /** How long the socket may be left unread while there is no room for what was read. Nomad itself gives up after 40 s, older ones never. */
   readonly unreadMs?: number;
   readonly retryMinMs?: number;
@@ -50,8 +52,8 @@ export interface SourcePorts {
   /** Undefined: the stream asks for one namespace. */
   readonly namespaces?: NamespaceWatch | undefined;
   readonly receiver: FrameReceiver;
-  /** The newest index that the leader's lists tell of, asked at that address; undefined when none can be read. */
-  readonly leaderIndex: (address: NomadAddress, signal: AbortSignal) => Promise<number | undefined>;
+  /** What the leader's lists tell, asked at that address; undefined when none can be read. */
+  readonly leaderIndex: (address: NomadAddress, signal: AbortSignal) => Promise<LeaderIndex | undefined>;
   readonly telemetry: SourceTelemetry;
   readonly clock: Clock;
 }
@@ -79,7 +81,7 @@ const goodConnectionMs = 60_000;
 /** Of one that ended without an error, so long is enough. */
 const wellMs = 1_000;
 
-const defaults = { maxLineBytes: 64 * 1024 * 1024, livenessMs: 75_000, firstLineMs: 10_000, firstFrameMs: 1_000, silenceMs: 5_000, unreadMs: 30_000, retryMinMs: 250, retryMaxMs: 30_000 };
+const defaults = { maxLineBytes: 64 * 1024 * 1024, livenessMs: 75_000, firstLineMs: 10_000, firstFrameMs: 1_000, silenceMs: 5_000, catchUpMs: 60_000, unreadMs: 30_000, retryMinMs: 250, retryMaxMs: 30_000 };
 
 /** Nomad says so by an answer without a line; up to 1.11.1 by a status that does not name what is lacking. */
 function isRefused({ wasOpen, lines, err }: Connection): boolean {

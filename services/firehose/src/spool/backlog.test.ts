@@ -38,11 +38,11 @@ t.test('a backlog tells up to which index the stream is in it', async (t) => {
 
 t.test('reading goes on after the log, or at the checkpoint where the log cannot tell', (t) => {
   const checkpoint = { index: 100, filter: 'now', source: 'http://nomad' };
-  const whole = { filter: 'then', isWhole: true };
+  const whole = { filter: 'then', isWhole: true, epoch: 2 };
   const backlog = { records: 9, index: 150, wentBack: false };
 
-  t.strictSame(chooseBeginning(checkpoint, backlog, whole), { index: 150, filter: 'then', source: 'http://nomad' });
-  t.strictSame(chooseBeginning(undefined, backlog, whole), { index: 150, filter: 'then', source: '' }, 'an emptied Redis');
+  t.strictSame(chooseBeginning(checkpoint, backlog, whole), { index: 150, filter: 'then', epoch: 2, source: 'http://nomad' });
+  t.strictSame(chooseBeginning(undefined, backlog, whole), { index: 150, filter: 'then', epoch: 2, source: '' }, 'an emptied Redis');
   t.strictSame(chooseBeginning(checkpoint, { ...backlog, index: undefined }, whole), checkpoint, 'no whole frame in it');
   t.strictSame(chooseBeginning(checkpoint, backlog, undefined), checkpoint, 'no note');
   t.strictSame(chooseBeginning(checkpoint, backlog, { ...whole, isWhole: false }), checkpoint, 'killed while a gap was healed');

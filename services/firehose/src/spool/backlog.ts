@@ -32,7 +32,7 @@ export interface Backlog {
   /** Resolves with where reading begins. To be called once, before anything is published. */
   takeOver(cursor: Cursor, checkpoint: Checkpoint | undefined, signal: AbortSignal): Promise<Checkpoint | undefined>;
   /** See `IntakePorts.beforeFrames`. */
-  beforeFrames(isWhole: boolean): Promise<void>;
+  beforeFrames(frames: Pick<SpoolNote, 'isWhole' | 'epoch'>): Promise<void>;
   /** True when something behind it is confirmed: it may hold what a healing brought, and end inside a frame, so the checkpoint waits for that. */
   readonly isConfirmed: boolean;
 }
@@ -67,7 +67,7 @@ export function chooseBeginning(checkpoint: Checkpoint | undefined, content: Bac
   if (index === undefined || note?.isWhole !== true) return checkpoint;
   // Somebody else has confirmed more meanwhile: another leader, or a process without this folder.
   if (checkpoint !== undefined && checkpoint.index >= index && !wentBack) return checkpoint;
-  return { source: '', ...checkpoint, index, filter: note.filter };
+  return { source: '', ...checkpoint, index, filter: note.filter, epoch: note.epoch };
 }
 
 /** `filter` is that of the frames to come. */
@@ -83,8 +83,8 @@ export function createBacklog(filter: string, { tracker, note, needsCheckpoint, 
       telemetry.backlogFound({ events: content.records, resumeAt: beginning?.index });
       return beginning;
     },
-    async beforeFrames(isWhole) {
-      await note?.save({ filter, isWhole });
+    async beforeFrames({ isWhole, epoch }) {
+      await note?.save({ filter, isWhole, epoch });
     },
     get isConfirmed() {
       return tracker.position > end;

@@ -7,8 +7,8 @@ import type { SpoolNote, SpoolNoteStore } from './spool-note.ts';
 function parseNote(text: string): SpoolNote | undefined {
   const note: unknown = JSON.parse(text);
   if (typeof note !== 'object' || note === null) return undefined;
-  const { filter, isWhole } = note as Readonly<Record<string, unknown>>;
-  return typeof filter === 'string' && typeof isWhole === 'boolean' ? { filter, isWhole } : undefined;
+  const { filter, isWhole, epoch = 0 } = note as Readonly<Record<string, unknown>>;
+  return typeof filter === 'string' && typeof isWhole === 'boolean' && typeof epoch === 'number' ? { filter, isWhole, epoch } : undefined;
 }
 
 export function createFileSpoolNote({ path }: { readonly path: string }): SpoolNoteStore {
@@ -22,8 +22,8 @@ export function createFileSpoolNote({ path }: { readonly path: string }): SpoolN
         return undefined;
       }
     },
-    async save({ filter, isWhole }) {
-      const text = `${JSON.stringify({ filter, isWhole })}\n`;
+    async save({ filter, isWhole, epoch }) {
+      const text = `${JSON.stringify({ filter, isWhole, epoch })}\n`;
       if (text === saved) return;
       await replaceFile(path, text).catch((thrown: unknown) => {
         throw spoolUnavailable(`Expected to write ${path}; make sure that the disk has space and takes writes`, thrown);

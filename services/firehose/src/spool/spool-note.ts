@@ -7,6 +7,8 @@ export interface SpoolNote {
   readonly filter: string;
   /** False: reading goes on at the checkpoint, which has waited, or went back as well. */
   readonly isWhole: boolean;
+  /** That of the frames' ids, see the checkpoint. */
+  readonly epoch: number;
 }
 
 export interface SpoolNoteStore {

@@ -2,7 +2,8 @@
  * `hydrant tail`: Nomad's event stream on a terminal. It reads with the firehose's own source, so it goes on over reconnects and says when something may be
  * missing; it keeps nothing and writes nothing but lines.
  */
-import { readLeaderIndex, fetchListAt } from '@hydrant/firehose/gap/fetch-list';
+import { readLeaderIndex } from '@hydrant/firehose/gap/leader-index';
+import { fetchListAt } from '@hydrant/firehose/lists/list-reading';
 import { createDenialProbe } from '@hydrant/firehose/source/denial';
 import type { Frame } from '@hydrant/firehose/source/scan-frame';
 import { createNamespaceWatch, type NamespaceWatchTelemetry } from '@hydrant/firehose/source/namespaces';
