@@ -82,7 +82,7 @@ t.test('every event of a recording is published with its own bytes and the check
   if (first === undefined || last === undefined) throw new Error('Expected messages');
   t.match(first, { id: /^prod\/8\/Node\/\/[0-9a-f-]{36}\/0$/u, routingKey: 'event.Node.NodeRegistration._._', type: 'nomad.Node.NodeRegistration' });
   t.strictSame(readEventMessage(first), { cluster: 'prod', region: 'default', index: 8, origin: 'stream', topic: 'Node', type: 'NodeRegistration' });
-  t.strictSame(store.stored, { index: readEventMessage(last).index, filter: 'topics=Allocation,Deployment,Evaluation,Job,Node namespace=* region=', source: simulator.url, namespacesAt: 100 });
+  t.match(store.stored, { index: readEventMessage(last).index, epoch: 0, topicIndexes: { Allocation: Number, Job: Number }, filter: 'topics=Allocation,Deployment,Evaluation,Job,Node namespace=* region=', source: simulator.url, namespacesAt: 100 });
   t.match(await metrics.text(), new RegExp(`hydrant_firehose_events_published_total ${String(expected.length)}\n`, 'u'));
   t.ok(logged.some(({ msg }) => msg === 'Published everything that was read'));
 });
