@@ -92,11 +92,11 @@ class FileSink implements Sink {
 
   async #open(): Promise<void> {
     try {
-      await mkdir(dirname(this.#path), { recursive: true });
+      await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
       const found = await this.#stat();
       // n.b. opening a pipe that nobody reads would wait for ever.
       if (found?.isFile() === false) throw permanent(`Expected SINK_FILE_PATH to name a file, got ${this.#path}, which is something else`);
-      this.#file = await open(this.#path, 'a+');
+      this.#file = await open(this.#path, 'a+', 0o600);
       if (found === undefined) await syncFolder(dirname(this.#path));
       else await cutTornLine(this.#file, found.size);
     } catch (error) {

@@ -152,6 +152,21 @@ t.test('a cursor that is new begins at the end, which is said', async (t) => {
   t.match(lines, [{ level: 'info', cursor: 'new', after: 3 }]);
 });
 
+t.test('segments that have the names of one another are all read', async (t) => {
+  const dir = t.testdir();
+  const names = await fillSegments(t, dir);
+  const [a = '', b = '', c = ''] = names;
+  await rename(join(dir, a), join(dir, 'aside'));
+  await rename(join(dir, b), join(dir, a));
+  await rename(join(dir, c), join(dir, b));
+  await rename(join(dir, 'aside'), join(dir, c));
+
+  const spool = await openSpool(t, dir);
+
+  t.strictSame(await segmentNames(dir), names);
+  t.strictSame(await readIds(spool, 10), idsOf(1, 10));
+});
+
 t.test('a segment goes by its records: renamed it gets its name back, copied it is read once', async (t) => {
   const dir = t.testdir();
   const names = await fillSegments(t, dir);

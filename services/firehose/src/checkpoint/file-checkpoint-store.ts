@@ -66,7 +66,7 @@ export function createFileCheckpointStore({ path, cluster, region, clock }: File
   return {
     description: `${path}, of cluster and region ${key}`,
     async load() {
-      await mkdir(dirname(path), { recursive: true });
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       const text = await readIfThere(path);
       if (text === undefined) return undefined;
       const stored = readStored(text, { cluster, region }, path);

@@ -58,7 +58,7 @@ function appendLines(path: string, lines: readonly string[], clock: Clock): Prom
 
 /** For those who hold the lock. */
 export async function appendUnderLock(path: string, lines: readonly string[]): Promise<void> {
-  const handle = await open(path, 'a+');
+  const handle = await open(path, 'a+', 0o600);
   try {
     const isNew = await endLastLine(handle);
     await handle.appendFile(lines.join(''));

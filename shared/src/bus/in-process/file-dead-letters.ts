@@ -59,7 +59,7 @@ interface Destination {
 /** First what is replayed is on disk at its new place, then it goes from the old one: a crash in between has it twice. */
 async function takeOut(path: string, verdicts: Verdicts, { replay, subscription }: Destination): Promise<SweepResult> {
   const temporary = `${path}.new`;
-  const kept = new LineFile(await open(temporary, 'w'));
+  const kept = new LineFile(await open(temporary, 'w', 0o600));
   let replays: string[] = [];
   const counts = { replayed: 0, dropped: 0 };
   try {

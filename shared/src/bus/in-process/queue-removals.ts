@@ -24,8 +24,8 @@ const lookEveryMs = 1_000;
 
 /** Resolves when the request is on disk. */
 export async function askForRemoval(deadLetterDir: string, name: string): Promise<void> {
-  await mkdir(deadLetterDir, { recursive: true });
-  await writeFile(removalPath(deadLetterDir, name), '');
+  await mkdir(deadLetterDir, { recursive: true, mode: 0o700 });
+  await writeFile(removalPath(deadLetterDir, name), '', { mode: 0o600 });
   await syncFolder(deadLetterDir);
 }
 

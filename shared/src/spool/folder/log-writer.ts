@@ -144,7 +144,8 @@ export class LogWriter {
 
   /** Returns the last position before the group. */
   async #writeGroup(group: readonly Pending[]): Promise<number> {
-    await this.#ports.prepare();
+    // n.b. a segment is also begun to give back the one before it, on a disk that has no room for anything else.
+    if (group.length > 0) await this.#ports.prepare();
     const segment = await this.#segmentForWrite();
     const before = segment.last;
     if (group.length === 0) {
@@ -177,6 +178,7 @@ export class LogWriter {
   async #segmentForWrite(): Promise<Segment> {
     const newest = this.#ports.segments.at(-1);
     const wantsRoll = this.#wantsRoll;
+    // When it fails, `#rollLater` asks again.
     this.#wantsRoll = false;
     if (newest !== undefined && (newest.size === 0 || (newest.size < this.#options.segmentBytes && !wantsRoll))) return newest;
     return this.#startSegment((newest?.last ?? 0) + 1);

@@ -40,11 +40,14 @@ export async function recoverFolder(dir: string, log: Logger): Promise<Recovered
 async function putSegmentsInOrder(dir: string, log: Logger): Promise<ReturnType<typeof planSegments>['segments']> {
   const plan = planSegments(await findSegments(dir));
   for (const name of plan.setAside) log.warn({ file: join(dir, name), setAside: await moveAside(dir, name) }, 'A copy of another segment was set aside');
-  for (const { name, first } of plan.rename) {
-    await rename(join(dir, name), join(dir, segmentName(first)));
-    await syncFolder(dir);
+  // n.b. one may have the name of another that is misnamed as well: all of them give theirs up first. After a crash in between, the next start knows them by their records again.
+  const parked = plan.rename.map((one, n) => ({ ...one, parkedAs: join(dir, segmentName(Number.MAX_SAFE_INTEGER - n)) }));
+  for (const { name, parkedAs } of parked) await rename(join(dir, name), parkedAs);
+  for (const { name, first, parkedAs } of parked) {
+    await rename(parkedAs, join(dir, segmentName(first)));
     log.warn({ file: join(dir, name), renamed: segmentName(first) }, 'A segment had the wrong name and was given its own');
   }
+  if (parked.length > 0) await syncFolder(dir);
   return plan.segments;
 }
 
