@@ -59,7 +59,7 @@ t.test('single events, heartbeats and blank lines are read, what cannot be is na
 
   t.ok(said.length >= 1);
   t.match(summary.join('\n'), /Events: 1 of allocations, 1 of them tell of restarts or failures; 1 of other topics, ignored\./u);
-  t.match(summary.slice(-4), ['Lines that cannot be used: 3', /^ {2}line 4: /u, /^ {2}line 5: /u, /^ {2}line 7: Expected a Nomad event with Topic, Type and Index$/u]);
+  t.match(summary.slice(-4), ['Lines that cannot be used: 3', /^ {2}line 4: /u, /^ {2}line 5: /u, /^ {2}line 7: Expected a Nomad event with strings as Topic and Type, and an Index$/u]);
   t.notMatch(summary.join(''), '\u001b');
 });
 
