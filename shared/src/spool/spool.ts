@@ -13,7 +13,7 @@ export interface Cursor {
   readonly name: string;
   /**
    * The next records in order, at least one and at most `maxRecords` (about `maxBytes`), waiting for them if need be.
-   * Resolves to an empty list only when `signal` aborts. One call at a time.
+   * Resolves to an empty list only when `signal` aborts, or when it passed positions that are lost and nothing follows them yet. One call at a time.
    */
   read(limits: { readonly maxRecords: number; readonly maxBytes: number }, signal: AbortSignal): Promise<readonly SpoolRecord[]>;
   /** Goes back so that the next `read` begins at `position` (never before the committed one). */

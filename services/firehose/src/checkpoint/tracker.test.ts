@@ -13,6 +13,19 @@ function take(tracker: CheckpointTracker, step: Step): void {
   else tracker.goBack();
 }
 
+t.test('positions that are missing in the log hold nothing up', (t) => {
+  const tracker = createCheckpointTracker();
+  for (const position of [5, 7, 8]) tracker.sent(position, position * 10);
+
+  for (const position of [8, 7]) tracker.confirmed(position);
+  t.equal(tracker.position, 0);
+  tracker.confirmed(6);
+  tracker.confirmed(5);
+
+  t.equal(tracker.position, 8);
+  t.end();
+});
+
 t.test('the checkpoint is the highest index with all its events confirmed', (t) => {
   const sentFour: Step[] = [['sent', 1, 10], ['sent', 2, 10], ['sent', 3, 11], ['sent', 4, 12]];
   const cases: readonly { readonly name: string; readonly steps: readonly Step[]; readonly lastRead: number; readonly index: number | undefined; readonly position: number }[] = [

@@ -5,7 +5,7 @@
 export interface CheckpointTracker {
   /** To be called first, if at all: everything up to `position` was confirmed by an earlier process, which stored `index`. */
   begin(position: number, index?: number): void;
-  /** What is at `position` is on its way; `index` is undefined for what is not of the stream. Positions go up by one, except after `goBack`. */
+  /** What is at `position` is on its way; `index` is undefined for what is not of the stream. Positions go up, except after `goBack`; some are missing where the log is damaged. */
   sent(position: number, index: number | undefined): void;
   confirmed(position: number): void;
   /** After the event at `position` (0: before any) a frame of `index` was read of which nothing is sent. */
@@ -66,11 +66,21 @@ class ConfirmTracker implements CheckpointTracker {
   }
 
   confirmed(position: number): void {
-    const first = this.#window[this.#offset];
-    const sent = first === undefined ? undefined : this.#window[this.#offset + position - first.position];
-    if (sent?.position !== position) return;
+    const sent = this.#find(position);
+    if (sent === undefined) return;
     sent.isConfirmed = true;
     this.#advance();
+  }
+
+  /** n.b. positions that are missing make the window shorter than its positions tell: what is looked for stands at the place that they tell, or before it. */
+  #find(position: number): Sent | undefined {
+    const first = this.#window[this.#offset]?.position ?? 0;
+    for (let at = Math.min(this.#offset + position - first, this.#window.length - 1); at >= this.#offset; at -= 1) {
+      const sent = this.#window[at];
+      if (sent === undefined || sent.position < position) return undefined;
+      if (sent.position === position) return sent;
+    }
+    return undefined;
   }
 
   passed(position: number, index: number): void {

@@ -42,12 +42,20 @@ const limits = { maxRecords: 10_000, maxBytes: 8 * 1024 * 1024 };
 /** Looks through it and puts the cursor back. */
 export async function readBacklog(cursor: Cursor, signal: AbortSignal): Promise<BacklogContent> {
   const { committed, lag: records } = cursor;
+  const end = committed + records;
   let index: number | undefined;
   let newest: number | undefined;
   let wentBack = false;
-  for (let last = committed; last < committed + records && !signal.aborted;) {
-    for (const { position, message } of await cursor.read(limits, signal)) {
+  let isBroken = false;
+  for (let last = committed; last < end && !signal.aborted;) {
+    const batch = await cursor.read(limits, signal);
+    // Positions at the end are lost.
+    if (batch.length === 0) break;
+    for (const { position, message } of batch) {
+      // n.b. what is lost in the log is read again from where it was whole.
+      isBroken ||= position > last + 1;
       last = position;
+      if (isBroken) continue;
       const found = streamIndex(message);
       if (found === undefined || found === newest) continue;
       const isBack = newest !== undefined && found < newest;

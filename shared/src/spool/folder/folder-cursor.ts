@@ -34,6 +34,8 @@ export class FolderCursor implements Cursor {
   /** Position of the next record to hand out. Whoever changes it need not care about `#reading`: that follows. */
   #next: number;
   #reading: Reading | undefined;
+  /** Positions that were passed and that nothing has, behind what is committed, in order. */
+  readonly #lost: { readonly from: number; readonly to: number }[] = [];
   #lastRead: Promise<unknown> = Promise.resolve();
 
   constructor(name: string, committed: number, ports: FolderCursorPorts) {
@@ -51,6 +53,7 @@ export class FolderCursor implements Cursor {
 
   rewind(position: number): void {
     this.#next = Math.max(position, this.#committed + 1);
+    this.#lost.length = 0;
   }
 
   commit(position: number): void {
@@ -59,6 +62,7 @@ export class FolderCursor implements Cursor {
     this.#committed = committed;
     this.#next = Math.max(this.#next, committed + 1);
     this.#ports.moved(committed);
+    this.#passLost();
   }
 
   get committed(): number {
@@ -94,9 +98,11 @@ export class FolderCursor implements Cursor {
   }
 
   async #readOn(limits: { readonly maxRecords: number; readonly maxBytes: number }, signal: AbortSignal): Promise<readonly SpoolRecord[]> {
+    const begin = this.#next;
     while (!signal.aborted) {
       this.#ports.checkOpen();
       if (this.#next > this.#last) {
+        if (this.#next !== begin && begin <= this.#last) return [];
         await this.#ports.wakeups.wait(signal);
         continue;
       }
@@ -126,11 +132,15 @@ export class FolderCursor implements Cursor {
     // A position that does not follow the one before ends the batch: the next call reports what is missing.
     for (let expected = reader.position; reader.isLoaded && reader.position === expected && records.length < limits.maxRecords && bytes < limits.maxBytes; expected += 1) {
       const record = reader.take();
-      if (record === undefined) continue;
+      if (record === undefined) {
+        this.#lost.push({ from: expected, to: expected });
+        continue;
+      }
       bytes += record.message.body.length;
       records.push(record);
     }
     this.#next = reader.position;
+    this.#passLost();
     return records;
   }
 
@@ -168,8 +178,19 @@ export class FolderCursor implements Cursor {
   }
 
   #passMissing(next: number, { path: file }: Segment): void {
-    this.#ports.missing({ from: this.#next, to: next - 1, file });
+    const from = this.#next;
+    this.#ports.missing({ from, to: next - 1, file });
     this.#next = next;
+    this.#lost.push({ from, to: next - 1 });
+    this.#passLost();
+  }
+
+  /** What is lost behind all that is done with is done with, too: nobody will ever commit it. */
+  #passLost(): void {
+    for (let [range] = this.#lost; range !== undefined && range.from <= this.#committed + 1; [range] = this.#lost) {
+      this.#lost.shift();
+      if (range.to > this.#committed) this.commit(range.to);
+    }
   }
 
   async #dropReader(): Promise<void> {
