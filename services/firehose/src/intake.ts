@@ -14,6 +14,7 @@ import type { Snapshot } from './gap/list-healer.ts';
 import type { NomadList } from './gap/nomad-lists.ts';
 import type { ListedObject } from './gap/parse-list.ts';
 import { RestoreWatch, type TopicIndexes } from './gap/restore-watch.ts';
+import { changeOfFrames, changeOfSnapshots } from './job-changes.ts';
 import type { FetchList } from './lists/list-reading.ts';
 import { idPrefix } from './message/id-prefix.ts';
 import type { FrameMessages } from './message/message-maker.ts';
@@ -22,9 +23,9 @@ import type { CompatMessages, MessageContext } from './nomad-firehose/compat-mes
 import type { JobChange } from './nomad-firehose/job-stubs.ts';
 import type { ReadWhole } from './nomad-firehose/whole-objects.ts';
 import { makeSnapshotMessages } from './snapshot-messages.ts';
-import type { Frame } from './source/scan-frame.ts';
+import type { FoundGap, FrameReceiver } from './source/frame-receiver.ts';
 import type { StreamQuery } from './source/open-stream.ts';
-import type { FoundGap, FrameReceiver } from './source/read-stream.ts';
+import type { Frame } from './source/scan-frame.ts';
 
 export interface IntakeTelemetry extends HealerTelemetry {
   nodeCopiesLeftOut(events: number): void;
@@ -66,10 +67,6 @@ interface Load {
 
 /** The indexes began anew, or may have: those from before say nothing. */
 const anew: ReadonlySet<GapReason> = new Set(['rebuilt', 'index-went-back']);
-
-function indexesOfJobs(frames: readonly Frame[]): number[] {
-  return frames.filter(({ events }) => events.some(({ head }) => head?.topic === 'Job')).map(({ index }) => index);
-}
 
 function contextOf({ contentType, appId, headers, timestampMs }: Message): MessageContext {
   return { contentType, appId, headers, timestampMs };
@@ -249,7 +246,7 @@ export class Intake implements FrameReceiver {
       await this.#ports.spool.append(made, signal);
       this.#isGoingBack = false;
       this.healer.kept(snapshots);
-      this.#noteJobs(snapshots);
+      this.#noteSnapshots(snapshots);
     } catch (error) {
       this.#ports.compat.forget();
       this.healer.putBack(snapshots);
@@ -261,9 +258,7 @@ export class Intake implements FrameReceiver {
     if (last === undefined) return;
     const before = this.#newest?.index;
     this.#newest = { index, context: contextOf(last) };
-    const changed = indexesOfJobs(frames);
-    const [first] = changed;
-    if (first !== undefined) this.#ports.jobsChanged({ first, last: changed.at(-1) ?? first, before });
+    this.#noteJobs(changeOfFrames(frames, before));
   }
 
   async #appendSnapshots(choose: () => readonly Snapshot[], signal: AbortSignal): Promise<void> {
@@ -280,16 +275,15 @@ export class Intake implements FrameReceiver {
     compat.settle();
     const last = made.at(-1);
     if (this.#newest === undefined && last !== undefined) this.#newest = { index: undefined, context: contextOf(last) };
-    this.#noteJobs(snapshots);
+    this.#noteSnapshots(snapshots);
   }
 
-  /** Their list stubs are told of as if the stream had shown them. */
-  #noteJobs(snapshots: readonly Snapshot[]): void {
-    const changed = snapshots.filter(({ list, modifyIndex }) => list.topic === 'Job' && modifyIndex > this.#compatSince);
-    if (changed.length === 0) return;
-    let last = 0;
-    for (const { modifyIndex } of changed) last = Math.max(last, modifyIndex);
-    this.#ports.jobsChanged({ first: this.#compatSince + 1, last, before: this.#newest?.index });
+  #noteSnapshots(snapshots: readonly Snapshot[]): void {
+    this.#noteJobs(changeOfSnapshots(snapshots, this.#compatSince, this.#newest?.index));
+  }
+
+  #noteJobs(change: JobChange | undefined): void {
+    if (change !== undefined) this.#ports.jobsChanged(change);
   }
 
   #makeSnapshots(snapshots: readonly Snapshot[]): Message[] {

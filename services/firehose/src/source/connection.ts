@@ -6,10 +6,11 @@ import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
 import { HydrantError, toError } from '@hydrant/shared/foundation/errors';
 import type { LeaderIndex } from '../gap/leader-index.ts';
 import type { NomadAddress } from './address.ts';
+import type { FrameReceiver } from './frame-receiver.ts';
 import { watchLiveness } from './liveness.ts';
 import type { Namespace, NamespaceList, NamespaceWatch } from './namespaces.ts';
 import type { OpenedStream, OpenStream } from './open-stream.ts';
-import { StreamReader, type FrameReceiver, type StreamPosition, type StreamReaderOptions, type StreamReaderTelemetry } from './read-stream.ts';
+import { StreamReader, type StreamPosition, type StreamReaderOptions, type StreamReaderTelemetry } from './read-stream.ts';
 
 export interface ConnectionOptions extends StreamReaderOptions {
   readonly livenessMs: number;

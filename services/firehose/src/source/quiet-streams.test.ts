@@ -10,9 +10,9 @@ import t, { type Test } from 'tap';
 import { createFirehoseTelemetry } from '../telemetry.ts';
 import { parseNomadAddress } from './address.ts';
 import type { Denial } from './denial.ts';
+import type { FoundGap } from './frame-receiver.ts';
 import { createNomadClient } from './nomad-http-client.ts';
 import { createStreamOpener } from './open-stream.ts';
-import type { FoundGap } from './read-stream.ts';
 import { createSource, type Source, type SourceOptions } from './source.ts';
 
 const access = { token: null, tokenFile: null, httpAuth: null, caFile: null, caFolder: null, certFile: null, keyFile: null, serverName: null, skipVerify: false };

@@ -3,13 +3,15 @@
  * is no frame. What has to outlive the connection stands in `StreamPosition`.
  */
 import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
-import { errorCode, HydrantError, toError } from '@hydrant/shared/foundation/errors';
+import { errorCode, toError } from '@hydrant/shared/foundation/errors';
 import { decideBehind, decideGap, type Gap } from '../gap/decide-gap.ts';
 import type { LeaderIndex } from '../gap/leader-index.ts';
-import { scanFrame, type Frame } from './scan-frame.ts';
-import { createLineSplitter } from './split-lines.ts';
+import type { FrameReceiver } from './frame-receiver.ts';
 import type { LivenessWatch } from './liveness.ts';
 import type { OpenedStream } from './open-stream.ts';
+import { scanFrame, type Frame } from './scan-frame.ts';
+import { createLineSplitter } from './split-lines.ts';
+import { foreign, tooLong, wentBack } from './stream-errors.ts';
 
 export type MalformedKind = 'json' | 'frame' | 'event' | 'too-long';
 
@@ -21,28 +23,6 @@ export interface StreamReaderTelemetry {
   /** `willReread`: the stream is opened again first, since the line may have been garbled on its way. */
   lineMalformed(line: { readonly kind: MalformedKind; readonly afterIndex: number | undefined; readonly willReread: boolean; readonly err: Error }): void;
   eventMalformed(index: number): void;
-}
-
-export interface FrameReceiver {
-  /** A new connection: what follows may repeat what was received. */
-  streamOpened(): void;
-  /** Takes the frames over; waits only while the spool is full. Rejects when `signal` aborts before that. */
-  receive(frames: readonly Frame[], signal: AbortSignal): Promise<void>;
-  /** Frames up to `index` are not handed over: the stream was asked to begin with what comes after. */
-  beginAfter(index: number): void;
-  /** The stream will be opened again at `index`, for what it did not show from there on: what follows repeats the rest. Resolves when that is noted. */
-  rereadFrom(index: number): Promise<void>;
-  /** Frames are missing between those received and those that follow. */
-  gapFound(gap: FoundGap): void;
-  /** The gap `not-in-buffer` that was found last was none: the frame that was asked for came after all. */
-  gapDisproved(index: number): void;
-}
-
-export interface FoundGap extends Omit<Gap, 'kind'> {
-  /** Index of the newest frame received before. */
-  readonly fromIndex: number | undefined;
-  /** Index of the first frame after it, when there is one yet. */
-  readonly toIndex: number | undefined;
 }
 
 /** What is known between connections. */
@@ -93,16 +73,6 @@ export interface StreamReaderSummary {
 
 function malformedKind(thrown: unknown): MalformedKind {
   return errorCode(thrown) === 'json-malformed' ? 'json' : 'frame';
-}
-
-function tooLong(maxLineBytes: number, found: string): HydrantError {
-  return new HydrantError(`Expected a line of the stream to have at most ${String(maxLineBytes)} bytes (FIREHOSE_MAX_FRAME_BYTES), ${found}`, { code: 'line-too-long', retryable: true });
-}
-
-function foreign(address: string, { index, elsewhere = '', leaderIndex = 0 }: { readonly index: number; readonly elsewhere: string | undefined; readonly leaderIndex: number | undefined }): HydrantError {
-  const text = `Expected the Nomad at ${address} to be that of the checkpoint, which was read from ${elsewhere} up to index ${String(index)}, but its own lists end at ${String(leaderIndex)}: it is another Nomad. `
-    + 'Nothing was published or overwritten. Give it a FIREHOSE_CLUSTER of its own; or, if it is the same one built anew, remove the checkpoint, whose place the log names at the start';
-  return new HydrantError(text, { code: 'nomad-foreign', retryable: true });
 }
 
 export class StreamReader {
@@ -307,8 +277,7 @@ export class StreamReader {
     if (decision.kind !== 'gap') return;
     this.#tellGap(decision, firstIndex);
     this.#position.index = firstIndex;
-    const text = `Expected the event stream of ${this.#ports.address} to come to index ${String(resumedAt)}, which was read before, but it stays behind: reading it from index ${String(firstIndex)}, where it begins`;
-    throw new HydrantError(text, { code: 'nomad-index-went-back', retryable: true });
+    throw wentBack(this.#ports.address, resumedAt, firstIndex);
   }
 
   #tellGap({ reason, since }: Gap, toIndex: number | undefined): void {

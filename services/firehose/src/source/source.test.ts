@@ -15,7 +15,8 @@ import { createDenialProbe } from './denial.ts';
 import type { NomadAccess } from './nomad-access.ts';
 import { createNomadClient } from './nomad-http-client.ts';
 import { createStreamOpener } from './open-stream.ts';
-import type { FoundGap, StreamReaderTelemetry } from './read-stream.ts';
+import type { FoundGap } from './frame-receiver.ts';
+import type { StreamReaderTelemetry } from './read-stream.ts';
 import { createSource, type Source, type SourceOptions, type SourceTelemetry } from './source.ts';
 
 const anonymous: NomadAccess = {

@@ -13,11 +13,12 @@ import type { LeaderIndex } from '../gap/leader-index.ts';
 import type { NomadAddress } from './address.ts';
 import { connect, type Connection } from './connection.ts';
 import type { Denial, ProbeDenial } from './denial.ts';
+import type { FrameReceiver } from './frame-receiver.ts';
 import { TimeoutGuess, type LikelyTimeout } from './likely-timeout.ts';
 import { missedNamespaces, type Namespace, type NamespaceList, type NamespaceWatch } from './namespaces.ts';
 import type { OpenStream } from './open-stream.ts';
 import { createRecentIndexes } from './recent-indexes.ts';
-import { createStreamPosition, type FrameReceiver, type StreamReaderTelemetry } from './read-stream.ts';
+import { createStreamPosition, type StreamReaderTelemetry } from './read-stream.ts';
 
 export interface SourceTelemetry extends StreamReaderTelemetry {
   streamConnected(stream: { readonly address: string; readonly resumedAt: number | undefined }): void;

@@ -11,7 +11,7 @@ import type { NomadAddress } from '@hydrant/firehose/source/address';
 import type { NomadAccess } from '@hydrant/firehose/source/nomad-access';
 import { createNomadClient } from '@hydrant/firehose/source/nomad-http-client';
 import { createStreamOpener, type StreamQuery } from '@hydrant/firehose/source/open-stream';
-import type { FrameReceiver } from '@hydrant/firehose/source/read-stream';
+import type { FrameReceiver } from '@hydrant/firehose/source/frame-receiver';
 import { createSource, type SourceTelemetry } from '@hydrant/firehose/source/source';
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { describeError } from '@hydrant/shared/foundation/errors';
