@@ -168,6 +168,7 @@ export class Intake implements FrameReceiver {
   #takeRestore(): void {
     const { streamIndex } = this.healer;
     this.#ports.telemetry.gapFound({ reason: 'restored', fromIndex: streamIndex, toIndex: undefined });
+    this.#healsSilence = false;
     this.#isAnew = false;
     this.#beginAnew();
     this.healer.heal(planAll(this.#options, 0), streamIndex ?? 0, true);
@@ -183,8 +184,9 @@ export class Intake implements FrameReceiver {
   }
 
   gapDisproved(index: number): void {
+    if (!this.#healsSilence) return;
     this.#ports.telemetry.gapDisproved(index);
-    if (this.#healsSilence) this.healer.cancel();
+    this.healer.cancel();
   }
 
   receive(frames: readonly Frame[], signal: AbortSignal): Promise<void> {

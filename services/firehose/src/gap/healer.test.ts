@@ -164,6 +164,18 @@ t.test('a healing that turns out to be needless ends without a word, and the nex
   t.strictSame(rig.out, ['Job/default/a 3']);
 });
 
+t.test('what was listed but had not gone out when a healing turned out to be needless is read again by the next one', async (t) => {
+  const rig = start(t, { settleMs: 600_000 });
+  rig.lists['Job'] = { index: 20, pages: [[job('old', 8), job('ahead', 15)]] };
+  rig.healer.heal(new Map([['Job', 0]]), 10);
+  await eventually(() => rig.out.length === 1);
+  rig.healer.cancel();
+  await eventually(() => !rig.healer.isHealing);
+  rig.healer.heal(new Map([['Job', 9]]), 15);
+  await whenEnded(rig, 2);
+  t.strictSame(rig.out, ['Job/default/old 8', 'Job/default/ahead 15']);
+});
+
 t.test('topics of which no list tells are named', async (t) => {
   const rig = start(t);
 

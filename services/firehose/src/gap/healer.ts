@@ -95,9 +95,10 @@ export class Healer {
     this.#running ??= this.#run();
   }
 
-  /** Nothing was missed after all: ends the healing that is under way. */
+  /** Nothing was missed after all: ends the healing that is under way. What was listed and has not gone out yet is forgotten, and so is that it was listed. */
   cancel(): void {
     if (this.#merge === undefined) return;
+    this.#lists.forget();
     this.#plan = new Map();
     this.#merge = new SnapshotMerge(this.#merge.streamIndex);
     this.#restart.abort();

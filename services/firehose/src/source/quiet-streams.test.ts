@@ -126,6 +126,15 @@ t.test('the frame that was asked for cancels the gap that silence was taken for'
   }
 });
 
+t.test('a stream that stays behind after silence is read from its beginning, and disproves no gap', async (t) => {
+  const { answers, gaps, disproved, indexes } = await setStage(t, (response, number) => { response.write(number === 1 ? '{}\n' : `{}\n${frame(3)}${frame(4)}`); }, { checkpoint: 10, silenceMs: 50, catchUpMs: 0 });
+  await eventually(() => gaps.length === 1);
+  answers[0]?.write(frame(3));
+  await eventually(() => indexes.length === 2);
+
+  t.strictSame({ gaps: gaps.map(({ reason }) => reason), disproved, indexes }, { gaps: ['not-in-buffer', 'index-went-back'], disproved: [], indexes: [3, 4] });
+});
+
 t.test('a frame that comes late, but before silence is taken for a gap, is none', async (t) => {
   const { indexes, gaps, disproved } = await setStage(t, (response) => {
     response.write('{}\n');

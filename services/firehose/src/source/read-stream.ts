@@ -277,6 +277,8 @@ export class StreamReader {
     if (decision.kind !== 'gap') return;
     this.#tellGap(decision, firstIndex);
     this.#position.index = firstIndex;
+    this.#position.silentMs = 0;
+    this.#position.isSilentGap = false;
     throw wentBack(this.#ports.address, resumedAt, firstIndex);
   }
 
