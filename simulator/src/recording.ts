@@ -54,7 +54,7 @@ export async function loadRecording(recording: string): Promise<Recording> {
 }
 
 async function missing(recording: string): Promise<HydrantError> {
-  const names = (await readdir(FIXTURES, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  const names = (await readdir(FIXTURES, { withFileTypes: true })).filter((entry) => existsSync(join(FIXTURES, entry.name, STREAM_FILE))).map((entry) => entry.name);
   return new HydrantError(
     `Expected a recording with ${STREAM_FILE}, got \`${recording}\`; use one of ${names.sort().join(', ')} or the path of a folder`,
     { code: 'recording-missing', retryable: false },
