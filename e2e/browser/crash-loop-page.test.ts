@@ -60,7 +60,7 @@ function seesState(page: Page, state: 'live' | 'away'): Promise<unknown> {
   return page.waitForSelector(`#connection[data-state=${state}]`, { timeout: 30_000 });
 }
 
-void t.test('standalone: loops appear as they are announced, stay over a restart, and leave when they end', { skip }, async (t) => {
+void t.test('standalone: loops appear as they are announced, and stay over a restart and while nobody has seen their tasks run', { skip }, async (t) => {
   const stage = await setStage(t, 'standalone', { shiftToNow: true, speed: 6, detector: { RESTART_INTERVAL: '30s', NOMAD_UI_URL: 'https://nomad.example.com' } });
   const standalone = stage.shape.source;
   await stage.shape.start();
@@ -89,10 +89,6 @@ void t.test('standalone: loops appear as they are announced, stay over a restart
   await standalone.start();
   await seesState(page, 'live');
   t.same((await jobs(page)).sort(), looping, 'and so does what the ledger kept');
-
-  await page.waitForSelector('#well:not([hidden])', { timeout: 90_000 });
-  t.same(await jobs(page), []);
-  t.match(await page.textContent('#ended'), /Ended while you were looking/u);
 
   await stage.simulator.close();
   await page.waitForSelector('#unseen[data-kind=blind]:not([hidden])', { timeout: 60_000 });
