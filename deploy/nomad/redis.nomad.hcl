@@ -130,7 +130,7 @@ job "hydrant-redis" {
           user default off
           user hydrant-admin on #{{ .admin_password.Value | sha256Hex }} ~* &* +@all
           user hydrant-firehose on #{{ .firehose_password.Value | sha256Hex }} ~hydrant:checkpoint:* ~hydrant:lease:* -@all +@connection +info +time +eval +evalsha +type +del +pexpire +hget +hmget +hset
-          user hydrant-crashloop-detector on #{{ .crashloop_detector_password.Value | sha256Hex }} ~hydrant:detector:* -@all +@connection +info +time +eval +evalsha +exists +del +expire +hget +hmget +hgetall +hset +hsetnx +hdel +zadd +zcard +zrange +zrevrange +zrangebyscore +zrem +zremrangebyscore +zpopmin
+          user hydrant-crashloop-detector on #{{ .crashloop_detector_password.Value | sha256Hex }} ~hydrant:{detector}:* -@all +@connection +info +time +eval +evalsha +get +set +mget +getrange +exists +del +zadd +zcard +zrange +zrangebyscore +zrem
           {{ end -}}
         ACL
       }
