@@ -8,10 +8,9 @@ import { createFolderSpool } from './folder-spool.ts';
 import type { FolderSpoolOptions } from './folder-spool.ts';
 import { writePositions } from './folder/cursor-file.ts';
 import { encodeRecords, numberRecords } from './folder/record-codec.ts';
-import { makeMessage, makeMessages, readPositions } from './spool-contract.ts';
+import { idsOf, makeMessage, makeMessages, readIds, readPositions } from './spool-contract.ts';
 import type { Spool } from './spool.ts';
 
-const never = new AbortController().signal;
 const body = Buffer.alloc(1000, 'b');
 
 async function openSpool(t: Test, dir: string, changes: Partial<FolderSpoolOptions> = {}): Promise<Spool> {
@@ -23,17 +22,6 @@ async function openSpool(t: Test, dir: string, changes: Partial<FolderSpoolOptio
 
 async function segmentNames(dir: string): Promise<string[]> {
   return (await readdir(dir)).filter((name) => name.endsWith('.log')).sort();
-}
-
-async function readIds(spool: Spool, count: number): Promise<string[]> {
-  const cursor = spool.cursor('reader');
-  const found: string[] = [];
-  while (found.length < count) for (const { message } of await cursor.read({ maxRecords: 1000, maxBytes: 10_000_000 }, never)) found.push(message.id);
-  return found;
-}
-
-function idsOf(from: number, to: number): string[] {
-  return makeMessages(from, to).map(({ id }) => id);
 }
 
 /** As the log has them on disk, numbered from their own numbers on. */

@@ -5,12 +5,12 @@ import { mountSmallDisk } from '@hydrant/testing/small-disk';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import t from 'tap';
 import type { Test } from 'tap';
-import { systemClock } from '../foundation/clock.ts';
+import { systemClock, type Clock, type Timer } from '../foundation/clock.ts';
 import { createFolderSpool } from './folder-spool.ts';
 import type { FolderSpoolOptions } from './folder-spool.ts';
 import { writePositions } from './folder/cursor-file.ts';
 import { encodeRecords, numberRecords } from './folder/record-codec.ts';
-import { makeMessage, makeMessages, readPositions } from './spool-contract.ts';
+import { idsOf, makeMessage, makeMessages, readIds, readPositions } from './spool-contract.ts';
 import type { Spool } from './spool.ts';
 
 const never = new AbortController().signal;
@@ -25,17 +25,6 @@ async function openSpool(t: Test, dir: string, changes: Partial<FolderSpoolOptio
 
 async function segmentNames(dir: string): Promise<string[]> {
   return (await readdir(dir)).filter((name) => name.endsWith('.log')).sort();
-}
-
-async function readIds(spool: Spool, count: number): Promise<string[]> {
-  const cursor = spool.cursor('reader');
-  const found: string[] = [];
-  while (found.length < count) for (const { message } of await cursor.read({ maxRecords: 1000, maxBytes: 10_000_000 }, never)) found.push(message.id);
-  return found;
-}
-
-function idsOf(from: number, to: number): string[] {
-  return makeMessages(from, to).map(({ id }) => id);
 }
 
 /** As the log has them on disk, numbered from their own numbers on. */
@@ -212,6 +201,40 @@ t.test('a position that a cursor has passed is not given out again', async (t) =
   t.equal(second.cursor('a').committed, 90);
   t.equal(await second.append([makeMessage(91)]), 91);
   t.strictSame(await readPositions(second.cursor('a'), 1), [91]);
+});
+
+/** Of the system, and tells how many of its timers wait. */
+function countingClock(): { readonly clock: Clock; readonly waiting: () => number } {
+  const timers = new Set<Timer>();
+  const after: Clock['after'] = (ms, action) => {
+    const timer = systemClock.after(ms, () => {
+      timers.delete(handle);
+      action();
+    });
+    const handle: Timer = {
+      cancel() {
+        timers.delete(handle);
+        timer.cancel();
+      },
+    };
+    timers.add(handle);
+    return handle;
+  };
+  return { clock: { ...systemClock, after }, waiting: () => timers.size };
+}
+
+t.test('a log whose folder is gone can be closed, and nothing is tried again', async (t) => {
+  const dir = t.testdir({ 'spool.json': '{"format":2}\n', 'cursors.json': writePositions(90, [['a', 90]]), '0000000000000001.log': encode(1, 3) });
+  const { clock, waiting } = countingClock();
+  const spool = createFolderSpool({ dir, maxBytes: 1_000_000, log: testLog(), clock });
+  await spool.open();
+  await spool.append([makeMessage(91)]);
+  await rm(dir, { recursive: true });
+
+  spool.cursor('a').commit(91);
+  await spool.close();
+
+  t.equal(waiting(), 0);
 });
 
 t.test('a folder of another format is refused', async (t) => {

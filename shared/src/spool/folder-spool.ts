@@ -183,8 +183,8 @@ class FolderSpool implements Spool {
     this.#wakeups.wake();
     await this.#writer.close();
     for (const cursor of this.#cursors.values()) await cursor.close();
-    this.#removeTimer?.cancel();
     await this.#removing;
+    this.#removeTimer?.cancel();
     await this.#damageLog.close();
     await this.#cursorFile.close().catch((thrown: unknown) => {
       this.#log.warn({ err: toError(thrown), dir: this.#dir }, 'Cursors could not be saved; the next start repeats messages');

@@ -30,6 +30,18 @@ export function makeMessages(from: number, to: number, changes: Partial<Message>
   return Array.from({ length: to - from + 1 }, (_, n) => makeMessage(from + n, changes));
 }
 
+export function idsOf(from: number, to: number): string[] {
+  return makeMessages(from, to).map(({ id }) => id);
+}
+
+/** Reads with the cursor "reader" until `count` records came. */
+export async function readIds(spool: Spool, count: number): Promise<string[]> {
+  const cursor = spool.cursor('reader');
+  const found: string[] = [];
+  while (found.length < count) for (const { message } of await cursor.read({ ...all, maxRecords: 1000 }, never)) found.push(message.id);
+  return found;
+}
+
 /** Reads until `count` records came. */
 export async function readPositions(cursor: Cursor, count: number): Promise<number[]> {
   const positions: number[] = [];
