@@ -6,7 +6,7 @@ import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
 import { HydrantError, toError } from '@hydrant/shared/foundation/errors';
 import type { LeaderIndex } from '../gap/leader-index.ts';
 import type { NomadAddress } from './address.ts';
-import type { FrameReceiver } from './frame-receiver.ts';
+import { withReceive, type FrameReceiver } from './frame-receiver.ts';
 import { watchLiveness } from './liveness.ts';
 import type { Namespace, NamespaceList, NamespaceWatch } from './namespaces.ts';
 import type { OpenedStream, OpenStream } from './open-stream.ts';
@@ -68,21 +68,14 @@ function unread(limitMs: number): HydrantError {
 
 /** Calls `onUnread` while frames are taken over for too long. They are not given up: no room means no more, not less. */
 function watchRoom(receiver: FrameReceiver, clock: Clock, unreadMs: number, onUnread: () => void): FrameReceiver {
-  return {
-    streamOpened: () => { receiver.streamOpened(); },
-    beginAfter: (index) => { receiver.beginAfter(index); },
-    rereadFrom: (index) => receiver.rereadFrom(index),
-    gapFound: (gap) => { receiver.gapFound(gap); },
-    gapDisproved: (index) => { receiver.gapDisproved(index); },
-    receive: async (frames, signal) => {
-      const timer = clock.after(unreadMs, onUnread);
-      try {
-        await receiver.receive(frames, signal);
-      } finally {
-        timer.cancel();
-      }
-    },
-  };
+  return withReceive(receiver, async (frames, signal) => {
+    const timer = clock.after(unreadMs, onUnread);
+    try {
+      await receiver.receive(frames, signal);
+    } finally {
+      timer.cancel();
+    }
+  });
 }
 
 /** `index` is what Nomad is asked to begin at. Rejects never; ends early when `stop` aborts. */

@@ -17,6 +17,18 @@ export interface FrameReceiver {
   gapDisproved(index: number): void;
 }
 
+/** The same receiver with another way to take frames over. */
+export function withReceive(receiver: FrameReceiver, receive: FrameReceiver['receive']): FrameReceiver {
+  return {
+    streamOpened: () => { receiver.streamOpened(); },
+    beginAfter: (index) => { receiver.beginAfter(index); },
+    rereadFrom: (index) => receiver.rereadFrom(index),
+    gapFound: (gap) => { receiver.gapFound(gap); },
+    gapDisproved: (index) => { receiver.gapDisproved(index); },
+    receive,
+  };
+}
+
 export interface FoundGap extends Omit<Gap, 'kind'> {
   /** Index of the newest frame received before. */
   readonly fromIndex: number | undefined;

@@ -13,7 +13,7 @@ import type { LeaderIndex } from '../gap/leader-index.ts';
 import type { NomadAddress } from './address.ts';
 import { connect, type Connection } from './connection.ts';
 import type { Denial, ProbeDenial } from './denial.ts';
-import type { FrameReceiver } from './frame-receiver.ts';
+import { withReceive, type FrameReceiver } from './frame-receiver.ts';
 import { TimeoutGuess, type LikelyTimeout } from './likely-timeout.ts';
 import { missedNamespaces, type Namespace, type NamespaceList, type NamespaceWatch } from './namespaces.ts';
 import type { OpenStream } from './open-stream.ts';
@@ -225,17 +225,10 @@ class NomadSource implements Source {
   /** Remembers the indexes of what was taken over. */
   #makeReceiver(): FrameReceiver {
     const { receiver } = this.#ports;
-    return {
-      streamOpened: () => { receiver.streamOpened(); },
-      beginAfter: (index) => { receiver.beginAfter(index); },
-      rereadFrom: (index) => receiver.rereadFrom(index),
-      gapFound: (gap) => { receiver.gapFound(gap); },
-      gapDisproved: (index) => { receiver.gapDisproved(index); },
-      receive: async (frames, signal) => {
-        await receiver.receive(frames, signal);
-        for (const { index } of frames) this.#recent.add(index);
-      },
-    };
+    return withReceive(receiver, async (frames, signal) => {
+      await receiver.receive(frames, signal);
+      for (const { index } of frames) this.#recent.add(index);
+    });
   }
 
   #connect(address: NomadAddress, signal: AbortSignal): Promise<Connection> {

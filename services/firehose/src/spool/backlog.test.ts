@@ -1,6 +1,10 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import type { Message } from '@hydrant/shared/messages/message';
 import { createFolderSpool } from '@hydrant/shared/spool/folder-spool';
+import { encodeRecords } from '@hydrant/shared/spool/folder/record-codec';
+import type { Cursor, SpoolRecord } from '@hydrant/shared/spool/spool';
 import { testLog } from '@hydrant/testing/test-log';
 import t from 'tap';
 import { chooseBeginning, readBacklog, type BacklogContent } from './backlog.ts';
@@ -9,6 +13,12 @@ const forever = new AbortController().signal;
 
 function makeMessage(index: number, origin: 'stream' | 'snapshot' = 'stream'): Message {
   return { id: `${String(index)}/${origin}`, routingKey: 'event', type: 'nomad', contentType: 'application/json', appId: 'test', timestampMs: 0, headers: { index, origin }, body: Buffer.from('{}') };
+}
+
+async function readLeft(cursor: Cursor, count: number): Promise<SpoolRecord[]> {
+  const records: SpoolRecord[] = [];
+  while (records.length < count) for (const record of await cursor.read({ maxRecords: 100, maxBytes: 1_000_000 }, forever)) records.push(record);
+  return records;
 }
 
 t.test('a backlog tells up to which index the stream is in it', async (t) => {
@@ -32,6 +42,41 @@ t.test('a backlog tells up to which index the stream is in it', async (t) => {
     t.strictSame(await readBacklog(cursor, forever), expected, name);
     const next = messages.length === 0 ? [] : await cursor.read({ maxRecords: 100, maxBytes: 1_000_000 }, forever);
     t.strictSame(next.map(({ message }) => message.id), messages.map(({ id }) => id), 'the cursor stands before it again');
+    await spool.close();
+  }
+});
+
+t.test('what is lost in the log is read again, and holds up no start', async (t) => {
+  const size = (message: Message): number => encodeRecords([message]).bytes.length;
+  const messages = [5, 7, 7, 9, 11].map((index) => makeMessage(index));
+  const cases: readonly (readonly [string, number, number | undefined, readonly number[]])[] = [
+    ['in the middle', 2, 5, [5, 7, 9, 11]],
+    ['the first', 0, undefined, [7, 7, 9, 11]],
+    ['the last', 4, 7, [5, 7, 7, 9]],
+  ];
+  for (const [name, damaged, index, left] of cases) {
+    const dir = t.testdir();
+    const options = { dir, maxBytes: 1_000_000, log: testLog(), clock: systemClock };
+    const before = createFolderSpool(options);
+    await before.open();
+    before.cursor('publisher');
+    await before.append(messages);
+    await before.close();
+    const path = join(dir, '0000000000000001.log');
+    const bytes = await readFile(path);
+    const at = messages.slice(0, damaged).reduce((sum, message) => sum + size(message), 0) + 30;
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+    await writeFile(path, bytes);
+    const spool = createFolderSpool(options);
+    await spool.open();
+    const cursor = spool.cursor('publisher');
+
+    t.equal((await readBacklog(cursor, forever)).index, index, name);
+    const read = await readLeft(cursor, left.length);
+    t.strictSame(read.map(({ message }) => message.headers['index']), left, 'the cursor stands before it again');
+    cursor.commit(read.at(-1)?.position ?? 0);
+    t.strictSame(await cursor.read({ maxRecords: 100, maxBytes: 1_000_000 }, AbortSignal.abort()), []);
+    t.equal(cursor.lag, 0, 'nothing waits for what is lost');
     await spool.close();
   }
 });
