@@ -48,7 +48,10 @@ export interface ScriptOptions {
  * Keys first, then arguments. An answer that comes of a failover (READONLY and its like) makes a new connection, on which the script runs once more. Rejects with `redis-unavailable` (away, too slow) or `redis-refused` (an error that Redis answered), both retryable;
  * after `redis-unavailable` the script may have run, so scripts must bear repetition.
  */
-export type Script = (...args: readonly (string | number)[]) => Promise<unknown>;
+export type Script = (...args: readonly ScriptArgument[]) => Promise<unknown>;
+
+/** n.b. What is long is better a Buffer: the client would join all the texts of a command before it encodes them. */
+export type ScriptArgument = string | number | Buffer;
 
 export interface RedisClient extends Component {
   script(options: ScriptOptions): Script;
@@ -194,7 +197,7 @@ class IoRedisClient implements RedisClient {
   }
 }
 
-function defineScript(redis: Redis, { name, lua, numberOfKeys }: ScriptOptions): (args: readonly (string | number)[]) => Promise<unknown> {
+function defineScript(redis: Redis, { name, lua, numberOfKeys }: ScriptOptions): (args: readonly ScriptArgument[]) => Promise<unknown> {
   redis.defineCommand(name, { lua, ...(numberOfKeys === undefined ? {} : { numberOfKeys }) });
   const command: unknown = Reflect.get(redis, name);
   if (typeof command !== 'function') throw new Error(`Expected ioredis to define the command ${name}`);

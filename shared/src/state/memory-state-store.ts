@@ -1,8 +1,9 @@
 /** A state store in memory: what the file adapter keeps on disk, and all that a command needs that ends when it is done. */
 import type { Clock } from '../foundation/clock.ts';
-import { kindOf, type CommitResult, type LoadedEntries, type StateChange, type StateLimits, type StateStore, type StoredEntry } from './state-store.ts';
+import { kindOf, type CommitResult, type Committed, type LoadedEntries, type StateChange, type StateLimits, type StateStore, type StoredEntry } from './state-store.ts';
 
 export interface MemoryEntry extends StoredEntry {
+  readonly value: string;
   readonly expiresAtMs: number;
 }
 
@@ -33,8 +34,11 @@ export class MemoryState {
     return this.#kinds.has(kindOf(key));
   }
 
-  load(keys: readonly string[]): LoadedEntries {
-    return new Map(keys.map((key) => [key, this.#get(key)]));
+  load(keys: readonly string[], known?: LoadedEntries): LoadedEntries {
+    return new Map(keys.map((key) => {
+      const entry = this.#get(key);
+      return [key, entry !== null && known?.get(key)?.version === entry.version ? withoutValue(entry) : entry];
+    }));
   }
 
   isUnchanged(read: LoadedEntries): boolean {
@@ -131,10 +135,10 @@ export class MemoryState {
 export function createMemoryStateStore(options: MemoryStateOptions, state = new MemoryState(options)): StateStore {
   return {
     prepare: () => Promise.resolve(),
-    load: (keys) => Promise.resolve(state.load(keys)),
+    load: (keys, known) => Promise.resolve(state.load(keys, known)),
     commit(changes, read): Promise<CommitResult> {
       if (!state.isUnchanged(read)) return Promise.resolve({ outcome: 'conflict' });
-      return Promise.resolve({ outcome: 'committed', evicted: countByKind(state.applyChanges(changes)) });
+      return Promise.resolve(committed(state, changes, state.applyChanges(changes)));
     },
     due: (kind, beforeMs, limit) => Promise.resolve(state.due(kind, beforeMs, limit)),
     count: (kind) => Promise.resolve(state.count(kind)),
@@ -142,7 +146,17 @@ export function createMemoryStateStore(options: MemoryStateOptions, state = new 
   };
 }
 
-export function countByKind(keys: readonly string[]): ReadonlyMap<string, number> {
+/** `evicted`: the keys that had to make room. */
+export function committed(state: MemoryState, changes: readonly StateChange[], evicted: readonly string[]): Committed {
+  const entries = [...state.load(changes.map(({ key }) => key))].map(([key, entry]) => [key, entry === null ? null : withoutValue(entry)] as const);
+  return { outcome: 'committed', evicted: countByKind(evicted), entries: new Map(entries) };
+}
+
+function withoutValue({ version, deadlineMs }: StoredEntry): StoredEntry {
+  return { value: null, version, deadlineMs };
+}
+
+function countByKind(keys: readonly string[]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const key of keys) counts.set(kindOf(key), (counts.get(kindOf(key)) ?? 0) + 1);
   return counts;

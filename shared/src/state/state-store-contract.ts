@@ -50,6 +50,32 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
     t.equal((await store.load([])).size, 0);
   },
 
+  'an entry that is as it is known comes without its value': async (t, { store }) => {
+    await change(store, put('loop/a', '1', { deadlineMs: 5 }), put('loop/b', '1'), put('loop/c', '1'));
+    const keys = ['loop/a', 'loop/b', 'loop/c', 'loop/d'];
+    const known = await store.load(keys);
+    const again = await store.load(keys, known);
+    for (const key of ['loop/a', 'loop/b', 'loop/c']) t.match(again.get(key), { value: null, version: known.get(key)?.version, deadlineMs: key === 'loop/a' ? 5 : null });
+    t.equal(again.get('loop/d'), null);
+
+    await change(store, put('loop/b', '2'), { key: 'loop/c', value: null }, put('loop/d', '2'));
+    const now = await store.load(keys, known);
+    t.same(now.get('loop/a'), again.get('loop/a'));
+    t.same(keys.map((key) => now.get(key)?.value ?? null), [null, '2', null, '2']);
+    t.equal(now.get('loop/c'), null);
+    t.match(await store.commit([put('loop/a', '3'), put('loop/b', '3')], now), { outcome: 'committed' });
+  },
+
+  'what was committed is known by it': async (t, { store }) => {
+    const result = await store.commit([put('loop/a', '1', { deadlineMs: 5 }), { key: 'loop/b', value: null }], await store.load(['loop/a', 'loop/b']));
+    if (result.outcome !== 'committed') throw new Error('Expected no conflict');
+
+    t.match(result.entries.get('loop/a'), { value: null, deadlineMs: 5 });
+    t.same([result.entries.size, result.entries.get('loop/b')], [2, null]);
+    t.strictSame((await store.load(['loop/a'], result.entries)).get('loop/a'), result.entries.get('loop/a'));
+    t.match(await store.commit([put('loop/a', '2')], result.entries), { outcome: 'committed' });
+  },
+
   'of two who read the same the second conflicts, and nothing of it is applied': async (t, { store }) => {
     await change(store, put('loop/a', '1'), put('loop/b', '1'));
     const [first, second] = [await store.load(['loop/a', 'loop/b']), await store.load(['loop/a', 'loop/b'])];

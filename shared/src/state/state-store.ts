@@ -6,8 +6,8 @@
 
 /** What an entry was when it was loaded. Adapters make it; callers pass it back to `commit`. */
 export interface StoredEntry {
-  /** Opaque to the store. */
-  readonly value: string;
+  /** Opaque to the store. Null: the caller has it. */
+  readonly value: string | null;
   /** Changes with every commit of the entry, and is never the same again. */
   readonly version: string;
   /** When `due` gives it, milliseconds since 1970; null: never. */
@@ -31,6 +31,8 @@ export interface Committed {
   readonly outcome: 'committed';
   /** Entries that had to make room, by kind: those that were not committed for the longest time. */
   readonly evicted: ReadonlyMap<string, number>;
+  /** What the changed entries are now, without their values. */
+  readonly entries: LoadedEntries;
 }
 
 export type CommitResult = Committed | { readonly outcome: 'conflict' };
@@ -41,8 +43,11 @@ export interface StateStore {
    * while the store is away. The other calls do it themselves before anything is touched. May be called often.
    */
   prepare(): Promise<void>;
-  /** Resolves with each of the keys. Rejects with a retryable error while the store is away, with `state-format-newer` when an entry has a newer format. */
-  load(keys: readonly string[]): Promise<LoadedEntries>;
+  /**
+   * Resolves with each of the keys; an entry that is as in `known` comes without its value. Rejects with a retryable error while the store is away, with `state-format-newer` when
+   * an entry has a newer format.
+   */
+  load(keys: readonly string[], known?: LoadedEntries): Promise<LoadedEntries>;
   /**
    * Applies all changes or none: none when an entry in `read` is not what it was. Every changed key must be in `read`. Resolves when the changes are
    * kept, and with them all that `read` rests on. After a retryable rejection the changes may have been applied.

@@ -10,10 +10,10 @@ import t from 'tap';
 import { detectorRedisNeeds } from './redis-needs.ts';
 
 const store = new URL('../../../../shared/src/state/redis/redis-state-store.ts', import.meta.url);
-const script = new URL('../../../../shared/lua/commit-state-1.lua', import.meta.url);
+const scripts = ['commit-state-1', 'load-changed-state-1'].map((name) => new URL(`../../../../shared/lua/${name}.lua`, import.meta.url));
 
 t.test('doctor tries every command of the store, and no other', (t) => {
-  const inScript = [...readFileSync(script, 'utf8').matchAll(/redis\.p?call\('([A-Za-z]+)'/gu)];
+  const inScript = scripts.flatMap((script) => [...readFileSync(script, 'utf8').matchAll(/redis\.p?call\('([A-Za-z]+)'/gu)]);
   const beside = [...readFileSync(store, 'utf8').matchAll(/#redis\.run\('([A-Z]+)'/gu)];
   const used = [...inScript, ...beside].map(([, name = '']) => name.toUpperCase());
   const tried = detectorRedisNeeds.flatMap(({ commands }) => commands.map(([name]) => name));

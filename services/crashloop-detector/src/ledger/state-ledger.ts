@@ -11,6 +11,7 @@ import {
   mostOpenLoops, resolvedLeaseMs, retentionMs,
   type Claim, type Decision, type Ledger, type LedgerSize, type Observation, type OpenLoop, type ResolvedClaim, type Rule,
 } from './ledger.ts';
+import { EntryCache } from './entry-cache.ts';
 import { findLoop, keepEnd, keysOf, locateLoop, noteDeath } from './locate-loop.ts';
 import type { LoopState } from './loop-state.ts';
 import { RequestBatcher } from './request-batcher.ts';
@@ -34,6 +35,9 @@ const maxInFlight = 2;
 const maxConflicts = 5;
 const maxConflictsAlone = 50;
 
+/** Characters: some thousand loops with their newest event. */
+const maxCachedLength = 8_000_000;
+
 /** Most entries of a store for so many lineages: of the others there are a few for each. */
 export function stateLimits(maxLineages: number): StateLimits {
   return { loop: maxLineages, allocation: 4 * maxLineages, name: maxLineages, end: maxLineages };
@@ -47,6 +51,7 @@ class StateLedger implements Ledger {
   readonly #store: StateStore;
   readonly #clock: Pick<Clock, 'now'>;
   readonly #records: RequestBatcher<Request, Decision>;
+  readonly #cache = new EntryCache(maxCachedLength);
 
   constructor({ store, clock }: StateLedgerOptions) {
     this.#store = store;
@@ -114,7 +119,7 @@ class StateLedger implements Ledger {
   async #recordAll(requests: readonly Request[]): Promise<readonly (Decision | Error)[]> {
     const isAlone = requests.length === 1;
     for (let conflicts = 0; conflicts < (isAlone ? maxConflictsAlone : maxConflicts); conflicts += 1) {
-      const set = new WorkingSet(this.#store);
+      const set = new WorkingSet(this.#store, this.#cache);
       const decisions = await this.#decideAll(set, requests);
       const result = await set.commit();
       if (result.outcome === 'committed') return withForgotten(decisions, result.evicted.get('loop') ?? 0);
@@ -184,7 +189,7 @@ class StateLedger implements Ledger {
   /** Until it is committed. */
   async #transact<T>(change: (set: WorkingSet) => Promise<T>): Promise<T> {
     for (let conflicts = 0; conflicts < maxConflictsAlone; conflicts += 1) {
-      const set = new WorkingSet(this.#store);
+      const set = new WorkingSet(this.#store, this.#cache);
       const result = await change(set);
       if ((await set.commit()).outcome === 'committed') return result;
     }

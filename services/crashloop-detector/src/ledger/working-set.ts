@@ -3,8 +3,9 @@
  * caller can load it and ask again.
  */
 import { HydrantError } from '@hydrant/shared/foundation/errors';
-import type { CommitResult, LoadedEntries, StateChange, StateStore, StoredEntry } from '@hydrant/shared/state/state-store';
+import { kindOf, type CommitResult, type LoadedEntries, type StateChange, type StateStore, type StoredEntry } from '@hydrant/shared/state/state-store';
 import type { EndedLoop } from './end-loop.ts';
+import { EntryCache } from './entry-cache.ts';
 import { readLoop, writeLoop, type LoopState } from './loop-state.ts';
 
 /** What is known of an allocation's forebears. */
@@ -47,15 +48,20 @@ const names = json as Codec<readonly DeadAllocation[]>;
 
 export class WorkingSet {
   readonly #store: StateStore;
+  readonly #cache: EntryCache;
   readonly #loaded = new Map<string, StoredEntry | null>();
   /** Those that a decision rests on. */
   readonly #read = new Set<string>();
   readonly #decoded = new Map<string, unknown>();
+  /** Of the values that are not held. */
+  readonly #lengths = new Map<string, number>();
   readonly #pending = new Map<string, () => Pending>();
   readonly #missing = new Set<string>();
 
-  constructor(store: StateStore) {
+  /** Without a cache everything is loaded: for who only looks. */
+  constructor(store: StateStore, cache = new EntryCache(0)) {
     this.#store = store;
+    this.#cache = cache;
   }
 
   get hasChanges(): boolean {
@@ -68,7 +74,15 @@ export class WorkingSet {
 
   async load(keys: Iterable<string>): Promise<void> {
     const wanted = [...new Set(keys)].filter((key) => !this.#loaded.has(key));
-    if (wanted.length > 0) for (const [key, entry] of await this.#store.load(wanted)) this.#loaded.set(key, entry);
+    if (wanted.length === 0) return;
+    const taken = this.#cache.take(wanted);
+    for (const [key, entry] of await this.#store.load(wanted, new Map([...taken].map(([key, { entry }]) => [key, entry])))) {
+      this.#loaded.set(key, entry);
+      const known = taken.get(key);
+      if (known === undefined || entry?.value !== null) continue;
+      this.#decoded.set(key, known.decoded);
+      this.#lengths.set(key, known.length);
+    }
   }
 
   async loadMissing(): Promise<void> {
@@ -125,20 +139,35 @@ export class WorkingSet {
   }
 
   /** n.b. Also without changes: what was decided may rest on what is still being written. */
-  commit(): Promise<CommitResult> {
+  async commit(): Promise<CommitResult> {
     const changes = [...this.#pending].map(([key, make]): StateChange => {
       const { value, deadlineMs, expiresInMs } = make();
       return value === null ? { key, value } : { key, value, deadlineMs, expiresInMs };
     });
     const read: LoadedEntries = new Map([...this.#read].map((key) => [key, this.#loaded.get(key) ?? null]));
-    return this.#store.commit(changes, read);
+    const result = await this.#store.commit(changes, read);
+    if (result.outcome === 'committed') {
+      for (const { key, value } of changes) this.#lengths.set(key, value?.length ?? 0);
+      this.#remember(result.entries);
+    }
+    return result;
+  }
+
+  #remember(changed: LoadedEntries): void {
+    for (const [key, decoded] of this.#decoded) {
+      // n.b. A loop that was looked at and not put may have been touched all the same.
+      if (kindOf(key) === 'loop' && this.#read.has(key) && !this.#pending.has(key)) continue;
+      const entry = changed.get(key) ?? this.#loaded.get(key) ?? null;
+      const length = this.#lengths.get(key) ?? entry?.value?.length ?? 0;
+      if (entry !== null && decoded !== null) this.#cache.keep(key, { entry: { ...entry, value: null }, decoded, length });
+    }
   }
 
   #get<T>(key: string, codec: Codec<T>): T | null {
     this.#read.add(key);
     if (this.#decoded.has(key)) return this.#decoded.get(key) as T | null;
     const entry = this.#loaded.get(key);
-    if (entry === undefined) throw new Error(`Expected "${key}" to be loaded`);
+    if (entry === undefined || entry?.value === null) throw new Error(`Expected "${key}" to be loaded`);
     const value = entry === null ? null : decode(key, entry.value, codec);
     this.#decoded.set(key, value);
     return value;

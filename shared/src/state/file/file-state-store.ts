@@ -5,7 +5,7 @@
 import type { Clock } from '../../foundation/clock.ts';
 import type { Component } from '../../runtime/component.ts';
 import type { Logger } from '../../runtime/telemetry/logger.ts';
-import { countByKind, MemoryState } from '../memory-state-store.ts';
+import { committed, MemoryState } from '../memory-state-store.ts';
 import { newerFormat } from '../state-errors.ts';
 import { stateFormat, type CommitResult, type LoadedEntries, type StateChange, type StateLimits, type StateStore } from '../state-store.ts';
 import { Journal } from './journal.ts';
@@ -56,8 +56,8 @@ class FileStateStore implements StateStore, Component {
     return Promise.resolve();
   }
 
-  load(keys: readonly string[]): Promise<LoadedEntries> {
-    return Promise.resolve(this.#state.load(keys));
+  load(keys: readonly string[], known?: LoadedEntries): Promise<LoadedEntries> {
+    return Promise.resolve(this.#state.load(keys, known));
   }
 
   async commit(changes: readonly StateChange[], read: LoadedEntries): Promise<CommitResult> {
@@ -67,7 +67,7 @@ class FileStateStore implements StateStore, Component {
     const written = [...changes.map((change) => writeChange(change, nowMs)), ...evicted.map((key): WrittenChange => [key])];
     // n.b. Nothing new may rest on a line that is being written, or whose write failed.
     await (written.length > 0 ? this.#journal.append(JSON.stringify(written)) : this.#journal.flush());
-    return { outcome: 'committed', evicted: countByKind(evicted) };
+    return committed(this.#state, changes, evicted);
   }
 
   due(kind: string, beforeMs: number, limit: number): Promise<readonly string[]> {

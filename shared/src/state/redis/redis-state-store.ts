@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../foundation/clock.ts';
 import { HydrantError } from '../../foundation/errors.ts';
 import { loadLua } from '../../redis/lua.ts';
-import type { RedisClient } from '../../redis/redis-client.ts';
+import type { RedisClient, Script, ScriptArgument } from '../../redis/redis-client.ts';
 import { newerFormat } from '../state-errors.ts';
 import { stateFormat, type CommitResult, type LoadedEntries, type StateChange, type StateLimits, type StateStore, type StoredEntry } from '../state-store.ts';
 
@@ -19,6 +19,9 @@ export interface RedisStateStoreOptions {
 }
 
 const where = 'Redis';
+const none: LoadedEntries = new Map();
+/** What load-changed-state-1.lua says of an entry that is as it is known. */
+const asKnown = 1;
 
 export function createRedisStateStore(options: RedisStateStoreOptions): StateStore {
   return new RedisStateStore(options);
@@ -29,7 +32,8 @@ class RedisStateStore implements StateStore {
   readonly #clock: Pick<Clock, 'now'>;
   readonly #prefix: string;
   readonly #limits: string;
-  readonly #commit: ReturnType<RedisClient['script']>;
+  readonly #commit: Script;
+  readonly #loadChanged: Script;
   /** No two processes give the same version. */
   readonly #writer = randomBytes(6).toString('base64url');
   #commits = 0;
@@ -41,6 +45,7 @@ class RedisStateStore implements StateStore {
     this.#prefix = `{${name}}:`;
     this.#limits = Object.entries(limits).map(([kind, limit]) => `${kind}=${String(limit)}`).join(' ');
     this.#commit = redis.script({ name: 'commitState', lua: loadLua(new URL('../../../lua/commit-state-1.lua', import.meta.url)) });
+    this.#loadChanged = redis.script({ name: 'loadChangedState', lua: loadLua(new URL('../../../lua/load-changed-state-1.lua', import.meta.url)) });
   }
 
   async prepare(): Promise<void> {
@@ -51,16 +56,19 @@ class RedisStateStore implements StateStore {
     this.#isPrepared = true;
   }
 
-  async load(keys: readonly string[]): Promise<LoadedEntries> {
-    if (keys.length === 0) return new Map();
+  async load(keys: readonly string[], known: LoadedEntries = none): Promise<LoadedEntries> {
+    if (keys.length === 0) return none;
     if (!this.#isPrepared) await this.prepare();
-    const texts = readList(await this.#redis.run('MGET', ...keys.map((key) => this.#prefix + key)));
-    return new Map(keys.map((key, at) => [key, readEntry(texts[at])]));
+    const names = keys.map((key) => this.#prefix + key);
+    const texts = readList(await (known.size === 0
+      ? this.#redis.run('MGET', ...names)
+      : this.#loadChanged(names.length, ...names, ...keys.map((key) => writeHead(known.get(key) ?? null)))));
+    return new Map(keys.map((key, at) => [key, texts[at] === asKnown ? withoutValue(known.get(key)) : readEntry(texts[at])]));
   }
 
   async commit(changes: readonly StateChange[], read: LoadedEntries): Promise<CommitResult> {
     // Nothing here rests on what others are still writing.
-    if (changes.length === 0) return { outcome: 'committed', evicted: new Map() };
+    if (changes.length === 0) return { outcome: 'committed', evicted: new Map(), entries: none };
     this.#commits += 1;
     const version = `${this.#writer}${this.#commits.toString(36)}`;
     const changed = new Set(changes.map(({ key }) => key));
@@ -70,7 +78,8 @@ class RedisStateStore implements StateStore {
       this.#clock.now(), this.#limits, changes.length,
       ...keys.map((key) => writeHead(read.get(key) ?? null)), ...changes.flatMap((change) => writeChange(change, read.get(change.key) ?? null, version)),
     );
-    return reply === null ? { outcome: 'conflict' } : { outcome: 'committed', evicted: readEvicted(readList(reply)) };
+    if (reply === null) return { outcome: 'conflict' };
+    return { outcome: 'committed', evicted: readEvicted(readList(reply)), entries: new Map(changes.map((change) => [change.key, entryAfter(change, version)])) };
   }
 
   async due(kind: string, beforeMs: number, limit: number): Promise<readonly string[]> {
@@ -92,12 +101,20 @@ function writeHead(entry: StoredEntry | null): string {
   return entry === null ? '' : `${entry.version} `;
 }
 
-function writeChange(change: StateChange, before: StoredEntry | null, version: string): readonly (string | number)[] {
+function writeChange(change: StateChange, before: StoredEntry | null, version: string): readonly ScriptArgument[] {
   if (change.value === null) return ['', 0, ''];
   const { value, deadlineMs, expiresInMs } = change;
   const written = deadlineMs === null ? '' : String(deadlineMs);
   const isSame = deadlineMs === null ? before === null || before.deadlineMs === null : before?.deadlineMs === deadlineMs;
-  return [`${version} ${String(stateFormat)} ${written} ${value}`, Math.ceil(expiresInMs), isSame ? '=' : written];
+  return [Buffer.from(`${version} ${String(stateFormat)} ${written} ${value}`), Math.ceil(expiresInMs), isSame ? '=' : written];
+}
+
+function entryAfter(change: StateChange, version: string): StoredEntry | null {
+  return change.value === null ? null : { value: null, version, deadlineMs: change.deadlineMs };
+}
+
+function withoutValue(entry: StoredEntry | null | undefined): StoredEntry | null {
+  return entry ? { ...entry, value: null } : null;
 }
 
 function readEntry(text: unknown): StoredEntry | null {
