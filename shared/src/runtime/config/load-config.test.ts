@@ -150,6 +150,7 @@ void t.test('an address with a login is told without it, in whatever setting it 
   hidden({ REDIS_URL: 'redis://u:12/hunter2@host' });
   hidden({ SINK_CONCURRENCY: 'u:hunter2@host' });
   hidden({ SINK_NAME: 'nats://u:hunter2,3@host' }, { check: (values) => [`Expected another name than "${(values['SINK_NAME'] as readonly string[]).join('" or "')}"`] });
+  hidden({ SINK_NAME: 'redis://a/,redis://u:12/hunter2,@host' }, { check: (values) => [`Expected another name than "${(values['SINK_NAME'] as readonly string[]).join('" or "')}"`] });
   t.end();
 });
 

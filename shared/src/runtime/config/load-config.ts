@@ -87,9 +87,23 @@ const shortestQuoted = 4;
 /** A problem may quote a value, or one word of a list, in words of its own; an address in it may hold a password. */
 function withoutLogins(problems: readonly string[], sources: readonly Source[]): readonly string[] {
   const raws = sources.flatMap((source) => [...source.values()].flatMap(({ raw }): readonly unknown[] => (Array.isArray(raw) ? raw : [raw])));
-  const quoted = raws.filter((raw): raw is string => typeof raw === 'string' && mayHoldLogin(raw)).flatMap((raw) => [raw, ...raw.split(',').map((word) => word.trim())]);
-  const longestFirst = [...new Set(quoted)].filter((word) => word.length >= shortestQuoted).sort((one, other) => other.length - one.length);
-  return problems.map((problem) => longestFirst.reduce((text, word) => text.replaceAll(word, word.includes('://') ? maskText(word) : masked), problem));
+  const shown = new Map<string, string>();
+  for (const raw of raws) {
+    if (typeof raw !== 'string' || !mayHoldLogin(raw)) continue;
+    const whole = showQuoted(raw);
+    shown.set(raw, whole);
+    for (const word of raw.split(',').map((each) => each.trim())) {
+      // n.b. a comma may stand in a password: what looks like a URL without one is then the first half of another.
+      const alone = showQuoted(word);
+      if (shown.get(word) !== masked) shown.set(word, whole.includes(alone) ? alone : masked);
+    }
+  }
+  const longestFirst = [...shown].filter(([word]) => word.length >= shortestQuoted).sort(([one], [other]) => other.length - one.length);
+  return problems.map((problem) => longestFirst.reduce((text, [word, instead]) => text.replaceAll(word, instead), problem));
+}
+
+function showQuoted(text: string): string {
+  return text.includes('://') ? maskText(text) : masked;
 }
 
 function findTable({ env, table }: ConfigInput, problems: string[]): SettingTable {
