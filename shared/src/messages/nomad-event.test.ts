@@ -77,6 +77,7 @@ t.test('what is no event is refused', (t) => {
     ['{"Topic":"Job","Type":"X","Index":-1}', 'event-malformed'],
     ['{"Topic":"Job","Type":"X","Index":99999999999999999999}', 'event-malformed'],
     ['{"Topic":"Job","Type":"X","Index":1} {}', 'event-malformed'],
+    ['{"Topic":"Job","Type":"X","Index":1}\u00a0', 'event-malformed'],
     ['[]', 'json-malformed'],
     ['{"Topic":"Job","Type":"X","Index":1', 'json-malformed'],
   ];

@@ -3,7 +3,7 @@
  * What the payloads hold is the business of those who need it (the detector).
  */
 import { HydrantError } from '../foundation/errors.ts';
-import { forEachElement, forEachMember, readString, skipValue, walkObject } from '../foundation/json-scanner.ts';
+import { forEachElement, forEachMember, readString, skipSpace, skipValue, walkObject } from '../foundation/json-scanner.ts';
 
 export interface EventHead {
   readonly topic: string;
@@ -114,6 +114,6 @@ export function scanEvent(bytes: Buffer, start: number): ScannedEvent {
 /** The head of the event that lies between `start` and `end`; throws as `scanEvent`, also when the event ends elsewhere. */
 export function readEventHead(bytes: Buffer, start: number, end: number): EventHead {
   const event = scanEvent(bytes, start);
-  if (bytes.toString('latin1', event.end, end).trim() !== '') throw notAnEvent('nothing after it');
+  if (skipSpace(bytes, event.end) < end) throw notAnEvent('nothing after it');
   return event.head;
 }

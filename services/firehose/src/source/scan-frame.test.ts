@@ -56,6 +56,8 @@ t.test('lines of any other shape are refused', (t) => {
     ['[]', 'json-malformed'],
     ['{"Index":1,"Events":[{}]', 'json-malformed'],
     ['{"Index":1,"Events":[{}]}{}', 'json-malformed'],
+    ['{"Index":1,"Events":[{}]}\u000b', 'json-malformed'],
+    ['{"Index":1,"Events":[{}]}\u00a0', 'json-malformed'],
     ['{"Index":1}', 'frame-malformed'],
     ['{"Events":[]}', 'frame-malformed'],
     ['{"Index":1,"Events":null}', 'frame-malformed'],

@@ -1,6 +1,6 @@
 /** What one line of the stream is: a heartbeat, or a frame with its events found but not built. */
 import { errorCode, HydrantError } from '@hydrant/shared/foundation/errors';
-import { skipValue, walkArray, walkObject } from '@hydrant/shared/foundation/json-scanner';
+import { skipSpace, skipValue, walkArray, walkObject } from '@hydrant/shared/foundation/json-scanner';
 import { readIndex, scanEvent, type EventHead } from '@hydrant/shared/messages/nomad-event';
 
 export interface FrameEvent {
@@ -54,7 +54,7 @@ export function scanFrame(line: Buffer): Frame | 'heartbeat' {
     if (key === 'Index') index = readIndex(line, at, after);
     return after;
   });
-  if (end !== line.length && line.toString('latin1', end).trim() !== '') {
+  if (skipSpace(line, end) < line.length) {
     throw new HydrantError(`Expected nothing after the object that ends at ${String(end)}`, { code: 'json-malformed', retryable: false });
   }
   if (members === 0) return 'heartbeat';
