@@ -56,6 +56,8 @@ export async function fuzz(t: FuzzTest, round: (random: Random, seed: number) =>
     try {
       await round(createRandom(seed), seed);
     } catch (cause) {
+      // n.b. tap leaves out some messages that hold the signs of its own language.
+      t.comment(`FUZZ_SEED=${String(seed)} repeats it`);
       throw new Error(`Round of seed ${String(seed)} failed; FUZZ_SEED=${String(seed)} repeats it: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     }
     seed += 1;
