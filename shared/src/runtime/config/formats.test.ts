@@ -73,6 +73,7 @@ void t.test('the secrets of a URL are told as they are written and as they are m
   t.same(secretsOfUrl('http://user:p%40ss@host/a?key=v%20w&flag#end'), ['p%40ss', 'p@ss', 'v%20w', 'v w', 'flag', 'end']);
   t.same(secretsOfUrl('http://token@host/'), ['token']);
   t.same(secretsOfUrl('http://u:S3cret%@host/'), ['S3cret%']);
+  t.same(secretsOfUrl('https://u:a"b%20c@host/?key="k%2B'), ['a%22b%20c', 'a"b c', '%22k%2B', '"k+', 'a"b%20c', '"k%2B']);
   t.same(secretsOfUrl('http://host/'), []);
   t.same(secretsOfUrl('nothing'), []);
   t.end();

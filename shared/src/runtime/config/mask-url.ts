@@ -47,12 +47,22 @@ function forms(encoded: string): readonly string[] {
   }
 }
 
-/** What a URL keeps secret, as it is written and as it is meant, for whoever has to find it in the words of others. */
+/** n.b. the parser of URLs escapes some signs that may stand for themselves. */
+const partsAsWritten = /^[^:]*:\/\/(?:([^/?#]*)@)?[^?#]*(?:\?([^#]*))?(?:#(.*))?$/su;
+
+function secretsOfParts(login: string, query: string, fragment: string): readonly string[] {
+  const colon = login.indexOf(':');
+  const password = login.slice(colon + 1);
+  const values = query.split('&').map((parameter) => parameter.slice(parameter.indexOf('=') + 1));
+  return [password === '' ? login.slice(0, colon) : password, ...values, fragment].flatMap(forms);
+}
+
+/** What a URL keeps secret, as it is written, as a client may write it anew, and as it is meant, for whoever has to find it in the words of others. */
 export function secretsOfUrl(url: string): readonly string[] {
   if (!URL.canParse(url)) return [];
   const { username, password, search, hash } = new URL(url);
-  const values = search.slice(1).split('&').map((parameter) => parameter.slice(parameter.indexOf('=') + 1));
-  const all = [password === '' ? username : password, ...values, hash.slice(1)].flatMap(forms);
+  const [, login = '', query = '', fragment = ''] = partsAsWritten.exec(url.trim()) ?? [];
+  const all = [...secretsOfParts(password === '' ? username : `:${password}`, search.slice(1), hash.slice(1)), ...secretsOfParts(login, query, fragment)];
   return [...new Set(all)].filter((secret) => secret !== '');
 }
 
