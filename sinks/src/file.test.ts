@@ -1,5 +1,6 @@
 import { sinkContract, makeSinkMessage } from '@hydrant/shared/delivery/sink-contract';
 import type { Sink } from '@hydrant/shared/delivery/sink';
+import { findOpenToOthers } from '@hydrant/testing/open-to-others';
 import { testLog } from '@hydrant/testing/test-log';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmod, mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
@@ -61,6 +62,18 @@ void t.test('a file that was moved away is opened anew', async (t) => {
 
   t.same((await readLines(`${file}.1`)).length, 1);
   t.match(await readFile(file, 'utf8'), /^\{"Index":4,.*\}\n$/u);
+});
+
+void t.test('nobody but the owner can read what it makes', async (t) => {
+  const folder = join(t.testdir(), 'deep');
+  const file = join(folder, 'er', 'events.ndjson');
+  const sink = await open(t, file);
+
+  await sink.write([makeSinkMessage(1)], never);
+  await rename(file, `${file}.1`);
+  await sink.write([makeSinkMessage(2)], never);
+
+  t.strictSame(await findOpenToOthers(folder), { open: [], seen: ['er', 'er/events.ndjson', 'er/events.ndjson.1'] });
 });
 
 void t.test('the part of a line that a crash left is cut off at the next start', async (t) => {

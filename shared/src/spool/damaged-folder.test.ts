@@ -1,5 +1,6 @@
-import { cp, readFile, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, readFile, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { findOpenToOthers } from '@hydrant/testing/open-to-others';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -167,4 +168,26 @@ t.test('a segment goes by its records: renamed it gets its name back, copied it 
   t.strictSame(await readdir(join(dir, 'damaged')), ['0000000000000888.log']);
   t.strictSame(await readIds(spool, 10), idsOf(1, 10));
   t.equal(await spool.append([makeMessage(11)]), 11);
+});
+
+t.test('nobody but the owner can read the log, nor what was set aside of it', async (t) => {
+  const dir = join(t.testdir(), 'made', 'here');
+  const first = await openSpool(t, dir);
+  first.cursor('reader');
+  await first.append(makeMessages(1, 5));
+  await first.close();
+  const path = join(dir, '0000000000000001.log');
+  const bytes = await readFile(path);
+  bytes[50] = (bytes[50] ?? 0) ^ 4;
+  await writeFile(path, bytes);
+
+  const spool = await openSpool(t, dir);
+  await spool.append([makeMessage(6)]);
+  t.strictSame(await readIds(spool, 5), idsOf(2, 6));
+  t.equal((await stat(join(dir, 'lock'))).mode & 0o777, 0o600);
+  await spool.close();
+  const { open, seen } = await findOpenToOthers(join(dir, '..'));
+
+  t.strictSame(open, []);
+  for (const name of ['0000000000000001.log', 'cursors.json', 'spool.json', 'damaged/0000000000000001.log.0']) t.ok(seen.includes(`here/${name}`), name);
 });

@@ -3,6 +3,7 @@ import { systemClock } from '@hydrant/shared/foundation/clock';
 import { describeError, HydrantError } from '@hydrant/shared/foundation/errors';
 import { createRedisClient, type RedisClient } from '@hydrant/shared/redis/redis-client';
 import { eventually } from '@hydrant/testing/eventually';
+import { findOpenToOthers } from '@hydrant/testing/open-to-others';
 import { probe } from '@hydrant/testing/probe';
 import { startPrivateRedis, type PrivateRedis } from '@hydrant/testing/private-redis';
 import { testLog } from '@hydrant/testing/test-log';
@@ -217,6 +218,16 @@ t.test('a file keeps the checkpoint', async (t) => {
 
   t.strictSame(await openFile(path).load(forever), { ...checkpoint, index: 43 });
   t.match(JSON.parse(readFileSync(path, 'utf8')), { cluster: 'prod', region: '', index: 43, updated_at: /Z$/u });
+});
+
+t.test('nobody but the owner can read the file', async (t) => {
+  const folder = `${t.testdir({})}/state`;
+  const store = openFile(`${folder}/deep/checkpoint.json`);
+  await store.load(forever);
+
+  await store.save(checkpoint);
+
+  t.strictSame(await findOpenToOthers(folder), { open: [], seen: ['deep', 'deep/checkpoint.json'] });
 });
 
 t.test('a checkpoint belongs to its cluster and region: another begins without one, and the first is kept', async (t) => {

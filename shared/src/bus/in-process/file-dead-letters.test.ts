@@ -1,7 +1,8 @@
 import { appendFileSync, renameSync } from 'node:fs';
 import { appendFile, readdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { eventually } from '@hydrant/testing/eventually';
+import { findOpenToOthers } from '@hydrant/testing/open-to-others';
 import { testLog } from '@hydrant/testing/test-log';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../foundation/clock.ts';
@@ -9,9 +10,10 @@ import { createFolderSpool } from '../../spool/folder-spool.ts';
 import { makeMessage } from '../../spool/spool-contract.ts';
 import type { Bus, Delivery, Settlement } from '../bus.ts';
 import type { DeadLetterStore } from '../dead-letter-store.ts';
-import { deadLetterPath, listDeadLetterSubscriptions, replayPath } from './dead-letter-paths.ts';
+import { deadLetterPath, listDeadLetterSubscriptions, removalPath, replayPath } from './dead-letter-paths.ts';
 import { createFileDeadLetters } from './file-dead-letters.ts';
 import { createInProcessBus } from './in-process-bus.ts';
+import { askForRemoval } from './queue-removals.ts';
 
 const never = new AbortController().signal;
 const ack: Settlement = { action: 'ack' };
@@ -151,4 +153,16 @@ t.test('without a file there is nothing to sweep', async (t) => {
   const store = createFileDeadLetters({ deadLetterDir: join(t.testdir(), 'none'), subscription, clock: systemClock });
   t.same(await store.sweep(() => 'drop', never), { replayed: 0, dropped: 0 });
   t.same(await listDeadLetterSubscriptions(join(t.testdir(), 'none')), []);
+});
+
+t.test('nobody but the owner can read dead letters, those to replay, nor the requests of commands', async (t) => {
+  const { dir, store, stop } = await setStage(t);
+  await stop();
+
+  await store.sweep(({ message }) => (message.id === ten[0] ? 'replay' : 'keep'), never);
+  await askForRemoval(dir, subscription);
+  const { open, seen } = await findOpenToOthers(dir);
+
+  t.strictSame(open, []);
+  for (const path of [deadLetterPath(dir, subscription), replayPath(dir, subscription), removalPath(dir, subscription)]) t.ok(seen.includes(basename(path)), path);
 });
