@@ -35,6 +35,14 @@ check-types: $(INSTALLED)
 lint: $(INSTALLED) ## ESLint alone
 	@$(BIN)/eslint .
 
+.PHONY: check-format
+check-format: $(INSTALLED)
+	@$(BIN)/prettier --check --log-level warn . || { echo 'Format with: make format' >&2; exit 1; }
+
+.PHONY: format
+format: $(INSTALLED) ## Format the code with Prettier
+	@$(BIN)/prettier --write --log-level warn .
+
 .PHONY: check-lint-bites
 check-lint-bites: $(INSTALLED)
 	@node scripts/check-lint-bites.mjs

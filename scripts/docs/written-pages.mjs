@@ -32,7 +32,7 @@ function checkMoving(known) {
 }
 
 /** Where the code of an error is written: `code: …`, a call of `make`, a function whose name says that it gives one. */
-const codePlaces = /\bcode: [^,\n]*|\bmake\('[^']*'|^(?:export )?function \w*[cC]ode\w*\([\s\S]*?^\}/gmu;
+const codePlaces = /\bcode: [^,\n]*|\bmake\(\s*'[^']*'|^(?:export )?function \w*[cC]ode\w*\([\s\S]*?^\}/gmu;
 
 function errorCodes() {
   const places = sourceFiles().flatMap((file) => read(file).match(codePlaces) ?? []);
