@@ -1,6 +1,7 @@
 /**
- * `make kill-nine`: a firehose under load is killed with -9 at random moments, at its start too, and then every event that Nomad sent has to be in the queue,
- * byte for byte. `SPOOL=true` gives it a spool folder and lets the broker stand still now and then, so that there is something in it.
+ * `make kill-nine`: a firehose under load is killed with -9 at random moments, at its start too, and then every event
+ * that Nomad sent has to be in the queue, byte for byte. `SPOOL=true` gives it a spool folder and lets the broker stand
+ * still now and then, so that there is something in it.
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -34,7 +35,9 @@ const forever = new AbortController().signal;
 const say = (text) => process.stdout.write(`${text}\n`);
 const hashOf = (bytes) => createHash('sha256').update(bytes).digest('base64');
 
-/** Reads the same stream on a connection of its own: what it saw is what there was. The load has one event in a frame. */
+/**
+ * Reads the same stream on a connection of its own: what it saw is what there was. The load has one event in a frame.
+ */
 async function witness(url, seen) {
   const response = await fetch(`${url}/v1/event/stream?topic=Allocation&namespace=*&index=0`);
   for await (const line of createInterface({ input: Readable.fromWeb(response.body) })) {
@@ -43,22 +46,43 @@ async function witness(url, seen) {
 }
 
 async function subscribe(t, url, queued) {
-  const bus = createAmqpBus({ urls: [url], exchange: 'nomad', connectionName: 'kill-nine', log: testLog(), clock: systemClock });
+  const bus = createAmqpBus({
+    urls: [url],
+    exchange: 'nomad',
+    connectionName: 'kill-nine',
+    log: testLog(),
+    clock: systemClock,
+  });
   await bus.start(forever);
   t.onEnd(() => bus.stop(AbortSignal.timeout(5_000)));
-  await bus.subscribe({ name: 'kill-nine', bindings: ['event.#'], prefetch: 2_000, maxHeldBytes: 64 * 1024 * 1024, consumer: 'kill-nine' }, ({ message }) => {
-    if (message.headers.origin === 'stream') {
-      const hash = hashOf(message.body);
-      queued.set(hash, (queued.get(hash) ?? 0) + 1);
-    }
-    return Promise.resolve({ action: 'ack' });
-  }, forever);
+  await bus.subscribe(
+    {
+      name: 'kill-nine',
+      bindings: ['event.#'],
+      prefetch: 2_000,
+      maxHeldBytes: 64 * 1024 * 1024,
+      consumer: 'kill-nine',
+    },
+    ({ message }) => {
+      if (message.headers.origin === 'stream') {
+        const hash = hashOf(message.body);
+        queued.set(hash, (queued.get(hash) ?? 0) + 1);
+      }
+      return Promise.resolve({ action: 'ack' });
+    },
+    forever,
+  );
 }
 
 function startFirehose(t, settings) {
-  const child = spawn(process.execPath, [firehose], { env: { PATH: process.env.PATH, HTTP_PORT: '0', LOG_LEVEL: 'warn', ...settings }, stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, [firehose], {
+    env: { PATH: process.env.PATH, HTTP_PORT: '0', LOG_LEVEL: 'warn', ...settings },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   t.child = child;
-  child.stderr.setEncoding('utf8').on('data', (text) => { t.log = (t.log + text).slice(-20_000); });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    t.log = (t.log + text).slice(-20_000);
+  });
   return child;
 }
 
@@ -70,7 +94,8 @@ async function kill(child) {
 /** Until the firehose reads, beside the witness. */
 async function whenReading(t, { simulator, child }) {
   for (const limit = Date.now() + readingMs; simulator.state.clients < 2; await sleep(10)) {
-    if (child.exitCode !== null || Date.now() > limit) throw new Error(`Expected the firehose to read the stream; its log:\n${t.log}`);
+    if (child.exitCode !== null || Date.now() > limit)
+      throw new Error(`Expected the firehose to read the stream; its log:\n${t.log}`);
   }
 }
 
@@ -83,7 +108,8 @@ async function runRounds(t, { rounds, random, broker, simulator, settings, withS
     const isAtStart = random() < 0.25;
     if (!isAtStart) await whenReading(t, { simulator, child });
     await sleep(random() * (isAtStart ? longestStartMs : longestLifeMs));
-    if (child.exitCode !== null) throw new Error(`Expected the firehose to run until it is killed, it ended with ${child.exitCode}:\n${t.log}`);
+    if (child.exitCode !== null)
+      throw new Error(`Expected the firehose to run until it is killed, it ended with ${child.exitCode}:\n${t.log}`);
     await kill(child);
     if (isStill) broker.thaw();
   }
@@ -100,7 +126,13 @@ async function whenAllQueued({ seen, queued }) {
 }
 
 async function main(t) {
-  const { values } = parseArgs({ options: { rounds: { type: 'string', default: '50' }, seed: { type: 'string', default: '' }, spool: { type: 'boolean', default: false } } });
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '50' },
+      seed: { type: 'string', default: '' },
+      spool: { type: 'boolean', default: false },
+    },
+  });
   const rounds = Number(values.rounds);
   const seed = values.seed === '' ? Math.floor(Math.random() * 1_000_000) : Number(values.seed);
   say(`seed ${seed}, ${rounds} rounds, ${values.spool ? 'spool in a folder' : 'spool in memory'}`);
@@ -116,7 +148,13 @@ async function main(t) {
   await subscribe(t, broker.url, queued);
   witness(simulator.url, seen).catch(() => undefined);
 
-  const settings = { NOMAD_ADDR: simulator.url, AMQP_CONNECTION: broker.url, REDIS_URL: redis.url, FIREHOSE_TOPICS: 'Allocation', ...(values.spool ? { FIREHOSE_SPOOL_DIR: join(folder, 'spool') } : {}) };
+  const settings = {
+    NOMAD_ADDR: simulator.url,
+    AMQP_CONNECTION: broker.url,
+    REDIS_URL: redis.url,
+    FIREHOSE_TOPICS: 'Allocation',
+    ...(values.spool ? { FIREHOSE_SPOOL_DIR: join(folder, 'spool') } : {}),
+  };
   simulator.control.resume();
   await runRounds(t, { rounds, random: createRandom(seed), broker, simulator, settings, withSpool: values.spool });
   simulator.control.pause();
@@ -127,14 +165,22 @@ async function main(t) {
 
   const repeats = [...queued.values()].reduce((sum, count) => sum + count - 1, 0);
   const foreign = [...queued.keys()].filter((hash) => !seen.has(hash)).length;
-  say(`${events} events sent, ${queued.size} different ones in the queue, ${repeats} repeats, ${foreign} that were never sent`);
+  say(
+    `${events} events sent, ${queued.size} different ones in the queue, ${repeats} repeats, ${foreign} that were never sent`,
+  );
   if (missing > 0) say(t.log);
   say(`${rounds} kills, seed ${seed}: ${missing} events missing`);
   return missing === 0 && foreign === 0 ? 0 : 1;
 }
 
 const endings = [];
-const t = { log: '', child: undefined, onEnd: (action) => { endings.unshift(action); } };
+const t = {
+  log: '',
+  child: undefined,
+  onEnd: (action) => {
+    endings.unshift(action);
+  },
+};
 process.once('exit', () => t.child?.kill('SIGKILL'));
 let code = 1;
 try {

@@ -1,7 +1,8 @@
 /**
- * deploy/observability: each metric that a rule or a panel names is one that the code makes, each alert has its test and its section in
- * docs/observability.md, and promtool takes the configuration, the rules, their tests and every expression of the dashboard. Where there is no promtool
- * (Debian's package prometheus; PROMTOOL names another), one line says so.
+ * deploy/observability: each metric that a rule or a panel names is one that the code makes, each alert has its test
+ * and its section in docs/observability.md, and promtool takes the configuration, the rules, their tests and every
+ * expression of the dashboard. Where there is no promtool (Debian's package prometheus; PROMTOOL names another), one
+ * line says so.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +13,14 @@ const folder = 'deploy/observability';
 const dashboards = join(folder, 'grafana/dashboards');
 const promtool = process.env['PROMTOOL'] ?? 'promtool';
 /** Of Prometheus, of prom-client, and of RabbitMQ's plugin, as `/metrics/detailed` has them. */
-const foreign = new Set(['up', 'process_start_time_seconds', 'process_resident_memory_bytes', 'process_cpu_seconds_total', 'rabbitmq_detailed_queue_messages', 'rabbitmq_detailed_queue_consumers']);
+const foreign = new Set([
+  'up',
+  'process_start_time_seconds',
+  'process_resident_memory_bytes',
+  'process_cpu_seconds_total',
+  'rabbitmq_detailed_queue_messages',
+  'rabbitmq_detailed_queue_consumers',
+]);
 const problems = [];
 
 const rules = readFileSync(join(folder, 'alerts.yml'), 'utf8');
@@ -45,7 +53,8 @@ function readDashboards() {
 
 function checkNames(file, text, known) {
   for (const [name] of text.matchAll(/\b(?:hydrant|rabbitmq|process|nodejs)_[a-z0-9_]+\b/gu)) {
-    if (!known.has(name) && !foreign.has(name)) problems.push(`${file}: names ${name}, which no program has; docs/metrics.md lists those that there are`);
+    if (!known.has(name) && !foreign.has(name))
+      problems.push(`${file}: names ${name}, which no program has; docs/metrics.md lists those that there are`);
   }
 }
 
@@ -53,9 +62,13 @@ function checkAlerts() {
   const alerts = [...rules.matchAll(/- alert: (\w+)/gu)].map(([, name]) => name);
   const sections = new Set([...page.matchAll(/^### (Hydrant\w+)$/gmu)].map(([, name]) => name));
   for (const name of alerts) {
-    if (!sections.delete(name)) problems.push(`docs/observability.md: Expected a section "### ${name}" that says what the alert means and what to do`);
+    if (!sections.delete(name))
+      problems.push(
+        `docs/observability.md: Expected a section "### ${name}" that says what the alert means and what to do`,
+      );
     if (!tests.includes(`alertname: ${name}\n`)) problems.push(`${folder}/alerts.test.yml: Expected a test of ${name}`);
-    if (!rules.includes(`runbook: docs/observability.md#${name.toLowerCase()}\n`)) problems.push(`${folder}/alerts.yml: Expected ${name} to link to its section`);
+    if (!rules.includes(`runbook: docs/observability.md#${name.toLowerCase()}\n`))
+      problems.push(`${folder}/alerts.yml: Expected ${name} to link to its section`);
   }
   for (const name of sections) problems.push(`docs/observability.md: tells of ${name}, which is no alert`);
 }
@@ -68,7 +81,10 @@ function run(...args) {
 /** As rules of a file that is thrown away, so that Prometheus itself parses them. */
 function checkExpressions({ file, expressions }) {
   const temporary = mkdtempSync(join(tmpdir(), 'hydrant-rules-'));
-  const lines = expressions.map((expr, at) => `      - { record: "panel:${at}", expr: ${JSON.stringify(expr.replaceAll('$__rate_interval', '5m'))} }`);
+  const lines = expressions.map(
+    (expr, at) =>
+      `      - { record: "panel:${at}", expr: ${JSON.stringify(expr.replaceAll('$__rate_interval', '5m'))} }`,
+  );
   const rulesFile = join(temporary, `${file}.yml`);
   writeFileSync(rulesFile, `groups:\n  - name: panels\n    rules:\n${lines.join('\n')}\n`);
   run('check', 'rules', rulesFile);
@@ -87,6 +103,10 @@ if (hasPromtool) {
   run('test', 'rules', join(folder, 'alerts.test.yml'));
   found.forEach(checkExpressions);
 }
-const parsedBy = hasPromtool ? 'parsed and tested by promtool' : 'parsing and tests of rules skipped: promtool is not there; it comes with Debian\'s package prometheus';
-process.stdout.write(problems.length === 0 ? `Rules and dashboard are in order (${parsedBy})\n` : `${problems.join('\n')}\n`);
+const parsedBy = hasPromtool
+  ? 'parsed and tested by promtool'
+  : "parsing and tests of rules skipped: promtool is not there; it comes with Debian's package prometheus";
+process.stdout.write(
+  problems.length === 0 ? `Rules and dashboard are in order (${parsedBy})\n` : `${problems.join('\n')}\n`,
+);
 process.exitCode = problems.length === 0 ? 0 : 1;

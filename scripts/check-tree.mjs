@@ -1,13 +1,15 @@
 /**
- * Looks at the tree as text: budgets of what ESLint does not read, traces of one machine, links that lead nowhere, pages that no link leads to, patches that do not apply,
- * numbers that nobody measured.
- * Reads what git tracks and what it would track.
+ * Looks at the tree as text: budgets of what ESLint does not read, traces of one machine, links that lead nowhere,
+ * pages that no link leads to, patches that do not apply, numbers that nobody measured. Reads what git tracks and what
+ * it would track.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' }).split('\n').filter((file) => file !== '' && existsSync(file));
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' })
+  .split('\n')
+  .filter((file) => file !== '' && existsSync(file));
 const problems = [];
 
 /** Text that must not stand anywhere, but for files that have to name it. */
@@ -16,7 +18,10 @@ const forbidden = [
   { pattern: /(?:^|[^a-z.\w])\/(?:work|farm|root|tmp|home\/[a-z]+|Users\/[a-z]+)\//mu, what: 'a path of one machine' },
   { pattern: /registr[y]\.(?:npm[j]s|yarn[p]kg)\.|"resolve[d]": "http/u, what: 'the host of a package registry' },
   { pattern: /^(?:<{7}|>{7}) /mu, what: 'a merge conflict' },
-  { pattern: /\b(?:TODO|FIXME|XXX|HACK)\b(?!\(#\d+\))/u, what: 'a note to oneself; write TODO with the number of its issue, or do it' },
+  {
+    pattern: /\b(?:TODO|FIXME|XXX|HACK)\b(?!\(#\d+\))/u,
+    what: 'a note to oneself; write TODO with the number of its issue, or do it',
+  },
 ];
 const mayNameForbidden = new Set(['scripts/check-tree.mjs', 'CONTRIBUTING.md']);
 const lineBudgets = { lua: 300, sh: 300, mjs: 300, py: 300 };
@@ -32,7 +37,8 @@ function lineOf(text, offset) {
 function checkText(file, text) {
   const budget = lineBudgets[file.split('.').at(-1)];
   const lines = text.split('\n').length - 1;
-  if (budget !== undefined && lines > budget) problems.push(`${file}: ${lines} lines, the budget is ${budget}: split it along what it does`);
+  if (budget !== undefined && lines > budget)
+    problems.push(`${file}: ${lines} lines, the budget is ${budget}: split it along what it does`);
   if (mayNameForbidden.has(file)) return;
   for (const { pattern, what } of forbidden) {
     const match = pattern.exec(text);
@@ -52,7 +58,8 @@ function linksOf(file, text) {
 function checkLinks(pages) {
   const links = new Map([...pages].map(([file, text]) => [file, linksOf(file, text)]));
   for (const [file, targets] of links) {
-    for (const target of targets.filter((path) => !existsSync(path))) problems.push(`${file}: links to ${target}, which does not exist`);
+    for (const target of targets.filter((path) => !existsSync(path)))
+      problems.push(`${file}: links to ${target}, which does not exist`);
   }
   const reached = new Set(['README.md']);
   for (const file of reached) for (const target of links.get(file) ?? []) reached.add(target);
@@ -64,7 +71,8 @@ function checkLinks(pages) {
 function checkLockFile() {
   const lock = JSON.parse(readFileSync('package-lock.json', 'utf8'));
   for (const [path, entry] of Object.entries(lock.packages)) {
-    if (typeof entry.resolved === 'string' && entry.resolved.startsWith('http')) problems.push(`package-lock.json: ${path} names a host; run "npm install" with the project's .npmrc`);
+    if (typeof entry.resolved === 'string' && entry.resolved.startsWith('http'))
+      problems.push(`package-lock.json: ${path} names a host; run "npm install" with the project's .npmrc`);
   }
 }
 
@@ -81,7 +89,8 @@ function checkNumbers() {
   const results = readFileSync('bench/results.md', 'utf8');
   const [, said = ''] = readFileSync('README.md', 'utf8').split('## How fast', 2);
   for (const [, number] of said.split('\n## ', 1)[0].matchAll(/\*\*([\d.,]+)\*\*/gu)) {
-    if (!new RegExp(`(?<![\\d.,])${number.replaceAll('.', '\\.')}(?![\\d.,]*\\d)`, 'u').test(results)) problems.push(`README.md: says ${number}, which bench/results.md does not`);
+    if (!new RegExp(`(?<![\\d.,])${number.replaceAll('.', '\\.')}(?![\\d.,]*\\d)`, 'u').test(results))
+      problems.push(`README.md: says ${number}, which bench/results.md does not`);
   }
 }
 
@@ -95,5 +104,7 @@ checkLinks(pages);
 checkLockFile();
 checkPatches();
 checkNumbers();
-process.stdout.write(problems.length === 0 ? `The tree is in order: ${files.length} files\n` : `${problems.join('\n')}\n`);
+process.stdout.write(
+  problems.length === 0 ? `The tree is in order: ${files.length} files\n` : `${problems.join('\n')}\n`,
+);
 process.exitCode = problems.length === 0 ? 0 : 1;

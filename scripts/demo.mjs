@@ -1,7 +1,7 @@
 /**
- * `make demo`: plays the bundled recording through the simulator to the real standalone process, prints what comes out and a summary.
- * Needs nothing but Node. On a terminal the page of crash loops stays open until Ctrl-C; elsewhere it ends by itself. Ends with 0 when every event came out and exactly the
- * recording's crash loops were announced.
+ * `make demo`: plays the bundled recording through the simulator to the real standalone process, prints what comes out
+ * and a summary. Needs nothing but Node. On a terminal the page of crash loops stays open until Ctrl-C; elsewhere it
+ * ends by itself. Ends with 0 when every event came out and exactly the recording's crash loops were announced.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,17 +29,37 @@ async function countExpectedEvents() {
   return hashes.toString('utf8').trimEnd().split('\n').length;
 }
 
-/** Starts a process of the project; its stderr is kept for the case that it fails. Ctrl-C of the terminal is for this script alone, which ends it in order. */
+/**
+ * Starts a process of the project; its stderr is kept for the case that it fails. Ctrl-C of the terminal is for this
+ * script alone, which ends it in order.
+ */
 function start(script, args, env = {}) {
-  const child = spawn(process.execPath, [join(repository, script), ...args], { env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child = spawn(process.execPath, [join(repository, script), ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
   child.log = '';
-  child.stderr.setEncoding('utf8').on('data', (text) => { child.log = (child.log + text).slice(-20_000); });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    child.log = (child.log + text).slice(-20_000);
+  });
   process.once('exit', () => child.kill('SIGKILL'));
   return child;
 }
 
 async function startSimulator() {
-  const child = start('simulator/dist/main.js', ['--recording', 'crashing-cluster', '--speed', String(speed), '--shift-to-now', '--port', '0', '--control-port', '0', '--paused']);
+  const child = start('simulator/dist/main.js', [
+    '--recording',
+    'crashing-cluster',
+    '--speed',
+    String(speed),
+    '--shift-to-now',
+    '--port',
+    '0',
+    '--control-port',
+    '0',
+    '--paused',
+  ]);
   const [line] = await once(createInterface({ input: child.stdout }), 'line');
   const [, url, control] = /listens at (\S+), control at (http:\/\/[^/\s]+)/.exec(line) ?? [];
   if (url === undefined) throw new Error(`Expected the simulator to name its address, got: ${line}\n${child.log}`);
@@ -68,12 +88,18 @@ async function findPage(child) {
 }
 
 const interrupted = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => { interrupted.abort(); });
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.on(signal, () => {
+    interrupted.abort();
+  });
 
 const expected = await countExpectedEvents();
 const folder = await mkdtemp(join(tmpdir(), 'hydrant-demo-'));
 const configFile = join(folder, 'hydrant.toml');
-await writeFile(configFile, '[[sink]]\nname = "demo"\ntype = "stdout"\nbindings = ["event.#", "crash-loop"]\nSINK_BATCH_AGE = "100ms"\n');
+await writeFile(
+  configFile,
+  '[[sink]]\nname = "demo"\ntype = "stdout"\nbindings = ["event.#", "crash-loop"]\nSINK_BATCH_AGE = "100ms"\n',
+);
 
 const startedAt = performance.now();
 const simulator = await startSimulator();
@@ -101,14 +127,23 @@ function take(line) {
 }
 
 const page = await findPage(standalone);
-say(`Playing 72 seconds of a real Nomad cluster at ${speed} times its speed. What crash-loops is shown at ${paint('4', page)}\n`);
+say(
+  `Playing 72 seconds of a real Nomad cluster at ${speed} times its speed. What crash-loops is shown at ${paint('4', page)}\n`,
+);
 createInterface({ input: standalone.stdout }).on('line', take);
 await fetch(`${simulator.control}/control/resume`, { method: 'POST' });
-while ((events < expected || alerts.length < loopingJobs.length) && standalone.exitCode === null && !interrupted.signal.aborted && performance.now() - startedAt < limitMs) {
+while (
+  (events < expected || alerts.length < loopingJobs.length) &&
+  standalone.exitCode === null &&
+  !interrupted.signal.aborted &&
+  performance.now() - startedAt < limitMs
+) {
   await sleep(pollMs);
 }
 const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-say(`\n${events} of ${expected} events in ${seconds} s: ${[...topics].map(([topic, count]) => `${count} ${topic}`).join(', ')}`);
+say(
+  `\n${events} of ${expected} events in ${seconds} s: ${[...topics].map(([topic, count]) => `${count} ${topic}`).join(', ')}`,
+);
 const announced = alerts.map((alert) => alert.LastEvent.JobID);
 const isEachLoopAnnouncedOnce = announced.toSorted().join() === loopingJobs.join();
 say(`${alerts.length} crash loops: ${announced.join(', ')}`);
@@ -116,7 +151,9 @@ if (isEachLoopAnnouncedOnce) say('Not announced, because people or templates res
 const isWell = events >= expected && isEachLoopAnnouncedOnce && standalone.exitCode === null;
 
 if (isWell && isTerminal) {
-  say(`\nThe page stays open at ${paint('4', page)} until you press Ctrl-C. A loop leaves it ten minutes after its last crash.`);
+  say(
+    `\nThe page stays open at ${paint('4', page)} until you press Ctrl-C. A loop leaves it ten minutes after its last crash.`,
+  );
   while (standalone.exitCode === null && !interrupted.signal.aborted) await sleep(pollMs);
 }
 standalone.kill('SIGTERM');
@@ -127,7 +164,9 @@ await rm(folder, { recursive: true, force: true });
 if (!isWell && interrupted.signal.aborted) {
   process.exitCode = 130;
 } else if (!isWell || standalone.exitCode !== 0) {
-  say(`\nExpected ${expected} events, one crash loop of each of ${loopingJobs.join(', ')} and exit code 0, got ${events} events, the loops above and exit code ${standalone.exitCode}. The log of standalone:\n${standalone.log}`);
+  say(
+    `\nExpected ${expected} events, one crash loop of each of ${loopingJobs.join(', ')} and exit code 0, got ${events} events, the loops above and exit code ${standalone.exitCode}. The log of standalone:\n${standalone.log}`,
+  );
   process.exitCode = 1;
 } else {
   say('\nNext: `node services/standalone/dist/main.js --help`, or read README.md for the three ways to run it.');

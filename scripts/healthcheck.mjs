@@ -1,6 +1,6 @@
 /**
- * What an image's HEALTHCHECK runs: `node healthcheck.mjs /readyz` asks the server beside it and ends with 0 when that answers 2xx. Stands in the
- * image, with the service's default port in the file `http-port`, and uses nothing but Node.
+ * What an image's HEALTHCHECK runs: `node healthcheck.mjs /readyz` asks the server beside it and ends with 0 when that
+ * answers 2xx. Stands in the image, with the service's default port in the file `http-port`, and uses nothing but Node.
  */
 import { readFileSync } from 'node:fs';
 import { get } from 'node:http';
@@ -17,7 +17,9 @@ const request = get({ host: isEveryAddress ? '127.0.0.1' : host, port, path, tim
   process.stdout.write(`${path} ${response.statusCode} ${body.slice(0, 1000)}\n`);
   process.exitCode = isWell ? 0 : 1;
 });
-request.on('timeout', () => { request.destroy(new Error('no answer within 4 s')); });
+request.on('timeout', () => {
+  request.destroy(new Error('no answer within 4 s'));
+});
 request.on('error', (error) => {
   process.stdout.write(`${path} on port ${port}: ${error.message}\n`);
   process.exitCode = 1;

@@ -1,5 +1,6 @@
 /**
- * Runs tap and reads its report as it comes: one line per file, what failed in full, what was skipped by name, and the totals that tap itself does not put in words.
+ * Runs tap and reads its report as it comes: one line per file, what failed in full, what was skipped by name, and the
+ * totals that tap itself does not put in words.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,7 +8,10 @@ import { createInterface } from 'node:readline';
 
 const say = (text) => process.stdout.write(`${text}\n`);
 
-/** Keeps of one file's report what leads to a failure: passed assertions and tests that passed as a whole are taken out again. */
+/**
+ * Keeps of one file's report what leads to a failure: passed assertions and tests that passed as a whole are taken out
+ * again.
+ */
 function createFailureReport() {
   let kept = [];
   const open = [];
@@ -48,7 +52,8 @@ function createReader() {
     const totals = /^# \{ total: \d+(?:, pass: (\d+))?(?:, fail: (\d+))?/u.exec(line);
     if (totals !== null) reader.totals = { passed: Number(totals[1] ?? 0), failed: Number(totals[2] ?? 0) };
     else if (/^(?:not )?ok /u.test(line)) endFile(line);
-    else if (line.startsWith('    ') || line.startsWith('  ') || line === '' || line.startsWith('# Subtest')) report.take(line);
+    else if (line.startsWith('    ') || line.startsWith('  ') || line === '' || line.startsWith('# Subtest'))
+      report.take(line);
     // The diagnostics of a failed file close its report.
     if (awaitsDiagnostics && line === '  ...') {
       say(`${report.text()}\n`);
@@ -61,7 +66,10 @@ function createReader() {
 
 /** `args` are tap's own. A tap that ends badly without a failed test (killed, out of memory) counts as one failure. */
 async function runOnce(args, env) {
-  const tap = spawn(process.execPath, ['node_modules/.bin/tap', '--reporter=tap', ...args], { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
+  const tap = spawn(process.execPath, ['node_modules/.bin/tap', '--reporter=tap', ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const reader = createReader();
   const exited = once(tap, 'close');
   for await (const line of createInterface({ input: tap.stdout })) reader.take(line);
@@ -79,15 +87,19 @@ async function runOnce(args, env) {
 const maxRepeatedFiles = 3;
 
 /**
- * Runs `files` (paths or patterns; none: those of tap's settings) with tap's `options`. Files that fail are run once more, one by one: what passes then is told as flaky by `closeReport`.
- * Resolves with the totals, what was skipped, the flaky files, and tap's exit status.
+ * Runs `files` (paths or patterns; none: those of tap's settings) with tap's `options`. Files that fail are run once
+ * more, one by one: what passes then is told as flaky by `closeReport`. Resolves with the totals, what was skipped, the
+ * flaky files, and tap's exit status.
  */
 export async function runTap({ options = [], files = [], env = {} }) {
   const first = await runOnce([...options, ...files], env);
   const failed = first.failedFiles;
   if (failed.length === 0 || failed.length > maxRepeatedFiles) return { ...first, flaky: [] };
   say(`Once more, to tell flaky from broken: ${failed.join(', ')}`);
-  const second = await runOnce([...options.filter((option) => !option.startsWith('--jobs')), '--jobs=1', ...failed], env);
+  const second = await runOnce(
+    [...options.filter((option) => !option.startsWith('--jobs')), '--jobs=1', ...failed],
+    env,
+  );
   return {
     passed: first.passed + second.passed,
     failed: second.failed,
@@ -100,7 +112,8 @@ export async function runTap({ options = [], files = [], env = {} }) {
 /** The closing lines of a command that ran tap once or several times; gives its exit status. */
 export function closeReport(runs) {
   for (const line of runs.flatMap((run) => run.skipped)) say(`skipped  ${line}`);
-  for (const file of runs.flatMap((run) => run.flaky)) say(`flaky  ${file} failed, and passed when it was run again: find out why`);
+  for (const file of runs.flatMap((run) => run.flaky))
+    say(`flaky  ${file} failed, and passed when it was run again: find out why`);
   const sum = (key) => runs.reduce((total, run) => total + run[key], 0);
   say(`${sum('passed')} passed, ${sum('failed')} failed`);
   return runs.find((run) => run.status !== 0)?.status ?? 0;

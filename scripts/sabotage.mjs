@@ -1,6 +1,7 @@
 /**
- * `make sabotage`: proves that the tests of the promises can fail. Each patch in e2e/sabotage breaks one promise in a copy of the tree; the test that it names must
- * pass without it and fail with it. Arguments: names of patches; none means all. The last line is `N caught, N missed`.
+ * `make sabotage`: proves that the tests of the promises can fail. Each patch in e2e/sabotage breaks one promise in a
+ * copy of the tree; the test that it names must pass without it and fail with it. Arguments: names of patches; none
+ * means all. The last line is `N caught, N missed`.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
@@ -18,19 +19,31 @@ function run(cwd, command, ...args) {
 
 function must(cwd, command, ...args) {
   const { isWell, output } = run(cwd, command, ...args);
-  if (!isWell) throw new Error(`Expected \`${command} ${args.join(' ')}\` to end well, it said:\n${output.slice(-3000)}`);
+  if (!isWell)
+    throw new Error(`Expected \`${command} ${args.join(' ')}\` to end well, it said:\n${output.slice(-3000)}`);
 }
 
-/** Folders of the packages that the lock file knows: where two versions of one are needed, some of them have packages of their own. */
+/**
+ * Folders of the packages that the lock file knows: where two versions of one are needed, some of them have packages of
+ * their own.
+ */
 function readWorkspaces() {
   const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8'));
   return Object.keys(packages).filter((folder) => folder !== '' && !folder.includes('node_modules'));
 }
 
-/** The committed and changed files of the tree, with its installed packages. Packages of the workspace are linked by relative paths, so they resolve inside the copy. */
+/**
+ * The committed and changed files of the tree, with its installed packages. Packages of the workspace are linked by
+ * relative paths, so they resolve inside the copy.
+ */
 function copyTree() {
   const copy = mkdtempSync(join(tmpdir(), 'hydrant-sabotage-'));
-  must('.', 'bash', '-c', `git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t ${copy} 2>/dev/null || true`);
+  must(
+    '.',
+    'bash',
+    '-c',
+    `git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t ${copy} 2>/dev/null || true`,
+  );
   must('.', 'cp', '-a', 'node_modules', copy);
   for (const packageFolder of readWorkspaces()) {
     const nested = join(packageFolder, 'node_modules');
@@ -43,7 +56,10 @@ function readPatch(name) {
   const text = readFileSync(join(folder, `${name}.patch`), 'utf8');
   const field = (key) => new RegExp(`^${key}: (.+)$`, 'mu').exec(text)?.[1];
   const [breaks, fails] = [field('Breaks'), field('Fails')];
-  if (breaks === undefined || fails === undefined) throw new Error(`Expected ${folder}/${name}.patch to begin with the lines "Breaks: <promise>" and "Fails: <test file>"`);
+  if (breaks === undefined || fails === undefined)
+    throw new Error(
+      `Expected ${folder}/${name}.patch to begin with the lines "Breaks: <promise>" and "Fails: <test file>"`,
+    );
   return { name, breaks, fails, file: resolve(folder, `${name}.patch`) };
 }
 
@@ -63,14 +79,27 @@ function findFailure(report) {
 
 function runTest(copy, test) {
   must(copy, 'node_modules/.bin/tsc', '-b', 'tsconfig.build.json');
-  const { isWell, output } = run(copy, process.execPath, 'node_modules/.bin/tap', '--disable-coverage', '--bail', '--jobs=1', '--timeout=600', '--reporter=tap', test);
+  const { isWell, output } = run(
+    copy,
+    process.execPath,
+    'node_modules/.bin/tap',
+    '--disable-coverage',
+    '--bail',
+    '--jobs=1',
+    '--timeout=600',
+    '--reporter=tap',
+    test,
+  );
   return { isWell, failed: findFailure(output) };
 }
 
 const wanted = process.argv.slice(2);
-const names = readdirSync(folder).filter((file) => file.endsWith('.patch')).map((file) => file.slice(0, -'.patch'.length));
+const names = readdirSync(folder)
+  .filter((file) => file.endsWith('.patch'))
+  .map((file) => file.slice(0, -'.patch'.length));
 const unknown = wanted.filter((name) => !names.includes(name));
-if (unknown.length > 0) throw new Error(`Expected names of patches in ${folder} (${names.join(', ')}), got ${unknown.join(', ')}`);
+if (unknown.length > 0)
+  throw new Error(`Expected names of patches in ${folder} (${names.join(', ')}), got ${unknown.join(', ')}`);
 
 if (await provideTestServers()) {
   const copy = copyTree();

@@ -1,4 +1,7 @@
-/** Simulator → any other forwarder → local HTTP server: the load, the destination and the floor of the path `standalone`. */
+/**
+ * Simulator → any other forwarder → local HTTP server: the load, the destination and the floor of the path
+ * `standalone`.
+ */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,9 +42,19 @@ async function watch(receiver: Receiver, startedAt: number): Promise<Delivered> 
 async function measure({ label, command }: Forwarder): Promise<Measurement> {
   const [load, receiver] = await Promise.all([startLoad(events), startReceiver()]);
   const folder = await mkdtemp(join(tmpdir(), 'hydrant-bench-'));
-  const filled = command.replaceAll('{nomad}', load.url).replaceAll('{destination}', receiver.url).replaceAll('{folder}', folder);
-  const forwarder = startShell(filled, { NOMAD_ADDR: load.url, NOMAD_NAMESPACE: '*', DESTINATION: receiver.url, BENCH_FOLDER: folder });
-  await whenRead(load).catch((error: unknown) => { throw new Error(`Expected ${label} to read the event stream; its log:\n${forwarder.log()}`, { cause: error }); });
+  const filled = command
+    .replaceAll('{nomad}', load.url)
+    .replaceAll('{destination}', receiver.url)
+    .replaceAll('{folder}', folder);
+  const forwarder = startShell(filled, {
+    NOMAD_ADDR: load.url,
+    NOMAD_NAMESPACE: '*',
+    DESTINATION: receiver.url,
+    BENCH_FOLDER: folder,
+  });
+  await whenRead(load).catch((error: unknown) => {
+    throw new Error(`Expected ${label} to read the event stream; its log:\n${forwarder.log()}`, { cause: error });
+  });
   const startedAt = performance.now();
   await load.begin();
   const delivered = await watch(receiver, startedAt);
@@ -49,10 +62,23 @@ async function measure({ label, command }: Forwarder): Promise<Measurement> {
   await forwarder.stop();
   await Promise.all([load.stop(), receiver.stop()]);
   await rm(folder, { recursive: true, force: true });
-  if (delivered.events !== events) process.stdout.write(`  ${label}: ${String(delivered.events)} of ${String(events)} events arrived within ${delivered.seconds.toFixed(1)} s\n`);
-  return { eventsPerSecond: delivered.events / delivered.seconds, peakMemory: { [label]: peak }, cpuSecondsPer100k: (cpu / delivered.events) * 100_000 };
+  if (delivered.events !== events)
+    process.stdout.write(
+      `  ${label}: ${String(delivered.events)} of ${String(events)} events arrived within ${delivered.seconds.toFixed(1)} s\n`,
+    );
+  return {
+    eventsPerSecond: delivered.events / delivered.seconds,
+    peakMemory: { [label]: peak },
+    cpuSecondsPer100k: (cpu / delivered.events) * 100_000,
+  };
 }
 
 export function createAgainstPath(forwarder: Forwarder): Path {
-  return { name: forwarder.label, target: 0, floorName: 'bare forwarder', measure: () => measure(forwarder), measureFloor: () => measureBareForwarder(events) };
+  return {
+    name: forwarder.label,
+    target: 0,
+    floorName: 'bare forwarder',
+    measure: () => measure(forwarder),
+    measureFloor: () => measureBareForwarder(events),
+  };
 }

@@ -1,4 +1,7 @@
-/** The broker is killed and stays away while events go on coming: what the spool folder holds, what is lost, and how soon the firehose has caught up. */
+/**
+ * The broker is killed and stays away while events go on coming: what the spool folder holds, what is lost, and how
+ * soon the firehose has caught up.
+ */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,24 +34,36 @@ async function secondsToCatchUp(load: Load, port: number, upAt: number): Promise
   }
 }
 
-async function whenAllArrived(load: Load, drain: Drain): Promise<{ readonly missing: number; readonly repeats: number }> {
+async function whenAllArrived(
+  load: Load,
+  drain: Drain,
+): Promise<{ readonly missing: number; readonly repeats: number }> {
   const { events } = await load.state();
   for (const limit = performance.now() + 60_000; ; await pause(250)) {
     const { distinct, received } = await drain.state();
-    if (distinct >= events || performance.now() > limit) return { missing: events - distinct, repeats: received - distinct };
+    if (distinct >= events || performance.now() > limit)
+      return { missing: events - distinct, repeats: received - distinct };
   }
 }
 
 async function measure(awaySeconds: number): Promise<readonly Figure[]> {
   const folder = await mkdtemp(join(tmpdir(), 'hydrant-bench-'));
-  const [broker, redis, load] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis(), startLoad(Infinity, { perSecond, bufferSize })]);
+  const [broker, redis, load] = await Promise.all([
+    startPrivateRabbitMq({ exclusive: true }),
+    startPrivateRedis(),
+    startLoad(Infinity, { perSecond, bufferSize }),
+  ]);
   const queue = await bindQueue(broker.url, 'bench');
   await queue.leave();
   const drain = await startDrain(broker.url, 'bench');
   const port = await freePort();
   const firehose = await startService('hydrant-firehose', port, {
-    AMQP_CONNECTION: broker.url, REDIS_URL: redis.url, NOMAD_ADDR: load.url, FIREHOSE_TOPICS: 'Allocation',
-    FIREHOSE_SPOOL_DIR: join(folder, 'spool'), FIREHOSE_SPOOL_MAX_BYTES: '2GiB',
+    AMQP_CONNECTION: broker.url,
+    REDIS_URL: redis.url,
+    NOMAD_ADDR: load.url,
+    FIREHOSE_TOPICS: 'Allocation',
+    FIREHOSE_SPOOL_DIR: join(folder, 'spool'),
+    FIREHOSE_SPOOL_MAX_BYTES: '2GiB',
   });
   await whenRead(load);
   await load.begin();

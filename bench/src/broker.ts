@@ -1,4 +1,7 @@
-/** The broker of the measurements: queues that hold what is measured, filled by the firehose itself, so that the messages are the real ones. */
+/**
+ * The broker of the measurements: queues that hold what is measured, filled by the firehose itself, so that the
+ * messages are the real ones.
+ */
 import { connect } from 'amqplib';
 import { startLoad } from './load.ts';
 import { readMetric, secondsUntil } from './measure.ts';
@@ -11,7 +14,10 @@ export interface BenchQueue {
   leave(): Promise<void>;
 }
 
-/** A quorum queue that takes what `binding` says, by default every event, because the firehose's messages must land somewhere. */
+/**
+ * A quorum queue that takes what `binding` says, by default every event, because the firehose's messages must land
+ * somewhere.
+ */
 export async function bindQueue(url: string, queue: string, binding = 'event.#'): Promise<BenchQueue> {
   const connection = await connect(url);
   const channel = await connection.createChannel();
@@ -27,11 +33,19 @@ export async function bindQueue(url: string, queue: string, binding = 'event.#')
   };
 }
 
-/** Plays `events` allocation events through a firehose to the queues that are bound already; resolves when all are confirmed. */
+/**
+ * Plays `events` allocation events through a firehose to the queues that are bound already; resolves when all are
+ * confirmed.
+ */
 export async function fillQueues(brokerUrl: string, redisUrl: string, events: number): Promise<void> {
   const load = await startLoad(events);
   const port = await freePort();
-  const firehose = await startService('hydrant-firehose', port, { AMQP_CONNECTION: brokerUrl, REDIS_URL: redisUrl, NOMAD_ADDR: load.url, FIREHOSE_TOPICS: 'Allocation' });
+  const firehose = await startService('hydrant-firehose', port, {
+    AMQP_CONNECTION: brokerUrl,
+    REDIS_URL: redisUrl,
+    NOMAD_ADDR: load.url,
+    FIREHOSE_TOPICS: 'Allocation',
+  });
   const startedAt = performance.now();
   await load.begin();
   await secondsUntil(events, startedAt, () => readMetric(port, 'hydrant_firehose_events_published_total'));

@@ -1,5 +1,6 @@
 /**
- * A process of a measurement: started from dist, spoken to by its first line of output, measured by /proc, ended by its id.
+ * A process of a measurement: started from dist, spoken to by its first line of output, measured by /proc, ended by its
+ * id.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +30,10 @@ const running = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { process.exit(1); });
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    process.exit(1);
+  });
 
 /** `script` is a path below the repository, such as `simulator/dist/main.js`. */
 export function startChild(script: string, args: readonly string[]): Child {
@@ -41,9 +45,16 @@ export function startCommand(command: string, env: Readonly<Record<string, strin
   return start(command, fileURLToPath(new URL(`node_modules/.bin/${command}`, repository)), [], env);
 }
 
-/** Anything a shell can start, in a process group of its own; memory and CPU are those of the whole group. Its stdout is thrown away unless it is read by lines. */
+/**
+ * Anything a shell can start, in a process group of its own; memory and CPU are those of the whole group. Its stdout is
+ * thrown away unless it is read by lines.
+ */
 export function startShell(command: string, env: Readonly<Record<string, string>>): Child {
-  const child = spawn('sh', ['-c', command], { env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child = spawn('sh', ['-c', command], {
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
   const group = child.pid;
   if (group === undefined) throw new Error(`Expected a shell to start ${command}, it did not`);
   const kill = (signal: NodeJS.Signals): void => {
@@ -53,14 +64,19 @@ export function startShell(command: string, env: Readonly<Record<string, string>
       // The group has ended by itself.
     }
   };
-  process.once('exit', () => { kill('SIGKILL'); });
+  process.once('exit', () => {
+    kill('SIGKILL');
+  });
   return {
     ...observe(command, child, group),
-    peakMemory: async () => sum(await Promise.all((await groupMembers(group)).map((pid) => readMemory(pid, 'VmHWM').catch(() => 0)))),
+    peakMemory: async () =>
+      sum(await Promise.all((await groupMembers(group)).map((pid) => readMemory(pid, 'VmHWM').catch(() => 0)))),
     cpuSeconds: () => groupCpuSeconds(group),
     async stop() {
       kill('SIGTERM');
-      const timer = setTimeout(() => { kill('SIGKILL'); }, stopMs);
+      const timer = setTimeout(() => {
+        kill('SIGKILL');
+      }, stopMs);
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
       clearTimeout(timer);
       kill('SIGKILL');
@@ -106,21 +122,35 @@ async function readCpuSeconds(pid: number): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 }
 
-function start(script: string, executable: string, args: readonly string[], env: Readonly<Record<string, string>>): Child {
-  const child: ChildProcess = spawn(executable, args, { env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+function start(
+  script: string,
+  executable: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Child {
+  const child: ChildProcess = spawn(executable, args, {
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   if (child.pid === undefined) throw new Error(`Expected ${script} to start, it did not`);
   running.add(child);
-  child.once('exit', () => { running.delete(child); });
+  child.once('exit', () => {
+    running.delete(child);
+  });
   return observe(script, child, child.pid);
 }
 
 function observe(script: string, child: ChildProcess, pid: number): Child {
   let log = '';
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => { log = (log + text).slice(-20_000); });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    log = (log + text).slice(-20_000);
+  });
   if (child.stdout === null) throw new Error(`Expected ${script} to have an output`);
   const lines = createInterface({ input: child.stdout });
   const exit = new AbortController();
-  child.once('exit', () => { exit.abort(); });
+  child.once('exit', () => {
+    exit.abort();
+  });
   const fail = (): Error => new Error(`Expected ${script} to go on, it ended with ${String(child.exitCode)}:\n${log}`);
 
   return {
@@ -129,7 +159,9 @@ function observe(script: string, child: ChildProcess, pid: number): Child {
     async line(accept) {
       for (;;) {
         if (exit.signal.aborted) throw fail();
-        const [line] = (await once(lines, 'line', { signal: exit.signal }).catch(() => { throw fail(); })) as [string];
+        const [line] = (await once(lines, 'line', { signal: exit.signal }).catch(() => {
+          throw fail();
+        })) as [string];
         if (accept(line)) return line;
       }
     },

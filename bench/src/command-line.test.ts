@@ -2,7 +2,14 @@ import t from 'tap';
 import { choose, readCommandLine } from './command-line.ts';
 
 t.test('without arguments everything is measured in full and the page is written', (t) => {
-  t.strictSame(readCommandLine([]), { names: [], isAxes: false, against: undefined, seconds: undefined, rounds: 3, isPageWanted: true });
+  t.strictSame(readCommandLine([]), {
+    names: [],
+    isAxes: false,
+    against: undefined,
+    seconds: undefined,
+    rounds: 3,
+    isPageWanted: true,
+  });
   t.end();
 });
 
@@ -15,14 +22,18 @@ t.test('a part, or a shorter form, leaves the page alone unless it is asked for'
 });
 
 t.test('another forwarder has a command and a name', (t) => {
-  t.strictSame(readCommandLine(['--against', 'forward --to {destination}', '--as', 'forward']).against, { command: 'forward --to {destination}', label: 'forward' });
+  t.strictSame(readCommandLine(['--against', 'forward --to {destination}', '--as', 'forward']).against, {
+    command: 'forward --to {destination}',
+    label: 'forward',
+  });
   t.equal(readCommandLine(['--against', 'forward']).against?.label, 'other forwarder');
   t.throws(() => readCommandLine(['--as', 'forward']), /--against/u);
   t.end();
 });
 
 t.test('what cannot be meant is refused', (t) => {
-  for (const arg of ['--seconds=0', '--seconds=1m', '--rounds=-1', '--unknown']) t.throws(() => readCommandLine([arg]), arg);
+  for (const arg of ['--seconds=0', '--seconds=1m', '--rounds=-1', '--unknown'])
+    t.throws(() => readCommandLine([arg]), arg);
   t.end();
 });
 

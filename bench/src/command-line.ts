@@ -33,10 +33,14 @@ export function readCommandLine(args: readonly string[]): CommandLine {
   const seconds = readCount('seconds', values.seconds);
   const rounds = readCount('rounds', values.rounds);
   const { against: command, as: label } = values;
-  if (command === undefined && label !== undefined) throw new Error('Expected `--against` beside `--as`, which names that forwarder in the tables');
+  if (command === undefined && label !== undefined)
+    throw new Error('Expected `--against` beside `--as`, which names that forwarder in the tables');
   const isWhole = positionals.length === 0 && seconds === undefined && rounds === undefined;
   return {
-    names: positionals, isAxes: values.axes, seconds, rounds: rounds ?? defaultRounds,
+    names: positionals,
+    isAxes: values.axes,
+    seconds,
+    rounds: rounds ?? defaultRounds,
     against: command === undefined ? undefined : { command, label: label ?? 'other forwarder' },
     isPageWanted: values.page || isWhole,
   };
@@ -49,7 +53,11 @@ function readCount(name: string, text: string | undefined): number | undefined {
 }
 
 /** The wanted of `all`, in their order. Throws when a name is none of them. */
-export function choose<T extends { readonly name: string }>(all: readonly T[], names: readonly string[], known: readonly string[]): readonly T[] {
+export function choose<T extends { readonly name: string }>(
+  all: readonly T[],
+  names: readonly string[],
+  known: readonly string[],
+): readonly T[] {
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0) throw new Error(`Expected names of ${known.join(', ')}, got ${unknown.join(', ')}`);
   return names.length === 0 ? all : all.filter(({ name }) => names.includes(name));

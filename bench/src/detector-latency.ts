@@ -1,7 +1,8 @@
 /**
- * How long after an event the alert is out: 1,000 restarts a second are published as nomad-firehose does, every hundredth makes a crash loop, and an alert is
- * timed from the publication of the event that decides to its arrival at a consumer. That is more than was asked for (the broker's delivery of the event to the
- * confirm of the alert): both ways through the broker's quorum queues are in it.
+ * How long after an event the alert is out: 1,000 restarts a second are published as nomad-firehose does, every
+ * hundredth makes a crash loop, and an alert is timed from the publication of the event that decides to its arrival at
+ * a consumer. That is more than was asked for (the broker's delivery of the event to the confirm of the alert): both
+ * ways through the broker's quorum queues are in it.
  */
 import { connect } from 'amqplib';
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
@@ -32,13 +33,18 @@ async function offer(url: string): Promise<ReadonlyMap<number, number>> {
   const publishedAt = new Map<number, number>();
   const startedAt = performance.now();
   for (let sent = 0; sent < total;) {
-    const due = Math.min(total, Math.floor((performance.now() - startedAt) / 1000 * perSecond));
+    const due = Math.min(total, Math.floor(((performance.now() - startedAt) / 1000) * perSecond));
     for (; sent < due; sent += 1) {
       const [allocation, restart] = [Math.floor(sent / restartsEach), sent % restartsEach];
       if (restart === deciding - 1) publishedAt.set(allocation, performance.now());
-      channel.publish('nomad', 'allocations', message(restart * allocations + allocation), { persistent: true, contentType: 'application/json' });
+      channel.publish('nomad', 'allocations', message(restart * allocations + allocation), {
+        persistent: true,
+        contentType: 'application/json',
+      });
     }
-    await new Promise((resolve) => { setTimeout(resolve, 2); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, 2);
+    });
   }
   await channel.waitForConfirms();
   await connection.close();
@@ -48,17 +54,27 @@ async function offer(url: string): Promise<ReadonlyMap<number, number>> {
 async function measure(): Promise<readonly Figure[]> {
   const [broker, redis] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis()]);
   const queue = await bindQueue(broker.url, 'alerts', 'crash-loop');
-  const detector = await startService('hydrant-crashloop-detector', await freePort(), { AMQP_CONNECTION: broker.url, REDIS_URL: redis.url, AMQP_BINDINGS: 'allocations' });
+  const detector = await startService('hydrant-crashloop-detector', await freePort(), {
+    AMQP_CONNECTION: broker.url,
+    REDIS_URL: redis.url,
+    AMQP_BINDINGS: 'allocations',
+  });
   const connection = await connect(broker.url);
   const channel = await connection.createChannel();
   const arrivedAt = new Map<number, number>();
   const consuming = new Promise<void>((resolve, reject) => {
-    channel.consume('alerts', (message) => {
-      if (message === null) return;
-      const alert = JSON.parse(message.content.toString('utf8')) as SeenAlert;
-      arrivedAt.set(Number.parseInt(alert.LastEvent.AllocationID.slice(0, 8), 16), performance.now());
-      if (arrivedAt.size === allocations) resolve();
-    }, { noAck: true }).catch(reject);
+    channel
+      .consume(
+        'alerts',
+        (message) => {
+          if (message === null) return;
+          const alert = JSON.parse(message.content.toString('utf8')) as SeenAlert;
+          arrivedAt.set(Number.parseInt(alert.LastEvent.AllocationID.slice(0, 8), 16), performance.now());
+          if (arrivedAt.size === allocations) resolve();
+        },
+        { noAck: true },
+      )
+      .catch(reject);
   });
   const publishedAt = await offer(broker.url);
   await consuming;

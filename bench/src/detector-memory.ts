@@ -1,4 +1,7 @@
-/** What 100,000 lineages in the ledger, with a crash each, take: of Redis, and of the detector that put them there from a full queue. */
+/**
+ * What 100,000 lineages in the ledger, with a crash each, take: of Redis, and of the detector that put them there from
+ * a full queue.
+ */
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { readMetric, secondsUntil, type Figure, type FigureSource } from './measure.ts';
@@ -28,5 +31,9 @@ async function measure(): Promise<readonly Figure[]> {
 }
 
 export function createDetectorMemory(): FigureSource {
-  return { name: 'detector-memory', what: `${lineages.toLocaleString('en-US')} lineages of one crash each in the ledger`, measure };
+  return {
+    name: 'detector-memory',
+    what: `${lineages.toLocaleString('en-US')} lineages of one crash each in the ledger`,
+    measure,
+  };
 }

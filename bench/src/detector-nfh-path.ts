@@ -1,4 +1,7 @@
-/** A full quorum queue of nomad-firehose's messages, each with a restart → detector and Redis, against one bare EVALSHA for each restart. */
+/**
+ * A full quorum queue of nomad-firehose's messages, each with a restart → detector and Redis, against one bare EVALSHA
+ * for each restart.
+ */
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { startChild } from './child.ts';
@@ -35,5 +38,12 @@ async function measure(): Promise<Measurement> {
 }
 
 export function createDetectorNfhPath(): Path {
-  return { name: 'detector-nfh', target: 0.6, atLeastPerSecond: 38_000, floorName: 'bare EVALSHA', measure, measureFloor: () => measureBareEvalsha(messages, allocations) };
+  return {
+    name: 'detector-nfh',
+    target: 0.6,
+    atLeastPerSecond: 38_000,
+    floorName: 'bare EVALSHA',
+    measure,
+    measureFloor: () => measureBareEvalsha(messages, allocations),
+  };
 }

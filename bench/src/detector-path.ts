@@ -1,4 +1,7 @@
-/** A full quorum queue of allocation events, one of a hundred with its crashes → detector and Redis, against a bare consumer of the same queue. */
+/**
+ * A full quorum queue of allocation events, one of a hundred with its crashes → detector and Redis, against a bare
+ * consumer of the same queue.
+ */
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { bindQueue, fillQueues } from './broker.ts';

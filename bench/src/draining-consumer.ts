@@ -1,6 +1,7 @@
 /**
- * Empties a queue for as long as it runs, through restarts of the broker too, and counts what it saw: answers GET with `{ distinct, received }`, events of the stream by their
- * index (the load has one in a frame). Acknowledges many at once, to cost the measured little. Arguments: AMQP URL, queue.
+ * Empties a queue for as long as it runs, through restarts of the broker too, and counts what it saw: answers GET with
+ * `{ distinct, received }`, events of the stream by their index (the load has one in a frame). Acknowledges many at
+ * once, to cost the measured little. Arguments: AMQP URL, queue.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -19,7 +20,9 @@ async function drain(address: string, from: string): Promise<void> {
   const connection = await connect(address);
   const gone = new Promise<void>((resolve) => {
     connection.on('error', () => undefined);
-    connection.on('close', () => { resolve(); });
+    connection.on('close', () => {
+      resolve();
+    });
   });
   const channel = await connection.createChannel();
   channel.on('error', () => undefined);
@@ -43,7 +46,9 @@ async function drain(address: string, from: string): Promise<void> {
   clearInterval(timer);
 }
 
-const server = createServer((_request, response) => { response.end(JSON.stringify({ distinct: seen.size, received })); });
+const server = createServer((_request, response) => {
+  response.end(JSON.stringify({ distinct: seen.size, received }));
+});
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
 const address = server.address();

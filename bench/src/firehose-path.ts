@@ -1,5 +1,6 @@
 /**
- * Simulator → firehose → quorum queue, against a bare amqplib confirm publisher with the same bodies on the same broker.
+ * Simulator → firehose → quorum queue, against a bare amqplib confirm publisher with the same bodies on the same
+ * broker.
  */
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
@@ -21,18 +22,33 @@ async function measureFloor(): Promise<Measurement> {
 }
 
 async function measure(): Promise<Measurement> {
-  const [broker, redis, load] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis(), startLoad(events)]);
+  const [broker, redis, load] = await Promise.all([
+    startPrivateRabbitMq({ exclusive: true }),
+    startPrivateRedis(),
+    startLoad(events),
+  ]);
   const queue = await bindQueue(broker.url, 'bench');
   const port = await freePort();
-  const firehose = await startService('hydrant-firehose', port, { AMQP_CONNECTION: broker.url, REDIS_URL: redis.url, NOMAD_ADDR: load.url, FIREHOSE_TOPICS: 'Allocation' });
+  const firehose = await startService('hydrant-firehose', port, {
+    AMQP_CONNECTION: broker.url,
+    REDIS_URL: redis.url,
+    NOMAD_ADDR: load.url,
+    FIREHOSE_TOPICS: 'Allocation',
+  });
   const startedAt = performance.now();
   await load.begin();
-  const seconds = await secondsUntil(events, startedAt, () => readMetric(port, 'hydrant_firehose_events_published_total'));
+  const seconds = await secondsUntil(events, startedAt, () =>
+    readMetric(port, 'hydrant_firehose_events_published_total'),
+  );
   const [peak, cpu] = [await firehose.peakMemory(), await firehose.cpuSeconds()];
   await firehose.stop();
   await Promise.all([load.stop(), queue.remove()]);
   await Promise.all([broker.close(), redis.close()]);
-  return { eventsPerSecond: events / seconds, peakMemory: { firehose: peak }, cpuSecondsPer100k: (cpu / events) * 100_000 };
+  return {
+    eventsPerSecond: events / seconds,
+    peakMemory: { firehose: peak },
+    cpuSecondsPer100k: (cpu / events) * 100_000,
+  };
 }
 
 export function createFirehosePath(): Path {

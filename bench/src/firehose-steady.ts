@@ -1,4 +1,7 @@
-/** Whether the firehose holds a rate for minutes beside broker, simulator and consumer; where it does not, which rate it holds. */
+/**
+ * Whether the firehose holds a rate for minutes beside broker, simulator and consumer; where it does not, which rate it
+ * holds.
+ */
 import type { Figure, FigureSource } from './measure.ts';
 import { percentile } from './statistics.ts';
 import { offerSteadily, type SteadyRun } from './steady.ts';
@@ -26,7 +29,9 @@ async function findHeldRate(missedAt: SteadyRun): Promise<number | undefined> {
   for (let rate = first; rate > Math.max(0, first - mostTries * step); rate -= step) {
     const run = await offerSteadily({ perSecond: rate, seconds: trySeconds });
     const isEnough = isHeld(run, rate);
-    process.stdout.write(`  firehose-steady: ${String(rate)} events/s for ${String(trySeconds)} s ${isEnough ? 'held' : 'not held'}, published ${run.publishedPerSecond.toFixed(0)}, lag ${most(run.lagSeconds).toFixed(2)} s, missing ${String(run.missing)}\n`);
+    process.stdout.write(
+      `  firehose-steady: ${String(rate)} events/s for ${String(trySeconds)} s ${isEnough ? 'held' : 'not held'}, published ${run.publishedPerSecond.toFixed(0)}, lag ${most(run.lagSeconds).toFixed(2)} s, missing ${String(run.missing)}\n`,
+    );
     if (isEnough) return rate;
   }
   return undefined;

@@ -25,15 +25,31 @@ async function measure(jobs: number): Promise<readonly number[]> {
   const alerts = (await readMetrics(port))('hydrant_crashloop_detector_alerts_total');
   await detector.stop();
   await Promise.all([broker.close(), redis.close()]);
-  return [jobs, eventsPerSecond, floor.eventsPerSecond, (cpu / restarts) * 100_000, alerts, peak / megabyte, used / megabyte];
+  return [
+    jobs,
+    eventsPerSecond,
+    floor.eventsPerSecond,
+    (cpu / restarts) * 100_000,
+    alerts,
+    peak / megabyte,
+    used / megabyte,
+  ];
 }
 
 export function createJobsAxis(): Axis {
   return {
     name: 'jobs',
     what: `the detector, ${restarts.toLocaleString('en-US')} restarts of so many jobs in turn from a full queue, as nomad-firehose tells of them`,
-    columns: ['jobs', 'restarts/s', 'bare EVALSHA/s', 'CPU, s per 100,000 restarts', 'alerts', 'detector VmHWM, MB', 'Redis used_memory, MB'],
-    async* rows() {
+    columns: [
+      'jobs',
+      'restarts/s',
+      'bare EVALSHA/s',
+      'CPU, s per 100,000 restarts',
+      'alerts',
+      'detector VmHWM, MB',
+      'Redis used_memory, MB',
+    ],
+    async *rows() {
       for (const jobs of counts) yield await measure(jobs);
     },
   };

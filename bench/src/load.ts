@@ -1,6 +1,6 @@
 /**
- * The simulator as a load generator in a process of its own: allocation events of the recording with fresh ids, one in each frame, one of a hundred with its crashes,
- * at a rate or as fast as they are read.
+ * The simulator as a load generator in a process of its own: allocation events of the recording with fresh ids, one in
+ * each frame, one of a hundred with its crashes, at a rate or as fast as they are read.
  */
 import { startChild, type Child } from './child.ts';
 
@@ -34,8 +34,21 @@ export interface Load extends Child {
 export async function startLoad(total: number, options: LoadOptions = {}): Promise<Load> {
   const { perSecond, eventBytes, bufferSize = 2000, isListed = false } = options;
   const args = [
-    '--load', perSecond === undefined ? 'max' : String(perSecond), '--load-events-per-frame', '1', '--load-crash-percent', '1', '--writes', 'joined',
-    '--buffer-size', String(bufferSize), '--paused', '--port', '0', '--control-port', '0',
+    '--load',
+    perSecond === undefined ? 'max' : String(perSecond),
+    '--load-events-per-frame',
+    '1',
+    '--load-crash-percent',
+    '1',
+    '--writes',
+    'joined',
+    '--buffer-size',
+    String(bufferSize),
+    '--paused',
+    '--port',
+    '0',
+    '--control-port',
+    '0',
     ...(total === Infinity ? [] : ['--load-total', String(total)]),
     ...(eventBytes === undefined ? [] : ['--load-event-bytes', String(eventBytes)]),
     ...(isListed ? ['--lists', 'played'] : []),
@@ -43,10 +56,12 @@ export async function startLoad(total: number, options: LoadOptions = {}): Promi
   const child = startChild('simulator/dist/main.js', args);
   const line = await child.line((text) => text.includes('listens at'));
   const [, url, controlUrl] = /listens at (\S+), control at (http:\/\/[^/\s]+)/.exec(line) ?? [];
-  if (url === undefined || controlUrl === undefined) throw new Error(`Expected the simulator to name its addresses, got: ${line}`);
+  if (url === undefined || controlUrl === undefined)
+    throw new Error(`Expected the simulator to name its addresses, got: ${line}`);
   const act = async (action: string): Promise<void> => {
     const response = await fetch(`${controlUrl}/control/${action}`, { method: 'POST' });
-    if (!response.ok) throw new Error(`Expected the simulator to ${action}, got ${String(response.status)} ${await response.text()}`);
+    if (!response.ok)
+      throw new Error(`Expected the simulator to ${action}, got ${String(response.status)} ${await response.text()}`);
   };
   return {
     ...child,

@@ -1,7 +1,8 @@
 /**
- * `make bench`: paths and their floors, and what has a limit of its own; `--axes`: how cost grows along one thing; `--against <command>`: another forwarder on the load of `standalone`.
- * Arguments: names of rows, none means all; `--seconds=20` and `--rounds=1` for trying out. Results go to bench/results.json and, when nothing was left out or with `--page`, to
- * bench/results.md. A missed target ends with exit code 1.
+ * `make bench`: paths and their floors, and what has a limit of its own; `--axes`: how cost grows along one thing;
+ * `--against <command>`: another forwarder on the load of `standalone`. Arguments: names of rows, none means all;
+ * `--seconds=20` and `--rounds=1` for trying out. Results go to bench/results.json and, when nothing was left out or
+ * with `--page`, to bench/results.md. A missed target ends with exit code 1.
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createAgainstPath } from './against-path.ts';
@@ -32,11 +33,22 @@ const page = new URL('../results.md', import.meta.url);
 const closings = new URL('../closings/', import.meta.url);
 const options = readCommandLine(process.argv.slice(2));
 const paths = [
-  createFirehosePath(), createSinkWorkerPath(), createSlowSinkPath(50), createSlowSinkPath(500), createS3Path(), createDetectorPath(), createDetectorNfhPath(),
+  createFirehosePath(),
+  createSinkWorkerPath(),
+  createSlowSinkPath(50),
+  createSlowSinkPath(500),
+  createS3Path(),
+  createDetectorPath(),
+  createDetectorNfhPath(),
   createStandalonePath(),
 ];
 const sources = [
-  createDetectorLatency(), createDetectorMemory(), createQueueCost(), createSnapshot(), createBrokerAway(options.seconds), createFirehoseSteady(options.seconds),
+  createDetectorLatency(),
+  createDetectorMemory(),
+  createQueueCost(),
+  createSnapshot(),
+  createBrokerAway(options.seconds),
+  createFirehoseSteady(options.seconds),
 ];
 const axes = [createRateAxis(options.seconds), createSizeAxis(), createWorkersAxis(), createJobsAxis()];
 const order = [...paths, ...sources, ...axes].map(({ name }) => name);
@@ -53,7 +65,10 @@ async function keep(measured: Measured): Promise<void> {
 }
 
 /** One after the other; `run` says whether the row met its targets. */
-async function each<T extends { readonly name: string }>(all: readonly T[], run: (one: T) => Promise<boolean>): Promise<void> {
+async function each<T extends { readonly name: string }>(
+  all: readonly T[],
+  run: (one: T) => Promise<boolean>,
+): Promise<void> {
   for (const one of all) {
     say(`${String(Math.round((performance.now() - startedAt) / 1000)).padStart(5)} s  ${one.name}`);
     if (!(await run(one))) missed.push(one.name);
@@ -87,7 +102,13 @@ async function measureAxes(chosen: readonly Axis[]): Promise<void> {
 async function measure(): Promise<readonly string[]> {
   const { names, against, isAxes } = options;
   if (isAxes) {
-    await measureAxes(choose(axes, names, axes.map(({ name }) => name)));
+    await measureAxes(
+      choose(
+        axes,
+        names,
+        axes.map(({ name }) => name),
+      ),
+    );
     return [];
   }
   if (against !== undefined) {
@@ -103,16 +124,24 @@ async function measure(): Promise<readonly string[]> {
   return chosen.map(({ name }) => name);
 }
 
-/** What `make chaos`, `make soak` and `make bench AGAINST=…` printed at their end, kept by hand in files named after the day: 2026-11-21-chaos-1.txt. */
+/**
+ * What `make chaos`, `make soak` and `make bench AGAINST=…` printed at their end, kept by hand in files named after the
+ * day: 2026-11-21-chaos-1.txt.
+ */
 async function readClosings(): Promise<readonly ClosingTable[]> {
   const names = (await readdir(closings)).filter((name) => name.endsWith('.txt')).sort();
-  return Promise.all(names.map(async (name) => ({ day: name.slice(0, 10), text: await readFile(new URL(name, closings), 'utf8') })));
+  return Promise.all(
+    names.map(async (name) => ({ day: name.slice(0, 10), text: await readFile(new URL(name, closings), 'utf8') })),
+  );
 }
 
 const measured = await measure();
-if (measured.length > 0) printPaths([...results.paths, ...results.against].filter(({ name }) => measured.includes(name)));
+if (measured.length > 0)
+  printPaths([...results.paths, ...results.against].filter(({ name }) => measured.includes(name)));
 if (options.isPageWanted) await writeFile(page, renderResults(results, await readClosings()));
-say(`\n${String(Math.round((performance.now() - startedAt) / 1000))} s; bench/results.json${options.isPageWanted ? ' and bench/results.md' : ''} written`);
+say(
+  `\n${String(Math.round((performance.now() - startedAt) / 1000))} s; bench/results.json${options.isPageWanted ? ' and bench/results.md' : ''} written`,
+);
 if (missed.length > 0) {
   say(`Missed: ${missed.join(', ')}`);
   process.exitCode = 1;

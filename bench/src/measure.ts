@@ -46,18 +46,30 @@ export interface Axis {
   rows(): AsyncIterable<readonly number[]>;
 }
 
-/** Calls `read` until it gives at least `total`, and resolves with the seconds since `startedAt` (a `performance.now()`). */
-export async function secondsUntil(total: number, startedAt: number, read: () => Promise<number>, limitSeconds = 120): Promise<number> {
+/**
+ * Calls `read` until it gives at least `total`, and resolves with the seconds since `startedAt` (a
+ * `performance.now()`).
+ */
+export async function secondsUntil(
+  total: number,
+  startedAt: number,
+  read: () => Promise<number>,
+  limitSeconds = 120,
+): Promise<number> {
   for (;;) {
     const value = await read();
     const seconds = (performance.now() - startedAt) / 1000;
     if (value >= total) return seconds;
-    if (seconds > limitSeconds) throw new Error(`Expected ${String(total)} within ${String(limitSeconds)} s, got ${String(value)}`);
+    if (seconds > limitSeconds)
+      throw new Error(`Expected ${String(total)} within ${String(limitSeconds)} s, got ${String(value)}`);
     await pause(100);
   }
 }
 
-/** Events per second between the first that `read` sees and the last of `total`, for a program whose start is not to be measured. */
+/**
+ * Events per second between the first that `read` sees and the last of `total`, for a program whose start is not to be
+ * measured.
+ */
 export async function rateOf(total: number, read: () => Promise<number>): Promise<number> {
   await secondsUntil(1, performance.now(), read);
   const [first, startedAt] = [await read(), performance.now()];
@@ -65,7 +77,9 @@ export async function rateOf(total: number, read: () => Promise<number>): Promis
 }
 
 export async function pause(ms: number): Promise<void> {
-  await new Promise((resolve) => { setTimeout(resolve, ms); });
+  await new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
 }
 
 /** One scrape of a service's `/metrics`; gives for a metric the sum of all its samples. */
@@ -75,7 +89,8 @@ export async function readMetrics(port: number): Promise<(name: string) => numbe
   return (name) => {
     let sum = 0;
     for (const line of lines) {
-      if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+      if (line.startsWith(`${name} `) || line.startsWith(`${name}{`))
+        sum += Number(line.slice(line.lastIndexOf(' ') + 1));
     }
     return sum;
   };

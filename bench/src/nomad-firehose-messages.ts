@@ -1,4 +1,6 @@
-/** Messages as nomad-firehose publishes them, from a recorded one: each tells of one restart, and no two of the same. */
+/**
+ * Messages as nomad-firehose publishes them, from a recorded one: each tells of one restart, and no two of the same.
+ */
 import { readFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
 import { connect } from 'amqplib';
@@ -9,9 +11,13 @@ const recording = new URL('../../fixtures/nomad-firehose-parity/allocations.out.
 
 /** The restart number `position`: of `allocations` tasks in turn, the last one now. */
 export async function makeRestartMessages(total: number, allocations: number): Promise<(position: number) => Buffer> {
-  const lines = gunzipSync(await readFile(recording)).toString('utf8').split('\n');
+  const lines = gunzipSync(await readFile(recording))
+    .toString('utf8')
+    .split('\n');
   const recorded = lines.find((line) => line.includes('"Type":"Restarting"') && !line.includes('"RestartReason":""'));
-  const parts = /^\{"Name":"[^"]*"(.*"AllocationID":")[^"]*(".*"Type":"Restarting","Time":)\d+(.*)$/u.exec(recorded ?? '');
+  const parts = /^\{"Name":"[^"]*"(.*"AllocationID":")[^"]*(".*"Type":"Restarting","Time":)\d+(.*)$/u.exec(
+    recorded ?? '',
+  );
   if (parts === null) throw new Error(`Expected a restart with a reason in ${recording.pathname}`);
   const [, head = '', middle = '', tail = ''] = parts;
   const rounds = Math.ceil(total / allocations);
@@ -20,11 +26,16 @@ export async function makeRestartMessages(total: number, allocations: number): P
     const allocation = position % allocations;
     const atMs = firstMs + Math.floor(position / allocations) * apartMs;
     const id = `${allocation.toString(16).padStart(8, '0')}-ee68-fc9e-a061-f3e6f2fea3b2`;
-    return Buffer.from(`{"Name":"bench-${String(allocation)}.workers[0]"${head}${id}${middle}${String(atMs)}${String(allocation).padStart(6, '0')}${tail}`);
+    return Buffer.from(
+      `{"Name":"bench-${String(allocation)}.workers[0]"${head}${id}${middle}${String(atMs)}${String(allocation).padStart(6, '0')}${tail}`,
+    );
   };
 }
 
-/** Publishes `total` of them to the exchange that the queue of the detector is bound to; resolves when all are confirmed. */
+/**
+ * Publishes `total` of them to the exchange that the queue of the detector is bound to; resolves when all are
+ * confirmed.
+ */
 export async function publishRestarts(url: string, total: number, allocations: number): Promise<void> {
   const message = await makeRestartMessages(total, allocations);
   const connection = await connect(url);

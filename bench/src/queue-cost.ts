@@ -20,11 +20,15 @@ async function dataFolder(broker: PrivateRabbitMq): Promise<string> {
 async function sizeOf(folder: string): Promise<number> {
   const blockBytes = 512;
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const blocks = await Promise.all(entries.filter((entry) => entry.isFile()).map(async (entry) => {
-    // n.b. a file may be gone again, and one that is made ready for writing is larger than what is in it.
-    const found = await stat(join(entry.parentPath, entry.name)).catch(() => undefined);
-    return found?.blocks ?? 0;
-  }));
+  const blocks = await Promise.all(
+    entries
+      .filter((entry) => entry.isFile())
+      .map(async (entry) => {
+        // n.b. a file may be gone again, and one that is made ready for writing is larger than what is in it.
+        const found = await stat(join(entry.parentPath, entry.name)).catch(() => undefined);
+        return found?.blocks ?? 0;
+      }),
+  );
   return blocks.reduce((sum, each) => sum + each, 0) * blockBytes;
 }
 
@@ -32,14 +36,18 @@ async function measure(): Promise<readonly Figure[]> {
   const [broker, redis] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis()]);
   const queue = await bindQueue(broker.url, 'bench');
   const folder = await dataFolder(broker);
-  const observe = (): Promise<readonly [number, number]> => Promise.all([sizeOf(folder), groupMemory(broker.pid ?? NaN)]);
+  const observe = (): Promise<readonly [number, number]> =>
+    Promise.all([sizeOf(folder), groupMemory(broker.pid ?? NaN)]);
   const [diskBefore, memoryBefore] = await observe();
   await fillQueues(broker.url, redis.url, events);
   // RabbitMQ counts anew every five seconds.
-  const messages = await eventually(async () => {
-    const [, count] = (await broker.ctl('list_queues', '--no-table-headers', 'name', 'messages')).trim().split('\t');
-    return Number(count) >= events ? Number(count) : undefined;
-  }, { timeoutMs: 30_000, message: `${String(events)} events in the queue` });
+  const messages = await eventually(
+    async () => {
+      const [, count] = (await broker.ctl('list_queues', '--no-table-headers', 'name', 'messages')).trim().split('\t');
+      return Number(count) >= events ? Number(count) : undefined;
+    },
+    { timeoutMs: 30_000, message: `${String(events)} events in the queue` },
+  );
   const [disk, memory] = await observe();
   await queue.remove();
   await Promise.all([broker.close(), redis.close()]);
@@ -52,5 +60,9 @@ async function measure(): Promise<readonly Figure[]> {
 }
 
 export function createQueueCost(): FigureSource {
-  return { name: 'queue-cost', what: `${events.toLocaleString('en-US')} events in one quorum queue with one replica, nobody consumes; disk by its blocks, memory resident`, measure };
+  return {
+    name: 'queue-cost',
+    what: `${events.toLocaleString('en-US')} events in one quorum queue with one replica, nobody consumes; disk by its blocks, memory resident`,
+    measure,
+  };
 }

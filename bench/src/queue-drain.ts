@@ -22,11 +22,23 @@ export interface DrainRun {
   readonly peakMemory: number;
 }
 
-export async function drainQueue({ brokerUrl, queue, events, workers, delayMs, settings }: QueueDrain): Promise<DrainRun> {
+export async function drainQueue({
+  brokerUrl,
+  queue,
+  events,
+  workers,
+  delayMs,
+  settings,
+}: QueueDrain): Promise<DrainRun> {
   const receiver = await startReceiver(delayMs);
-  const start = async (): Promise<Child> => startService('hydrant-sink-worker', await freePort(), {
-    AMQP_CONNECTION: brokerUrl, AMQP_QUEUE: queue, SINK_TYPE: 'http', SINK_HTTP_ADDRESS: receiver.url, ...settings,
-  });
+  const start = async (): Promise<Child> =>
+    startService('hydrant-sink-worker', await freePort(), {
+      AMQP_CONNECTION: brokerUrl,
+      AMQP_QUEUE: queue,
+      SINK_TYPE: 'http',
+      SINK_HTTP_ADDRESS: receiver.url,
+      ...settings,
+    });
   const starting = Array.from({ length: workers }, start);
   const eventsPerSecond = await rateOf(events, () => receiver.count());
   const running = await Promise.all(starting);
@@ -38,6 +50,10 @@ export async function drainQueue({ brokerUrl, queue, events, workers, delayMs, s
 
 /** The queue as a sink-worker makes it, empty and bound to every event. */
 export async function makeSinkQueue(brokerUrl: string, queue: string): Promise<void> {
-  const worker = await startService('hydrant-sink-worker', await freePort(), { AMQP_CONNECTION: brokerUrl, AMQP_QUEUE: queue, SINK_TYPE: 'stdout' });
+  const worker = await startService('hydrant-sink-worker', await freePort(), {
+    AMQP_CONNECTION: brokerUrl,
+    AMQP_QUEUE: queue,
+    SINK_TYPE: 'stdout',
+  });
   await worker.stop();
 }

@@ -1,6 +1,7 @@
 /**
- * The destination of the measurements, in a process of its own: takes JSON arrays of events, as many milliseconds for each as its argument says, counts them by the header that marks an event's end of payload,
- * and answers GET with the count. Counting is by `"Topic":` at the top of each event, without parsing, so that it is never the slowest part.
+ * The destination of the measurements, in a process of its own: takes JSON arrays of events, as many milliseconds for
+ * each as its argument says, counts them by the header that marks an event's end of payload, and answers GET with the
+ * count. Counting is by `"Topic":` at the top of each event, without parsing, so that it is never the slowest part.
  */
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
@@ -30,7 +31,10 @@ const server = createServer((request, response) => {
   request.on('end', () => {
     events += count(Buffer.concat(parts));
     if (delayMs === 0) accept(response);
-    else setTimeout(() => { accept(response); }, delayMs);
+    else
+      setTimeout(() => {
+        accept(response);
+      }, delayMs);
   });
 });
 server.listen(0, '127.0.0.1');

@@ -17,11 +17,16 @@ export function formatSummary({ median, min, max }: Summary): string {
 }
 
 export function formatMemory(peakMemory: Readonly<Record<string, number>>): string {
-  return Object.entries(peakMemory).map(([name, bytes]) => `${name} ${formatNumber(Math.round(bytes / megabyte))} MB`).join(', ');
+  return Object.entries(peakMemory)
+    .map(([name, bytes]) => `${name} ${formatNumber(Math.round(bytes / megabyte))} MB`)
+    .join(', ');
 }
 
 export function formatTarget({ target, atLeastPerSecond }: PathResult): string {
-  const parts = [...(target === 0 ? [] : [`ratio ${String(target)}`]), ...(atLeastPerSecond === undefined ? [] : [`${formatNumber(atLeastPerSecond)}/s`])];
+  const parts = [
+    ...(target === 0 ? [] : [`ratio ${String(target)}`]),
+    ...(atLeastPerSecond === undefined ? [] : [`${formatNumber(atLeastPerSecond)}/s`]),
+  ];
   return parts.length === 0 ? dash : parts.join(', ');
 }
 
@@ -46,10 +51,31 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 
 function pathTable(paths: readonly PathResult[]): string {
   return table(
-    ['row', 'events/s', 'floor', 'events/s of the floor', 'ratio', 'target', '', 'peak memory', 'CPU, s per 100,000 events', 'rounds', 'measured'],
+    [
+      'row',
+      'events/s',
+      'floor',
+      'events/s of the floor',
+      'ratio',
+      'target',
+      '',
+      'peak memory',
+      'CPU, s per 100,000 events',
+      'rounds',
+      'measured',
+    ],
     paths.map((path) => [
-      path.name, formatSummary(path.eventsPerSecond), path.floor, formatSummary(path.floorEventsPerSecond), path.ratio.toFixed(2), formatTarget(path), formatVerdict(path),
-      formatMemory(path.peakMemory), path.cpuSecondsPer100k.toFixed(2), String(path.rounds), day(path.measuredAt),
+      path.name,
+      formatSummary(path.eventsPerSecond),
+      path.floor,
+      formatSummary(path.floorEventsPerSecond),
+      path.ratio.toFixed(2),
+      formatTarget(path),
+      formatVerdict(path),
+      formatMemory(path.peakMemory),
+      path.cpuSecondsPer100k.toFixed(2),
+      String(path.rounds),
+      day(path.measuredAt),
     ]),
   );
 }
@@ -57,13 +83,19 @@ function pathTable(paths: readonly PathResult[]): string {
 function figureSection({ name, what, figures, measuredAt }: FiguresResult): string {
   const hasLimit = (figure: FigureResult): boolean => figure.atLeast !== undefined || figure.atMost !== undefined;
   const rows = figures.map((figure) => [
-    figure.name, `${formatNumber(figure.value)} ${figure.unit}`, formatLimit(figure), hasLimit(figure) ? (figure.isMet ? 'met' : '**missed**') : '',
+    figure.name,
+    `${formatNumber(figure.value)} ${figure.unit}`,
+    formatLimit(figure),
+    hasLimit(figure) ? (figure.isMet ? 'met' : '**missed**') : '',
   ]);
   return `### ${name}\n\n${capital(what)}. Measured ${day(measuredAt)}.\n\n${table(['', 'value', 'limit', ''], rows)}`;
 }
 
 function axisSection({ name, what, columns, rows, measuredAt }: AxisResult): string {
-  return `### ${name}\n\n${capital(what)}. One round, measured ${day(measuredAt)}.\n\n${table(columns, rows.map((row) => row.map(formatNumber)))}`;
+  return `### ${name}\n\n${capital(what)}. One round, measured ${day(measuredAt)}.\n\n${table(
+    columns,
+    rows.map((row) => row.map(formatNumber)),
+  )}`;
 }
 
 function capital(text: string): string {
@@ -81,20 +113,32 @@ function closingSection({ day: on, text }: ClosingTable): string {
   return `### ${command}\n\nRun ${on}.\n\n\`\`\`\n${lines.join('\n').trim()}\n\`\`\``;
 }
 
-export function renderResults({ machine, paths, figures, axes, against }: Results, closings: readonly ClosingTable[] = []): string {
+export function renderResults(
+  { machine, paths, figures, axes, against }: Results,
+  closings: readonly ClosingTable[] = [],
+): string {
   const sections = [
     `# What was measured
 
 Written by \`make bench\`, \`make bench-axes\` and \`make bench AGAINST=…\`; not by hand. Broker, Redis, simulator, destination and what is measured share the cores of one machine. A row is measured again by
 \`make bench ONLY=<row>\`. What the rows mean for a cluster: [docs/scaling.md](../docs/scaling.md).`,
-    table(['', ''], [
-      ['processor', `${machine.cpu}, ${String(machine.cores)} cores`], ['memory', `${String(machine.memoryGiB)} GiB`],
-      ['Node.js', machine.node], ['RabbitMQ', machine.rabbitmq], ['Redis', machine.redis],
-    ]),
+    table(
+      ['', ''],
+      [
+        ['processor', `${machine.cpu}, ${String(machine.cores)} cores`],
+        ['memory', `${String(machine.memoryGiB)} GiB`],
+        ['Node.js', machine.node],
+        ['RabbitMQ', machine.rabbitmq],
+        ['Redis', machine.redis],
+      ],
+    ),
   ];
   const events = 'Events of the recording, 5.8 KB in the mean.';
   if (paths.length > 0) {
-    sections.push(`## Paths\n\nEach path and its floor, the barest program that does the same, in turn; median (least${dash}most) of the rounds. A service above 150 MB misses its target too. ${events}`, pathTable(paths));
+    sections.push(
+      `## Paths\n\nEach path and its floor, the barest program that does the same, in turn; median (least${dash}most) of the rounds. A service above 150 MB misses its target too. ${events}`,
+      pathTable(paths),
+    );
   }
   if (figures.length > 0) sections.push('## Promises in numbers', ...figures.map(figureSection));
   if (axes.length > 0) sections.push('## How cost grows', ...axes.map(axisSection));

@@ -1,4 +1,7 @@
-/** What was measured, kept as bench/results.json: a row that is measured again replaces the older one, and rows of another machine are forgotten. */
+/**
+ * What was measured, kept as bench/results.json: a row that is measured again replaces the older one, and rows of
+ * another machine are forgotten.
+ */
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir, totalmem } from 'node:os';
@@ -70,13 +73,23 @@ const gibibyte = 1024 ** 3;
 export async function describeMachine(): Promise<Machine> {
   const folder = findRabbitMqFolder() ?? '';
   const [rabbitmq, redis] = await Promise.all([
-    versionOf(join(folder, 'rabbitmqctl'), ['version']), versionOf('redis-server', ['--version']),
+    versionOf(join(folder, 'rabbitmqctl'), ['version']),
+    versionOf('redis-server', ['--version']),
   ]);
-  return { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, memoryGiB: Math.round(totalmem() / gibibyte), node: process.version.slice(1), rabbitmq, redis };
+  return {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: cpus().length,
+    memoryGiB: Math.round(totalmem() / gibibyte),
+    node: process.version.slice(1),
+    rabbitmq,
+    redis,
+  };
 }
 
 async function versionOf(program: string, args: readonly string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(program, args, { env: { PATH: process.env['PATH'] ?? '', HOME: tmpdir(), LANG: 'C.UTF-8' } });
+  const { stdout } = await promisify(execFile)(program, args, {
+    env: { PATH: process.env['PATH'] ?? '', HOME: tmpdir(), LANG: 'C.UTF-8' },
+  });
   return /\d+\.\d+(?:\.\d+)*/u.exec(stdout)?.[0] ?? 'unknown';
 }
 
@@ -102,7 +115,9 @@ export function mergeResults(before: Results, measured: Measured, order: readonl
   };
   return {
     machine: before.machine,
-    paths: merge(before.paths, measured.paths), figures: merge(before.figures, measured.figures),
-    axes: merge(before.axes, measured.axes), against: merge(before.against, measured.against),
+    paths: merge(before.paths, measured.paths),
+    figures: merge(before.figures, measured.figures),
+    axes: merge(before.axes, measured.axes),
+    against: merge(before.against, measured.against),
   };
 }

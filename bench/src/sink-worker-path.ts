@@ -9,8 +9,16 @@ import { freePort, startService } from './service.ts';
 const events = 100_000;
 
 /** From a full queue of `events` to a destination that takes `delayMs` for each request. */
-export async function measureSinkWorker(events: number, delayMs: number, sinkSettings: Readonly<Record<string, string>>): Promise<Measurement> {
-  const [broker, redis, receiver] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis(), startReceiver(delayMs)]);
+export async function measureSinkWorker(
+  events: number,
+  delayMs: number,
+  sinkSettings: Readonly<Record<string, string>>,
+): Promise<Measurement> {
+  const [broker, redis, receiver] = await Promise.all([
+    startPrivateRabbitMq({ exclusive: true }),
+    startPrivateRedis(),
+    startReceiver(delayMs),
+  ]);
   const settings = { AMQP_CONNECTION: broker.url, SINK_TYPE: 'http', SINK_HTTP_ADDRESS: receiver.url, ...sinkSettings };
   // The first makes the queue.
   await (await startService('hydrant-sink-worker', await freePort(), settings)).stop();
@@ -24,5 +32,12 @@ export async function measureSinkWorker(events: number, delayMs: number, sinkSet
 }
 
 export function createSinkWorkerPath(): Path {
-  return { name: 'sink-worker', target: 0.3, atLeastPerSecond: 20_000, floorName: 'bare forwarder', measure: () => measureSinkWorker(events, 0, {}), measureFloor: () => measureBareForwarder(events) };
+  return {
+    name: 'sink-worker',
+    target: 0.3,
+    atLeastPerSecond: 20_000,
+    floorName: 'bare forwarder',
+    measure: () => measureSinkWorker(events, 0, {}),
+    measureFloor: () => measureBareForwarder(events),
+  };
 }

@@ -1,7 +1,8 @@
 /**
- * A full quorum queue → sink-worker → an HTTP sink that takes 20 ms for each request, four at a time, against what that sink can take: four bare clients that
- * post the same bodies one after the other. With batches of 50 the sink is the slowest part (10,000 events/s); with batches of 500 it would take more than any
- * worker has, and the row is only for reading.
+ * A full quorum queue → sink-worker → an HTTP sink that takes 20 ms for each request, four at a time, against what that
+ * sink can take: four bare clients that post the same bodies one after the other. With batches of 50 the sink is the
+ * slowest part (10,000 events/s); with batches of 500 it would take more than any worker has, and the row is only for
+ * reading.
  */
 import { request } from 'undici';
 import { startReceiver } from './destination.ts';
@@ -33,7 +34,14 @@ async function measureFloor(batchEvents: number): Promise<Measurement> {
 
 export function createSlowSinkPath(batchEvents: 50 | 500): Path {
   return {
-    name: `slow-sink-${String(batchEvents)}`, target: batchEvents === 50 ? 0.9 : 0, floorName: '4 bare clients',
-    measure: () => measureSinkWorker(events, delayMs, { SINK_BATCH_EVENTS: String(batchEvents), SINK_CONCURRENCY: String(concurrency) }), measureFloor: () => measureFloor(batchEvents),
+    name: `slow-sink-${String(batchEvents)}`,
+    target: batchEvents === 50 ? 0.9 : 0,
+    floorName: '4 bare clients',
+    measure: () =>
+      measureSinkWorker(events, delayMs, {
+        SINK_BATCH_EVENTS: String(batchEvents),
+        SINK_CONCURRENCY: String(concurrency),
+      }),
+    measureFloor: () => measureFloor(batchEvents),
   };
 }

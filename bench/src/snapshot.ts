@@ -21,11 +21,18 @@ async function start(brokerUrl: string, load: Load): Promise<Round> {
   const port = await freePort();
   const startedAt = performance.now();
   const firehose = await startService('hydrant-firehose', port, {
-    AMQP_CONNECTION: brokerUrl, REDIS_URL: redis.url, NOMAD_ADDR: load.url, FIREHOSE_TOPICS: 'Allocation', FIREHOSE_START: 'snapshot',
+    AMQP_CONNECTION: brokerUrl,
+    REDIS_URL: redis.url,
+    NOMAD_ADDR: load.url,
+    FIREHOSE_TOPICS: 'Allocation',
+    FIREHOSE_START: 'snapshot',
   });
   const seconds = await secondsUntil(allocations, startedAt, async () => {
     const metric = await readMetrics(port);
-    return Math.min(metric('hydrant_firehose_snapshot_events_total'), metric('hydrant_firehose_events_published_total'));
+    return Math.min(
+      metric('hydrant_firehose_snapshot_events_total'),
+      metric('hydrant_firehose_events_published_total'),
+    );
   });
   const peakMemory = await firehose.peakMemory();
   await firehose.stop();
@@ -34,7 +41,10 @@ async function start(brokerUrl: string, load: Load): Promise<Round> {
 }
 
 async function measure(): Promise<readonly Figure[]> {
-  const [broker, load] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startLoad(allocations, { perSecond: allocations, isListed: true, bufferSize: 100 })]);
+  const [broker, load] = await Promise.all([
+    startPrivateRabbitMq({ exclusive: true }),
+    startLoad(allocations, { perSecond: allocations, isListed: true, bufferSize: 100 }),
+  ]);
   const queue = await bindQueue(broker.url, 'bench');
   await load.begin();
   await secondsUntil(1, performance.now(), async () => ((await load.state()).finished ? 1 : 0));
@@ -48,7 +58,12 @@ async function measure(): Promise<readonly Figure[]> {
   return [
     { name: 'published after, median', value: seconds.median, unit: 's', atMost: 5 },
     { name: 'published after, slowest', value: seconds.max, unit: 's' },
-    { name: 'firehose VmHWM', value: Math.max(...measured.map((round) => round.peakMemory)) / megabyte, unit: 'MB', atMost: 150 },
+    {
+      name: 'firehose VmHWM',
+      value: Math.max(...measured.map((round) => round.peakMemory)) / megabyte,
+      unit: 'MB',
+      atMost: 150,
+    },
   ];
 }
 

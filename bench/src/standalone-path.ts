@@ -1,5 +1,6 @@
 /**
- * Simulator → standalone (log on disk, HTTP sink, crash-loop detector) → local HTTP server, against a bare line-splitting forwarder; batches of 500 in both.
+ * Simulator → standalone (log on disk, HTTP sink, crash-loop detector) → local HTTP server, against a bare
+ * line-splitting forwarder; batches of 500 in both.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -29,9 +30,19 @@ async function measure(): Promise<Measurement> {
   await standalone.stop();
   await Promise.all([load.stop(), receiver.stop()]);
   await rm(folder, { recursive: true, force: true });
-  return { eventsPerSecond: events / seconds, peakMemory: { standalone: peak }, cpuSecondsPer100k: (cpu / events) * 100_000 };
+  return {
+    eventsPerSecond: events / seconds,
+    peakMemory: { standalone: peak },
+    cpuSecondsPer100k: (cpu / events) * 100_000,
+  };
 }
 
 export function createStandalonePath(): Path {
-  return { name: 'standalone', target: 0.5, floorName: 'bare forwarder', measure, measureFloor: () => measureBareForwarder(events) };
+  return {
+    name: 'standalone',
+    target: 0.5,
+    floorName: 'bare forwarder',
+    measure,
+    measureFloor: () => measureBareForwarder(events),
+  };
 }

@@ -1,4 +1,7 @@
-/** A steady rate: the simulator offers so many events a second whether or not they are read, the firehose publishes them, and a consumer empties the queue. */
+/**
+ * A steady rate: the simulator offers so many events a second whether or not they are read, the firehose publishes
+ * them, and a consumer empties the queue.
+ */
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { bindQueue } from './broker.ts';
@@ -40,14 +43,22 @@ const graceSeconds = 5;
 export async function offerSteadily(rate: SteadyRate): Promise<SteadyRun> {
   const total = rate.perSecond * rate.seconds;
   const [broker, redis, load] = await Promise.all([
-    startPrivateRabbitMq({ exclusive: true }), startPrivateRedis(), startLoad(total, { perSecond: rate.perSecond, bufferSize }),
+    startPrivateRabbitMq({ exclusive: true }),
+    startPrivateRedis(),
+    startLoad(total, { perSecond: rate.perSecond, bufferSize }),
   ]);
   const queue = await bindQueue(broker.url, 'bench');
   const drain = await startDrain(broker.url, 'bench');
   const port = await freePort();
-  const firehose = await startService('hydrant-firehose', port, { AMQP_CONNECTION: broker.url, REDIS_URL: redis.url, NOMAD_ADDR: load.url, FIREHOSE_TOPICS: 'Allocation' });
+  const firehose = await startService('hydrant-firehose', port, {
+    AMQP_CONNECTION: broker.url,
+    REDIS_URL: redis.url,
+    NOMAD_ADDR: load.url,
+    FIREHOSE_TOPICS: 'Allocation',
+  });
   await whenRead(load);
-  const readCpu = (): Promise<readonly [number, number]> => Promise.all([firehose.cpuSeconds(), groupCpuSeconds(broker.pid ?? NaN)]);
+  const readCpu = (): Promise<readonly [number, number]> =>
+    Promise.all([firehose.cpuSeconds(), groupCpuSeconds(broker.pid ?? NaN)]);
   const cpuBefore = await readCpu();
   const watched = await watch(rate, load, port);
   const cpuAfter = await readCpu();
@@ -61,15 +72,23 @@ export async function offerSteadily(rate: SteadyRate): Promise<SteadyRun> {
   await Promise.all([broker.close(), redis.close()]);
   const { offeredPerSecond, publishedPerSecond, lagSeconds, behindSeconds, published, seconds } = watched;
   return {
-    offeredPerSecond, publishedPerSecond, lagSeconds, behindSeconds, peakMemory, missing,
-    cpuSecondsPer100k: (cpu / published) * 100_000, cpuShare: cpu / seconds, brokerCpuSecondsPer100k: (brokerCpu / published) * 100_000,
+    offeredPerSecond,
+    publishedPerSecond,
+    lagSeconds,
+    behindSeconds,
+    peakMemory,
+    missing,
+    cpuSecondsPer100k: (cpu / published) * 100_000,
+    cpuShare: cpu / seconds,
+    brokerCpuSecondsPer100k: (brokerCpu / published) * 100_000,
   };
 }
 
 /** Resolves when somebody reads the stream. */
 export async function whenRead(load: Load, limitMs = 30_000): Promise<void> {
   for (const limit = performance.now() + limitMs; (await load.state()).clients === 0;) {
-    if (performance.now() > limit) throw new Error(`Expected the event stream to be read within ${String(limitMs / 1000)} s`);
+    if (performance.now() > limit)
+      throw new Error(`Expected the event stream to be read within ${String(limitMs / 1000)} s`);
     await pause(50);
   }
 }
@@ -80,7 +99,10 @@ interface Sample {
   readonly published: number;
 }
 
-/** From the beginning of the offer to its end. Rates are those between the first sample and the last one that came before the end. */
+/**
+ * From the beginning of the offer to its end. Rates are those between the first sample and the last one that came
+ * before the end.
+ */
 async function watch({ perSecond, seconds: limitSeconds }: SteadyRate, load: Load, port: number) {
   const lagSeconds: number[] = [];
   const behindSeconds: number[] = [];
@@ -91,7 +113,11 @@ async function watch({ perSecond, seconds: limitSeconds }: SteadyRate, load: Loa
   for (;;) {
     await pause(sampleMs);
     const [state, metric] = await Promise.all([load.state(), readMetrics(port)]);
-    const sample = { seconds: (performance.now() - startedAt) / 1000, offered: state.events, published: metric('hydrant_firehose_events_published_total') };
+    const sample = {
+      seconds: (performance.now() - startedAt) / 1000,
+      offered: state.events,
+      published: metric('hydrant_firehose_events_published_total'),
+    };
     lagSeconds.push(metric('hydrant_firehose_lag_seconds'));
     behindSeconds.push(Math.max(0, sample.offered - sample.published) / perSecond);
     // n.b. a simulator that cannot make as many as it was told takes longer; it is given half as much again.
@@ -103,8 +129,12 @@ async function watch({ perSecond, seconds: limitSeconds }: SteadyRate, load: Loa
     const [from, to] = [first ?? { seconds: 0, offered: 0, published: 0 }, last ?? sample];
     const rate = (count: (of: Sample) => number): number => (count(to) - count(from)) / (to.seconds - from.seconds);
     return {
-      lagSeconds, behindSeconds, published: sample.published, seconds: sample.seconds,
-      offeredPerSecond: rate(({ offered }) => offered), publishedPerSecond: rate(({ published }) => published),
+      lagSeconds,
+      behindSeconds,
+      published: sample.published,
+      seconds: sample.seconds,
+      offeredPerSecond: rate(({ offered }) => offered),
+      publishedPerSecond: rate(({ published }) => published),
     };
   }
 }

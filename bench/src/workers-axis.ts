@@ -1,4 +1,7 @@
-/** Several sink-workers on one queue: before a destination as fast as they are, where the cores are the bound, and before one that takes its time, where they are not. */
+/**
+ * Several sink-workers on one queue: before a destination as fast as they are, where the cores are the bound, and
+ * before one that takes its time, where they are not.
+ */
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { fillQueues } from './broker.ts';
@@ -15,8 +18,14 @@ export function createWorkersAxis(): Axis {
   return {
     name: 'workers',
     what: `sink-workers on one full queue → HTTP; the slow destination takes ${String(delayMs)} ms for a request, of 50 events, one at a time from each worker`,
-    columns: ['sink-workers', 'to a fast destination, events/s', 'CPU of all, s per 100,000 events', 'to a slow destination, events/s', 'largest VmHWM, MB'],
-    async* rows() {
+    columns: [
+      'sink-workers',
+      'to a fast destination, events/s',
+      'CPU of all, s per 100,000 events',
+      'to a slow destination, events/s',
+      'largest VmHWM, MB',
+    ],
+    async *rows() {
       for (const workers of counts) {
         const [broker, redis] = await Promise.all([startPrivateRabbitMq({ exclusive: true }), startPrivateRedis()]);
         const shared = { brokerUrl: broker.url, events, workers };
@@ -26,7 +35,13 @@ export function createWorkersAxis(): Axis {
         const fast = await drainQueue({ ...shared, queue: 'fast', delayMs: 0, settings: {} });
         const slow = await drainQueue({ ...shared, queue: 'slow', delayMs, settings: slowSettings });
         await Promise.all([broker.close(), redis.close()]);
-        yield [workers, fast.eventsPerSecond, (fast.cpuSeconds / events) * 100_000, slow.eventsPerSecond, Math.max(fast.peakMemory, slow.peakMemory) / 1_000_000];
+        yield [
+          workers,
+          fast.eventsPerSecond,
+          (fast.cpuSeconds / events) * 100_000,
+          slow.eventsPerSecond,
+          Math.max(fast.peakMemory, slow.peakMemory) / 1_000_000,
+        ];
       }
     },
   };

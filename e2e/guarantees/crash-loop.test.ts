@@ -1,6 +1,7 @@
 /**
- * Promise 5: a crash loop is announced, once, over restarts of the detectors and of what they depend on; what people restart is not.
- * n.b. a detector that died between the alert's confirm and its own repeats the alert, under the id that it had: so what is counted are ids.
+ * Promise 5: a crash loop is announced, once, over restarts of the detectors and of what they depend on; what people
+ * restart is not. n.b. a detector that died between the alert's confirm and its own repeats the alert, under the id
+ * that it had: so what is counted are ids.
  */
 import { eventually } from '@hydrant/testing/eventually';
 import t from 'tap';
@@ -14,45 +15,56 @@ const looping = ['billing-sync', 'checkout-api', 'geo-index', 'node-agent', 'thu
 
 /** Waits for the five; whatever else is announced has been by then, because alerts keep the order of the events. */
 async function whenAnnounced(stage: Stage): Promise<void> {
-  await eventually(() => {
-    const missing = looping.filter((job) => !stage.collector.alerts.some((alert) => alert.LastEvent.JobID === job));
-    if (missing.length > 0) throw new Error(`Expected alerts for ${missing.join(', ')}; log:\n${stage.shape.processes.map((process) => process.log().slice(-2000)).join('\n')}`);
-    return true;
-  }, { timeoutMs: 60_000, message: 'five alerts arrive' });
+  await eventually(
+    () => {
+      const missing = looping.filter((job) => !stage.collector.alerts.some((alert) => alert.LastEvent.JobID === job));
+      if (missing.length > 0)
+        throw new Error(
+          `Expected alerts for ${missing.join(', ')}; log:\n${stage.shape.processes.map((process) => process.log().slice(-2000)).join('\n')}`,
+        );
+      return true;
+    },
+    { timeoutMs: 60_000, message: 'five alerts arrive' },
+  );
 }
 
 for (const shapeName of shapeNames) {
-  if (isLongForm || shapeName === 'standalone') void t.test(`${shapeName}: announces exactly the five loops of the recording`, async (t) => {
-    const stage = await setStage(t, shapeName, { shiftToNow: true });
+  if (isLongForm || shapeName === 'standalone')
+    void t.test(`${shapeName}: announces exactly the five loops of the recording`, async (t) => {
+      const stage = await setStage(t, shapeName, { shiftToNow: true });
 
-    await stage.play();
-    await stage.whenArrived(stage.expected.length);
-    await whenAnnounced(stage);
-    await stage.shape.stop();
+      await stage.play();
+      await stage.whenArrived(stage.expected.length);
+      await whenAnnounced(stage);
+      await stage.shape.stop();
 
-    t.same(stage.collector.alerts.map((alert) => alert.LastEvent.JobID).sort(), looping);
-    t.same(stage.collector.alerts.map((alert) => alert.Status), looping.map(() => 'opened'));
-  });
+      t.same(stage.collector.alerts.map((alert) => alert.LastEvent.JobID).sort(), looping);
+      t.same(
+        stage.collector.alerts.map((alert) => alert.Status),
+        looping.map(() => 'opened'),
+      );
+    });
 
-  if (isLongForm) void t.test(`${shapeName}: announces each loop, under one id, whatever dies in between`, async (t) => {
-    const stage = await setStage(t, shapeName, { detectors: 2, shiftToNow: true });
+  if (isLongForm)
+    void t.test(`${shapeName}: announces each loop, under one id, whatever dies in between`, async (t) => {
+      const stage = await setStage(t, shapeName, { detectors: 2, shiftToNow: true });
 
-    await stage.play();
-    for (const { arrived, detector, server, waits } of chooseDeaths(stage, 1)) {
-      await stage.whenArrived(arrived);
-      await detector.kill();
-      const restarted = server?.restart();
-      await detector.start({ wait: waits });
-      await restarted;
-    }
-    await stage.whenArrived(stage.expected.length);
-    await Promise.all(stage.shape.detectors.map((detector) => detector.ready()));
-    await whenAnnounced(stage);
-    await stage.shape.stop();
+      await stage.play();
+      for (const { arrived, detector, server, waits } of chooseDeaths(stage, 1)) {
+        await stage.whenArrived(arrived);
+        await detector.kill();
+        const restarted = server?.restart();
+        await detector.start({ wait: waits });
+        await restarted;
+      }
+      await stage.whenArrived(stage.expected.length);
+      await Promise.all(stage.shape.detectors.map((detector) => detector.ready()));
+      await whenAnnounced(stage);
+      await stage.shape.stop();
 
-    const ids = new Map(stage.collector.alerts.map((alert) => [alert.Id, alert.LastEvent.JobID]));
-    t.same([...ids.values()].sort(), looping);
-  });
+      const ids = new Map(stage.collector.alerts.map((alert) => [alert.Id, alert.LastEvent.JobID]));
+      t.same([...ids.values()].sort(), looping);
+    });
 }
 
 interface Death {
@@ -81,6 +93,6 @@ function makeRandom(seed: number): (limit: number) => number {
   let state = Math.imul(seed, 2_654_435_761) >>> 0;
   return (limit) => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor(state / 4_294_967_296 * limit);
+    return Math.floor((state / 4_294_967_296) * limit);
   };
 }

@@ -1,13 +1,21 @@
 /**
- * Promise 8: of two firehoses one leads. When it dies the other one leads within five seconds from the same checkpoint; a leader that lost its lease
- * publishes nothing more and cannot move the checkpoint.
+ * Promise 8: of two firehoses one leads. When it dies the other one leads within five seconds from the same checkpoint;
+ * a leader that lost its lease publishes nothing more and cannot move the checkpoint.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { eventually } from '@hydrant/testing/eventually';
 import { makePrivateFolder, removePrivateFolder } from '@hydrant/testing/private-folder';
 import t from 'tap';
 import { isLongForm } from '../src/form.ts';
-import { describeLease, lastSaid, playWithTwoFirehoses, readMetric, untilIdle, untilLeading, untilSaved } from '../src/two-firehoses.ts';
+import {
+  describeLease,
+  lastSaid,
+  playWithTwoFirehoses,
+  readMetric,
+  untilIdle,
+  untilLeading,
+  untilSaved,
+} from '../src/two-firehoses.ts';
 
 const takeoverMs = 5_000;
 
@@ -33,61 +41,93 @@ void t.test('the leader is killed: the other one leads within five seconds, and 
   t.ok(tookMs < takeoverMs + 10 * (stalls.max / 1e6), `led after ${String(tookMs)} ms`);
   t.match(second.log(), /Going on at the stored checkpoint/u);
   const after = await untilSaved(second, readCheckpoint);
-  t.ok(Number(after['index']) >= Number(before['index']), `the checkpoint went on from ${String(before['index'])} to ${String(after['index'])}`);
+  t.ok(
+    Number(after['index']) >= Number(before['index']),
+    `the checkpoint went on from ${String(before['index'])} to ${String(after['index'])}`,
+  );
   t.ok(Number(after['token']) > Number(before['token']), 'under a higher token');
 });
 
-if (isLongForm) void t.test('the leader is stopped past its lease: awake again it publishes nothing, leaves the checkpoint and stands by', async (t) => {
-  const { first, second, simulator, expected, whenArrived, arrived, readCheckpoint } = await playWithTwoFirehoses(t);
-  await whenArrived(Math.ceil(expected.length / 3));
-  simulator.control.pause();
-  const published = await untilIdle(first);
-  const received = await readMetric(first, 'hydrant_firehose_events_received_total');
+if (isLongForm)
+  void t.test(
+    'the leader is stopped past its lease: awake again it publishes nothing, leaves the checkpoint and stands by',
+    async (t) => {
+      const { first, second, simulator, expected, whenArrived, arrived, readCheckpoint } =
+        await playWithTwoFirehoses(t);
+      await whenArrived(Math.ceil(expected.length / 3));
+      simulator.control.pause();
+      const published = await untilIdle(first);
+      const received = await readMetric(first, 'hydrant_firehose_events_received_total');
 
-  first.signal('SIGSTOP');
-  await untilLeading(second);
-  simulator.control.resume();
-  await whenArrived(expected.length);
-  const stored = await untilSaved(second, readCheckpoint);
-  first.signal('SIGCONT');
-  await eventually(async () => (await describeLease(first)).startsWith('standby:'), { timeoutMs: 30_000, message: 'the first firehose stands by' });
+      first.signal('SIGSTOP');
+      await untilLeading(second);
+      simulator.control.resume();
+      await whenArrived(expected.length);
+      const stored = await untilSaved(second, readCheckpoint);
+      first.signal('SIGCONT');
+      await eventually(async () => (await describeLease(first)).startsWith('standby:'), {
+        timeoutMs: 30_000,
+        message: 'the first firehose stands by',
+      });
 
-  t.equal(await untilIdle(first), published, 'nothing more was published');
-  t.comment(`it read ${String(await readMetric(first, 'hydrant_firehose_events_received_total') - received)} events when it woke up`);
-  t.same(await readCheckpoint(), stored, 'the checkpoint was not touched');
-  t.equal(await readMetric(first, 'hydrant_firehose_leader'), 0);
-  t.equal(arrived(), 879);
+      t.equal(await untilIdle(first), published, 'nothing more was published');
+      t.comment(
+        `it read ${String((await readMetric(first, 'hydrant_firehose_events_received_total')) - received)} events when it woke up`,
+      );
+      t.same(await readCheckpoint(), stored, 'the checkpoint was not touched');
+      t.equal(await readMetric(first, 'hydrant_firehose_leader'), 0);
+      t.equal(arrived(), 879);
 
-  t.equal(await second.stop(), 0, 'a clean end');
-  t.match(second.log(), /Gave the lease back/u);
-  await untilLeading(first);
-  t.comment(`led ${String((lastSaid(first, 'Leading:') ?? Number.NaN) - (lastSaid(second, 'Gave the lease back') ?? Number.NaN))} ms after the other one gave the lease back`);
-});
+      t.equal(await second.stop(), 0, 'a clean end');
+      t.match(second.log(), /Gave the lease back/u);
+      await untilLeading(first);
+      t.comment(
+        `led ${String((lastSaid(first, 'Leading:') ?? Number.NaN) - (lastSaid(second, 'Gave the lease back') ?? Number.NaN))} ms after the other one gave the lease back`,
+      );
+    },
+  );
 
-if (isLongForm) void t.test('the leader is killed with a backlog in its folder while the broker is away: the other one reads it from Nomad, and the folder only repeats it', async (t) => {
-  const folder = await makePrivateFolder('failover');
-  t.teardown(() => removePrivateFolder(folder));
-  const { first, second, shape, expected, whenArrived, arrived, readCheckpoint } = await playWithTwoFirehoses(t, [`${folder}/first`, `${folder}/second`]);
-  const broker = shape.servers.find(({ name }) => name === 'RabbitMQ');
-  if (broker === undefined) throw new Error('Expected the shape to have RabbitMQ');
-  await whenArrived(Math.ceil(expected.length / 3));
+if (isLongForm)
+  void t.test(
+    'the leader is killed with a backlog in its folder while the broker is away: the other one reads it from Nomad, and the folder only repeats it',
+    async (t) => {
+      const folder = await makePrivateFolder('failover');
+      t.teardown(() => removePrivateFolder(folder));
+      const { first, second, shape, expected, whenArrived, arrived, readCheckpoint } = await playWithTwoFirehoses(t, [
+        `${folder}/first`,
+        `${folder}/second`,
+      ]);
+      const broker = shape.servers.find(({ name }) => name === 'RabbitMQ');
+      if (broker === undefined) throw new Error('Expected the shape to have RabbitMQ');
+      await whenArrived(Math.ceil(expected.length / 3));
 
-  await broker.kill();
-  await eventually(async () => await readMetric(first, 'hydrant_firehose_spool_events') >= 100, { timeoutMs: 30_000, message: 'a backlog in the folder' });
-  await first.kill();
-  await untilLeading(second);
-  await broker.start();
-  await whenArrived(expected.length);
-  const stored = await untilSaved(second, readCheckpoint);
+      await broker.kill();
+      await eventually(async () => (await readMetric(first, 'hydrant_firehose_spool_events')) >= 100, {
+        timeoutMs: 30_000,
+        message: 'a backlog in the folder',
+      });
+      await first.kill();
+      await untilLeading(second);
+      await broker.start();
+      await whenArrived(expected.length);
+      const stored = await untilSaved(second, readCheckpoint);
 
-  await first.start();
-  await eventually(async () => (await describeLease(first)).startsWith('standby:'), { timeoutMs: 30_000, message: 'the first firehose stands by' });
-  t.equal(await readMetric(first, 'hydrant_firehose_events_published_total'), 0, 'nothing of its folder is published while the other one leads');
-  t.equal(await second.stop(), 0, 'a clean end');
-  await untilLeading(first);
-  const repeats = await untilIdle(first);
+      await first.start();
+      await eventually(async () => (await describeLease(first)).startsWith('standby:'), {
+        timeoutMs: 30_000,
+        message: 'the first firehose stands by',
+      });
+      t.equal(
+        await readMetric(first, 'hydrant_firehose_events_published_total'),
+        0,
+        'nothing of its folder is published while the other one leads',
+      );
+      t.equal(await second.stop(), 0, 'a clean end');
+      await untilLeading(first);
+      const repeats = await untilIdle(first);
 
-  t.ok(repeats >= 100, `it published the ${String(repeats)} events of its folder again`);
-  t.equal(arrived(), 879);
-  t.ok(Number((await readCheckpoint())['index']) >= Number(stored['index']), 'the checkpoint did not go back');
-});
+      t.ok(repeats >= 100, `it published the ${String(repeats)} events of its folder again`);
+      t.equal(arrived(), 879);
+      t.ok(Number((await readCheckpoint())['index']) >= Number(stored['index']), 'the checkpoint did not go back');
+    },
+  );

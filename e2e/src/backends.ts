@@ -45,10 +45,21 @@ export function makeServer(name: string, levers: ServerLevers): Server {
 export async function startOneRabbitMq(route: Route = directly): Promise<Broker> {
   const broker = await startPrivateRabbitMq({ exclusive: true });
   const settings = { AMQP_CONNECTION: broker.urlAt(await route('RabbitMQ', broker.port)) };
-  return { servers: [makeServer('RabbitMQ', broker)], url: broker.url, settings: () => settings, ctl: broker.ctl, close: () => broker.close() };
+  return {
+    servers: [makeServer('RabbitMQ', broker)],
+    url: broker.url,
+    settings: () => settings,
+    ctl: broker.ctl,
+    close: () => broker.close(),
+  };
 }
 
 export async function startOneRedis(route: Route = directly): Promise<StateStore> {
   const redis = await startPrivateRedis();
-  return { servers: [makeServer('Redis', redis)], url: redis.url, settings: { REDIS_URL: redis.urlAt(await route('Redis', redis.port)) }, close: () => redis.close() };
+  return {
+    servers: [makeServer('Redis', redis)],
+    url: redis.url,
+    settings: { REDIS_URL: redis.urlAt(await route('Redis', redis.port)) },
+    close: () => redis.close(),
+  };
 }

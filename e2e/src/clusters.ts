@@ -1,4 +1,7 @@
-/** RabbitMQ as a cluster of three nodes, and Redis as a master with two replicas and three Sentinels, set up as docs/scaling.md says. */
+/**
+ * RabbitMQ as a cluster of three nodes, and Redis as a master with two replicas and three Sentinels, set up as
+ * docs/scaling.md says.
+ */
 import { startPrivateRabbitMqCluster, type ClusterNode } from '@hydrant/testing/private-rabbitmq';
 import { startPrivateRedis, type PrivateRedis } from '@hydrant/testing/private-redis';
 import { startPrivateSentinel } from '@hydrant/testing/private-sentinel';
@@ -41,10 +44,12 @@ export async function startRedisWithSentinels(): Promise<RedisWithSentinels> {
   const args = ['--min-replicas-to-write', '1'];
   const master = await startPrivateRedis({ args });
   const replicas: PrivateRedis[] = [];
-  while (replicas.length < size - 1) replicas.push(await startPrivateRedis({ args: [...args, '--replicaof', '127.0.0.1', String(master.port)] }));
+  while (replicas.length < size - 1)
+    replicas.push(await startPrivateRedis({ args: [...args, '--replicaof', '127.0.0.1', String(master.port)] }));
   const sentinels: string[] = [];
   const undo = { teardown: (action: () => unknown) => undoing.push(action) };
-  while (sentinels.length < size) sentinels.push((await startPrivateSentinel(undo, { masterPort: master.port, masterName, quorum: 2 })).address);
+  while (sentinels.length < size)
+    sentinels.push((await startPrivateSentinel(undo, { masterPort: master.port, masterName, quorum: 2 })).address);
   const instances = [master, ...replicas];
   return {
     master,
@@ -52,7 +57,11 @@ export async function startRedisWithSentinels(): Promise<RedisWithSentinels> {
     servers: instances.map((redis, position) => makeServer(`Redis ${String(position + 1)}`, redis)),
     url: master.url,
     // The host of the address is never asked: the Sentinels say where the master is.
-    settings: { REDIS_URL: 'redis://ignored:6379/0', REDIS_SENTINELS: sentinels.join(), REDIS_SENTINEL_MASTER: masterName },
+    settings: {
+      REDIS_URL: 'redis://ignored:6379/0',
+      REDIS_SENTINELS: sentinels.join(),
+      REDIS_SENTINEL_MASTER: masterName,
+    },
     async close() {
       for (const action of undoing) await action();
       await Promise.all(instances.map((redis) => redis.close()));

@@ -1,6 +1,7 @@
 /**
- * The destination of the guarantees: an HTTP server that takes NDJSON on `/events` and `/alerts`, answers 204, and keeps hashes of events and the alerts themselves.
- * A message counts as arrived only when the answer has been sent, so what it holds is what a sink may consider delivered.
+ * The destination of the guarantees: an HTTP server that takes NDJSON on `/events` and `/alerts`, answers 204, and
+ * keeps hashes of events and the alerts themselves. A message counts as arrived only when the answer has been sent, so
+ * what it holds is what a sink may consider delivered.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -77,11 +78,21 @@ function makeMood(): Mood {
   let requests = 0;
   return {
     levers: {
-      setDown(down) { isDown = down; },
-      setDead(dead) { isDead = dead; },
-      setSilent(silent) { isSilent = silent; },
-      setFailing(ofTen) { failingOfTen = ofTen; },
-      refuse(hash) { refused.add(hash); },
+      setDown(down) {
+        isDown = down;
+      },
+      setDead(dead) {
+        isDead = dead;
+      },
+      setSilent(silent) {
+        isSilent = silent;
+      },
+      setFailing(ofTen) {
+        failingOfTen = ofTen;
+      },
+      refuse(hash) {
+        refused.add(hash);
+      },
       refuseWhere(test, status = 400) {
         isRefused = test;
         refusal = status;
@@ -97,7 +108,9 @@ function makeMood(): Mood {
       // Spread over the requests: 7 and 10 have no divisor in common.
       if (isDown || (requests * 7) % 10 < failingOfTen) return 503;
       if (path === '/alerts') return 204;
-      return lines.some((line) => isRefused?.(line) === true || (refused.size > 0 && refused.has(hashOf(line)))) ? refusal : 204;
+      return lines.some((line) => isRefused?.(line) === true || (refused.size > 0 && refused.has(hashOf(line))))
+        ? refusal
+        : 204;
     },
   };
 }
@@ -106,7 +119,8 @@ async function listen(server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('Expected a TCP address from a server on port 0');
+  if (address === null || typeof address === 'string')
+    throw new Error('Expected a TCP address from a server on port 0');
   return address.port;
 }
 
@@ -150,7 +164,9 @@ export async function startCollector(options: CollectorOptions = {}): Promise<Co
   }
 
   const server = createServer((request, response) => {
-    answer(request, response).catch(() => { response.destroy(); });
+    answer(request, response).catch(() => {
+      response.destroy();
+    });
   });
   const port = await listen(server);
   return {

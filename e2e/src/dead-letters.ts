@@ -14,9 +14,20 @@ export interface ListedLetter {
 const queue = 'hydrant.sink.http';
 
 export async function listDeadLetters(shape: Shape): Promise<readonly ListedLetter[]> {
-  const { code, output, log } = await shape.command('dead-letters', 'list', '--json', '--limit', '10000', '--queue', queue);
+  const { code, output, log } = await shape.command(
+    'dead-letters',
+    'list',
+    '--json',
+    '--limit',
+    '10000',
+    '--queue',
+    queue,
+  );
   if (code !== 0) throw new Error(`Expected the list of dead letters, got exit code ${String(code)}: ${log}`);
-  return output.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as ListedLetter);
+  return output
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as ListedLetter);
 }
 
 /** Resolves with what the command says. */

@@ -6,10 +6,14 @@ import { gunzipSync } from 'node:zlib';
 const hashesUrl = new URL('../../fixtures/crashing-cluster/event-hashes.ndjson.gz', import.meta.url);
 
 export async function readEventHashes(): Promise<readonly string[]> {
-  const lines = gunzipSync(await readFile(hashesUrl)).toString('utf8').trimEnd().split('\n');
+  const lines = gunzipSync(await readFile(hashesUrl))
+    .toString('utf8')
+    .trimEnd()
+    .split('\n');
   return lines.map((line) => {
     const entry: unknown = JSON.parse(line);
-    if (typeof entry !== 'object' || entry === null || !('sha256' in entry) || typeof entry.sha256 !== 'string') throw new Error(`Expected a line with "sha256", got ${line}`);
+    if (typeof entry !== 'object' || entry === null || !('sha256' in entry) || typeof entry.sha256 !== 'string')
+      throw new Error(`Expected a line with "sha256", got ${line}`);
     return entry.sha256;
   });
 }

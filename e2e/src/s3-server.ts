@@ -27,7 +27,13 @@ export async function startS3Server(): Promise<S3Server> {
   const directory = await mkdtemp(join(tmpdir(), 'hydrant-s3-'));
   const bucket = 'nomad-events';
   const Server = createRequire(import.meta.url)('@20minutes/s3rver') as S3rverClass;
-  const server = new Server({ port: 0, address: '127.0.0.1', silent: true, directory, configureBuckets: [{ name: bucket }] });
+  const server = new Server({
+    port: 0,
+    address: '127.0.0.1',
+    silent: true,
+    directory,
+    configureBuckets: [{ name: bucket }],
+  });
   const { port } = await server.run();
   return {
     url: `http://127.0.0.1:${String(port)}`,

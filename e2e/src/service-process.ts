@@ -1,5 +1,6 @@
 /**
- * One real process of Hydrant: starts it from dist, waits for `/readyz`, kills it with -9, stops it with SIGTERM, starts it again with the same settings.
+ * One real process of Hydrant: starts it from dist, waits for `/readyz`, kills it with -9, stops it with SIGTERM,
+ * starts it again with the same settings.
  */
 import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
@@ -54,7 +55,8 @@ export async function freePort(): Promise<number> {
   const address = server.address();
   server.close();
   await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('Expected a TCP address from a server on port 0');
+  if (address === null || typeof address === 'string')
+    throw new Error('Expected a TCP address from a server on port 0');
   return address.port;
 }
 
@@ -65,9 +67,16 @@ async function readMetric(port: number, series: string): Promise<number | undefi
 }
 
 /** What `/readyz?verbose` says of a thing that the process needs, and the status of the whole. */
-export async function readCheck({ port }: Pick<ServiceProcess, 'port'>, name: string): Promise<{ readonly status: number; readonly detail: string }> {
-  const response = await fetch(`http://127.0.0.1:${String(port)}/readyz?verbose`, { signal: AbortSignal.timeout(5_000) });
-  const { checks } = (await response.json()) as { readonly checks: Readonly<Record<string, { readonly detail?: string }>> };
+export async function readCheck(
+  { port }: Pick<ServiceProcess, 'port'>,
+  name: string,
+): Promise<{ readonly status: number; readonly detail: string }> {
+  const response = await fetch(`http://127.0.0.1:${String(port)}/readyz?verbose`, {
+    signal: AbortSignal.timeout(5_000),
+  });
+  const { checks } = (await response.json()) as {
+    readonly checks: Readonly<Record<string, { readonly detail?: string }>>;
+  };
   return { status: response.status, detail: checks[name]?.detail ?? '' };
 }
 
@@ -86,7 +95,11 @@ function mainOf(service: ServiceName): string {
   return fileURLToPath(new URL(`services/${service}/dist/main.js`, repository));
 }
 
-function spawnService(service: ServiceName, args: readonly string[], env: Readonly<Record<string, string>>): ChildProcessByStdio<null, Readable, Readable> {
+function spawnService(
+  service: ServiceName,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): ChildProcessByStdio<null, Readable, Readable> {
   const started = spawn(process.execPath, [mainOf(service), ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   running.add(started);
   started.once('exit', () => running.delete(started));
@@ -94,20 +107,35 @@ function spawnService(service: ServiceName, args: readonly string[], env: Readon
 }
 
 /** Runs a command of a service from beginning to end. */
-export async function runCommand(service: ServiceName, settings: Readonly<Record<string, string>>, args: readonly string[]): Promise<CommandResult> {
-  const child = spawn(process.execPath, [mainOf(service), ...args], { env: { PATH: process.env['PATH'] ?? '', ...settings }, stdio: ['ignore', 'pipe', 'pipe'] });
+export async function runCommand(
+  service: ServiceName,
+  settings: Readonly<Record<string, string>>,
+  args: readonly string[],
+): Promise<CommandResult> {
+  const child = spawn(process.execPath, [mainOf(service), ...args], {
+    env: { PATH: process.env['PATH'] ?? '', ...settings },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   running.add(child);
   let output = '';
   let log = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text; });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => { log += text; });
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log += text;
+  });
   await once(child, 'close');
   running.delete(child);
   return { code: child.exitCode, output, log };
 }
 
 /** Prepares a process of `service`; `settings` are its environment beside PATH. */
-export async function createServiceProcess(service: ServiceName, settings: Readonly<Record<string, string>>, args: readonly string[] = []): Promise<ServiceProcess> {
+export async function createServiceProcess(
+  service: ServiceName,
+  settings: Readonly<Record<string, string>>,
+  args: readonly string[] = [],
+): Promise<ServiceProcess> {
   const port = await freePort();
   const env = { PATH: process.env['PATH'] ?? '', HTTP_PORT: String(port), LOG_LEVEL: 'info', ...settings };
   let child: ChildProcess | undefined;
@@ -124,12 +152,16 @@ export async function createServiceProcess(service: ServiceName, settings: Reado
   }
 
   async function ready(): Promise<void> {
-    await eventually(async () => {
-      if (child === undefined || child.exitCode !== null) throw new Error(`Expected ${service} to run, it ended; its log:\n${log}`);
-      const response = await fetch(`http://127.0.0.1:${String(port)}/readyz`);
-      if (!response.ok) throw new Error(`Expected ${service} to be ready, got ${await response.text()}`);
-      return true;
-    }, { timeoutMs: 120_000, message: `${service} becomes ready` });
+    await eventually(
+      async () => {
+        if (child === undefined || child.exitCode !== null)
+          throw new Error(`Expected ${service} to run, it ended; its log:\n${log}`);
+        const response = await fetch(`http://127.0.0.1:${String(port)}/readyz`);
+        if (!response.ok) throw new Error(`Expected ${service} to be ready, got ${await response.text()}`);
+        return true;
+      },
+      { timeoutMs: 120_000, message: `${service} becomes ready` },
+    );
   }
 
   return {
@@ -143,9 +175,14 @@ export async function createServiceProcess(service: ServiceName, settings: Reado
     async start({ wait = true } = {}) {
       const started = spawnService(service, args, env);
       child = started;
-      started.stderr.setEncoding('utf8').on('data', (text: string) => { log = (log + text).slice(-logBytesKept); });
-      started.stdout.setEncoding('utf8').on('data', (text: string) => { output = (output + text).slice(-logBytesKept); });
-      for (const stream of [started.stderr, started.stdout]) for (const listener of listeners) stream.on('data', listener);
+      started.stderr.setEncoding('utf8').on('data', (text: string) => {
+        log = (log + text).slice(-logBytesKept);
+      });
+      started.stdout.setEncoding('utf8').on('data', (text: string) => {
+        output = (output + text).slice(-logBytesKept);
+      });
+      for (const stream of [started.stderr, started.stdout])
+        for (const listener of listeners) stream.on('data', listener);
       if (wait) await ready();
     },
     get isRunning() {

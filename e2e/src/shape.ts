@@ -36,7 +36,10 @@ export interface Shape {
   /** Each process that detects crash loops. */
   readonly detectors: readonly ServiceProcess[];
   readonly processes: readonly ServiceProcess[];
-  /** A second `source` with the same settings unless told otherwise, not among `processes`: a test starts it itself. Standalone has none. */
+  /**
+   * A second `source` with the same settings unless told otherwise, not among `processes`: a test starts it itself.
+   * Standalone has none.
+   */
   readonly secondSource?: ServiceProcess;
   /** Where the state is kept; standalone has none. */
   readonly redisUrl?: string;

@@ -1,5 +1,6 @@
 /**
- * Everything that a guarantee plays on: the simulator with the recording, the collector, an S3 server if asked for, and Hydrant in one of its shapes.
+ * Everything that a guarantee plays on: the simulator with the recording, the collector, an S3 server if asked for, and
+ * Hydrant in one of its shapes.
  */
 import { eventually } from '@hydrant/testing/eventually';
 import type { SimulatorOptions } from '@hydrant/simulator/options';
@@ -70,7 +71,10 @@ interface Test {
 
 export async function setStage(t: Test, shapeName: ShapeName | StartShape, options: StageOptions = {}): Promise<Stage> {
   const simulator = await startSimulator({
-    speed: options.speed ?? 15, paused: true, shiftToNow: options.shiftToNow ?? false, lists: options.lists ?? 'recorded',
+    speed: options.speed ?? 15,
+    paused: true,
+    shiftToNow: options.shiftToNow ?? false,
+    lists: options.lists ?? 'recorded',
     ...(options.load === undefined ? {} : { load: options.load, bufferSize: loadBuffer }),
   });
   t.teardown(() => simulator.close());
@@ -115,10 +119,15 @@ export async function setStage(t: Test, shapeName: ShapeName | StartShape, optio
       return simulator.state.events;
     },
     async whenArrived(count) {
-      await eventually(() => {
-        if (arrived() >= count) return true;
-        throw new Error(`Expected ${String(count)} events to arrive, got ${String(arrived())}\n${shape.processes.map((process) => process.log().slice(-3000)).join('\n')}`);
-      }, { timeoutMs: arrivalMs, message: `${String(count)} events arrive` });
+      await eventually(
+        () => {
+          if (arrived() >= count) return true;
+          throw new Error(
+            `Expected ${String(count)} events to arrive, got ${String(arrived())}\n${shape.processes.map((process) => process.log().slice(-3000)).join('\n')}`,
+          );
+        },
+        { timeoutMs: arrivalMs, message: `${String(count)} events arrive` },
+      );
     },
   };
 }

@@ -8,8 +8,19 @@ import type { Shape, ShapeOptions } from './shape.ts';
 function makeConfig(options: ShapeOptions): string {
   const http = { SINK_HTTP_FORMAT: 'ndjson', SINK_BATCH_AGE: '100ms', SINK_RETRY_MAX: '1s' };
   const sinks = [
-    ['[[sink]]', 'name = "http"', 'type = "http"', ...writeSettings({ ...http, SINK_HTTP_ADDRESS: `${options.collectorUrl}/events`, ...options.sink })],
-    ['[[sink]]', 'name = "alerts"', 'type = "http"', 'bindings = ["crash-loop"]', ...writeSettings({ ...http, SINK_HTTP_ADDRESS: `${options.collectorUrl}/alerts` })],
+    [
+      '[[sink]]',
+      'name = "http"',
+      'type = "http"',
+      ...writeSettings({ ...http, SINK_HTTP_ADDRESS: `${options.collectorUrl}/events`, ...options.sink }),
+    ],
+    [
+      '[[sink]]',
+      'name = "alerts"',
+      'type = "http"',
+      'bindings = ["crash-loop"]',
+      ...writeSettings({ ...http, SINK_HTTP_ADDRESS: `${options.collectorUrl}/alerts` }),
+    ],
   ];
   if (options.s3 !== undefined) {
     const settings = Object.entries(options.s3).filter(([name]) => name.startsWith('SINK_'));

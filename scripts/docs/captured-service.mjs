@@ -1,4 +1,7 @@
-/** Stands in for run-service while documents are made: a service's main is imported, and instead of running it hands over its declaration. */
+/**
+ * Stands in for run-service while documents are made: a service's main is imported, and instead of running it hands
+ * over its declaration.
+ */
 export * from '@hydrant/shared/runtime/run-service';
 
 export const captured = [];

@@ -91,13 +91,17 @@ function describeDefault({ default: value, required, example }) {
 function describeSetting([name, setting]) {
   const notes = [
     ...(setting.sensitive ? ['*secret*'] : []),
-    ...(setting.aliases?.length > 0 ? [`also read as ${setting.aliases.map((alias) => `\`${alias}\``).join(', ')}`] : []),
+    ...(setting.aliases?.length > 0
+      ? [`also read as ${setting.aliases.map((alias) => `\`${alias}\``).join(', ')}`]
+      : []),
   ];
   return `| \`${name}\` | ${cell([setting.doc, ...notes].join(' · '))} | ${cell(setting.format.name)} | ${cell(describeDefault(setting))} |\n`;
 }
 
 function table(settings) {
-  return settings.length === 0 ? 'None of its own.\n' : `| setting | | kind | default |\n|---|---|---|---|\n${settings.map(describeSetting).join('')}`;
+  return settings.length === 0
+    ? 'None of its own.\n'
+    : `| setting | | kind | default |\n|---|---|---|---|\n${settings.map(describeSetting).join('')}`;
 }
 
 /** Compared by what a page shows of it: parse functions are made anew for each schema. */
@@ -114,18 +118,24 @@ export async function readSinks() {
 
 export function makeConfigurationPage(declarations, sinks) {
   const [first, ...others] = declarations.values();
-  const common = Object.entries(first).filter(([name, setting]) => others.every((schema) => isSame(schema[name], setting)));
+  const common = Object.entries(first).filter(([name, setting]) =>
+    others.every((schema) => isSame(schema[name], setting)),
+  );
   const commonNames = new Set(common.map(([name]) => name));
   const sections = [`## Every service\n\n${table(common)}`];
   for (const [name, schema] of declarations) {
     sections.push(`## ${name}\n\n${table(Object.entries(schema).filter(([setting]) => !commonNames.has(setting)))}`);
     if (name === serviceOfServices) sections.push(sinkTables);
   }
-  for (const { type, defaults, settings } of sinks) sections.push(`## Sink \`${type}\`\n\n${describeBatches(defaults)}\n\n${table(Object.entries(settings))}`);
+  for (const { type, defaults, settings } of sinks)
+    sections.push(`## Sink \`${type}\`\n\n${describeBatches(defaults)}\n\n${table(Object.entries(settings))}`);
   return [head, ...sections].join('\n');
 }
 
 function describeBatches({ batchEvents, batchBytes, batchAgeMs }) {
-  const count = batchEvents === null ? 'any number of messages' : `at most ${batchEvents} ${batchEvents === 1 ? 'message' : 'messages'}`;
+  const count =
+    batchEvents === null
+      ? 'any number of messages'
+      : `at most ${batchEvents} ${batchEvents === 1 ? 'message' : 'messages'}`;
   return `A batch has ${count} and at most ${batchBytes} bytes, and waits at most ${batchAgeMs / 1000} s to fill.`;
 }

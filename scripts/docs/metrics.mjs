@@ -1,4 +1,7 @@
-/** docs/metrics.md, from the places in the code that make a metric: calls of `counter`, `gauge` and `histogram` with a name that can be read there. */
+/**
+ * docs/metrics.md, from the places in the code that make a metric: calls of `counter`, `gauge` and `histogram` with a
+ * name that can be read there.
+ */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
@@ -16,17 +19,29 @@ const kinds = new Set(['counter', 'gauge', 'histogram']);
 
 /** What ships, without its tests. */
 export function sourceFiles() {
-  const folders = ['shared', 'sinks', ...[...services, serviceOfServices].map((name) => `services/${name}`)].map((folder) => join(folder, 'src'));
-  return folders.filter((folder) => existsSync(folder)).flatMap((folder) => readdirSync(folder, { recursive: true })
-    .filter((file) => file.endsWith('.ts') && !/\.test\.ts$|-contract\.ts$/u.test(file))
-    .map((file) => join(folder, file)));
+  const folders = ['shared', 'sinks', ...[...services, serviceOfServices].map((name) => `services/${name}`)].map(
+    (folder) => join(folder, 'src'),
+  );
+  return folders
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) =>
+      readdirSync(folder, { recursive: true })
+        .filter((file) => file.endsWith('.ts') && !/\.test\.ts$|-contract\.ts$/u.test(file))
+        .map((file) => join(folder, file)),
+    );
 }
 
 /** Constants of a file that hold text, for names such as `${prefix}_total`. */
 function readConstants(source) {
   const constants = new Map();
   const visit = (node) => {
-    if (ts.isVariableDeclaration(node) && ts.isIdentifier(node.name) && node.initializer !== undefined && ts.isStringLiteralLike(node.initializer)) constants.set(node.name.text, node.initializer.text);
+    if (
+      ts.isVariableDeclaration(node) &&
+      ts.isIdentifier(node.name) &&
+      node.initializer !== undefined &&
+      ts.isStringLiteralLike(node.initializer)
+    )
+      constants.set(node.name.text, node.initializer.text);
     ts.forEachChild(node, visit);
   };
   visit(source);
@@ -45,15 +60,21 @@ function readText(node, constants) {
 function readMetric(call, constants, place) {
   const [options] = call.arguments;
   if (options === undefined || !ts.isObjectLiteralExpression(options)) return undefined;
-  const value = (name) => options.properties.find((property) => ts.isPropertyAssignment(property) && property.name.getText() === name)?.initializer;
+  const value = (name) =>
+    options.properties.find((property) => ts.isPropertyAssignment(property) && property.name.getText() === name)
+      ?.initializer;
   const name = readText(value('name'), constants);
-  if (name === undefined) throw new Error(`Expected the metric made in ${place} to have a name that can be read from the code`);
+  if (name === undefined)
+    throw new Error(`Expected the metric made in ${place} to have a name that can be read from the code`);
   const labels = value('labels');
   return {
     name,
     kind: call.expression.name.text,
     help: (readText(value('help'), constants) ?? '').replace(/\.$/u, ''),
-    labels: labels !== undefined && ts.isArrayLiteralExpression(labels) ? labels.elements.map((label) => readText(label, constants)) : [],
+    labels:
+      labels !== undefined && ts.isArrayLiteralExpression(labels)
+        ? labels.elements.map((label) => readText(label, constants))
+        : [],
   };
 }
 
@@ -62,7 +83,11 @@ function readMetrics(file) {
   const constants = readConstants(source);
   const metrics = [];
   const visit = (node) => {
-    if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression) && kinds.has(node.expression.name.text)) {
+    if (
+      ts.isCallExpression(node) &&
+      ts.isPropertyAccessExpression(node.expression) &&
+      kinds.has(node.expression.name.text)
+    ) {
       const metric = readMetric(node, constants, file);
       if (metric !== undefined) metrics.push(metric);
     }
@@ -73,7 +98,17 @@ function readMetrics(file) {
 }
 
 export function makeMetricsPage() {
-  const metrics = sourceFiles().flatMap(readMetrics).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const metrics = sourceFiles()
+    .flatMap(readMetrics)
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
   const unique = metrics.filter(({ name }, at) => metrics.findIndex((other) => other.name === name) === at);
-  return head + unique.map(({ name, kind, labels, help }) => `| \`${name}\` | ${kind} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |\n`).join('');
+  return (
+    head +
+    unique
+      .map(
+        ({ name, kind, labels, help }) =>
+          `| \`${name}\` | ${kind} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |\n`,
+      )
+      .join('')
+  );
 }

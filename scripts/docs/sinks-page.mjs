@@ -1,4 +1,7 @@
-/** docs/sinks/README.md: the pages of the destinations, in the order of the registry, each with the sentence that it begins with. */
+/**
+ * docs/sinks/README.md: the pages of the destinations, in the order of the registry, each with the sentence that it
+ * begins with.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 
 const head = `# Sinks
@@ -14,7 +17,8 @@ function readPurpose(type) {
   const file = `docs/sinks/${type}.md`;
   if (!existsSync(file)) throw new Error(`Expected a page ${file} for the sink ${type}; write it as the others are`);
   const [, purpose] = /^# Sink `[^`]+`\n\n(.+?)\.(?: |$)/mu.exec(readFileSync(file, 'utf8')) ?? [];
-  if (purpose === undefined) throw new Error(`Expected ${file} to begin with "# Sink \`${type}\`", an empty line and a sentence`);
+  if (purpose === undefined)
+    throw new Error(`Expected ${file} to begin with "# Sink \`${type}\`", an empty line and a sentence`);
   return purpose.replaceAll('|', '\\|');
 }
 

@@ -43,7 +43,10 @@ t.test('load is a rate or as much as is read', (t) => {
   t.match(readCommandLine(['--load', '500', '--load-total', '9', '--load-events-per-frame', '3'], {}), {
     options: { load: { eventsPerSecond: 500, total: 9, eventsPerFrame: 3 }, writes: 'apart' },
   });
-  t.strictSame((readCommandLine(['--load', 'max'], {}) as { options: { load: unknown; writes: unknown } }).options.load, {});
+  t.strictSame(
+    (readCommandLine(['--load', 'max'], {}) as { options: { load: unknown; writes: unknown } }).options.load,
+    {},
+  );
   t.match(readCommandLine(['--load', 'max'], {}), { options: { writes: 'joined' } });
   t.match(readCommandLine(['--speed', 'instant'], {}), { options: { speed: 'instant' } });
   t.end();
@@ -68,20 +71,38 @@ t.test('every problem is named at once', (t) => {
 
 t.test('help names every argument', (t) => {
   t.strictSame(readCommandLine(['--help'], {}), { help: true });
-  for (const name of ['recording', 'port', 'control-port', 'buffer-size', 'speed', 'loop', 'shift-to-now', 'load', 'token']) {
+  for (const name of [
+    'recording',
+    'port',
+    'control-port',
+    'buffer-size',
+    'speed',
+    'loop',
+    'shift-to-now',
+    'load',
+    'token',
+  ]) {
     t.ok(helpText().includes(`--${name}`), name);
   }
   t.end();
 });
 
 t.test('the command serves until it is told to stop', { timeout: 30_000 }, async (t) => {
-  const child = spawn(process.execPath, [...process.execArgv, MAIN, '--port', '0', '--control-port', '0', '--speed', 'instant'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(
+    process.execPath,
+    [...process.execArgv, MAIN, '--port', '0', '--control-port', '0', '--speed', 'instant'],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   t.teardown(() => child.kill('SIGKILL'));
   const output: string[] = [];
   child.stdout.setEncoding('utf8').on('data', (text: string) => output.push(text));
   while (!output.join('').includes('has played 363 frames')) await once(child.stdout, 'data');
 
-  const port = Number(/listens at http:\/\/127\.0\.0\.1:(\d+), control at http:\/\/127\.0\.0\.1:\d+\/control\/state/.exec(output.join(''))?.[1]);
+  const port = Number(
+    /listens at http:\/\/127\.0\.0\.1:(\d+), control at http:\/\/127\.0\.0\.1:\d+\/control\/state/.exec(
+      output.join(''),
+    )?.[1],
+  );
   t.equal((await openRaw(port, '/v1/event/stream?namespace=*').frames(363)).length, 363);
   child.kill('SIGTERM');
 
@@ -89,7 +110,9 @@ t.test('the command serves until it is told to stop', { timeout: 30_000 }, async
 });
 
 t.test('a wrong setting ends the command with 78 and a sentence', { timeout: 30_000 }, async (t) => {
-  const child = spawn(process.execPath, [...process.execArgv, MAIN, '--recording', 'nothing'], { stdio: ['ignore', 'inherit', 'pipe'] });
+  const child = spawn(process.execPath, [...process.execArgv, MAIN, '--recording', 'nothing'], {
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
   const output: string[] = [];
   child.stderr.setEncoding('utf8').on('data', (text: string) => output.push(text));
 

@@ -1,5 +1,6 @@
 /**
- * Arguments and environment variables of the `hydrant-simulator` command as options. Pure; every problem is named at once.
+ * Arguments and environment variables of the `hydrant-simulator` command as options. Pure; every problem is named at
+ * once.
  */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { parseDuration } from '@hydrant/shared/foundation/durations';
@@ -21,28 +22,81 @@ const DEFAULT_CONTROL_PORT = 4650;
 const DEFAULT_SPEED = 1;
 
 const flags: readonly Flag[] = [
-  { name: 'recording', type: 'string', value: 'NAME', help: `folder in fixtures/, or a path (default ${defaults.recording})` },
+  {
+    name: 'recording',
+    type: 'string',
+    value: 'NAME',
+    help: `folder in fixtures/, or a path (default ${defaults.recording})`,
+  },
   { name: 'host', type: 'string', value: 'ADDRESS', help: `where to listen (default ${defaults.host})` },
-  { name: 'port', type: 'string', value: 'PORT', help: `Nomad's port, 0 for any free one (default ${String(DEFAULT_PORT)})` },
-  { name: 'control-port', type: 'string', value: 'PORT', help: `control on 127.0.0.1, 0 for any free one (default ${String(DEFAULT_CONTROL_PORT)})` },
-  { name: 'buffer-size', type: 'string', value: 'N', help: `transactions in the buffer (default ${String(defaults.bufferSize)}; Nomad's is 100)` },
+  {
+    name: 'port',
+    type: 'string',
+    value: 'PORT',
+    help: `Nomad's port, 0 for any free one (default ${String(DEFAULT_PORT)})`,
+  },
+  {
+    name: 'control-port',
+    type: 'string',
+    value: 'PORT',
+    help: `control on 127.0.0.1, 0 for any free one (default ${String(DEFAULT_CONTROL_PORT)})`,
+  },
+  {
+    name: 'buffer-size',
+    type: 'string',
+    value: 'N',
+    help: `transactions in the buffer (default ${String(defaults.bufferSize)}; Nomad's is 100)`,
+  },
   { name: 'heartbeat', type: 'string', value: 'DURATION', help: 'time between heartbeats (default 30s)' },
-  { name: 'speed', type: 'string', value: 'N|instant', help: `times the recorded speed, or all at once (default ${String(DEFAULT_SPEED)})` },
+  {
+    name: 'speed',
+    type: 'string',
+    value: 'N|instant',
+    help: `times the recorded speed, or all at once (default ${String(DEFAULT_SPEED)})`,
+  },
   { name: 'loop', type: 'boolean', help: 'play for ever; later rounds have higher indexes and other ids' },
   { name: 'paused', type: 'boolean', help: 'begin when the control says resume' },
   { name: 'shift-to-now', type: 'boolean', help: 'move the recorded times to now' },
-  { name: 'lists', type: 'string', value: 'WORD', help: '`recorded` as dumped at the end of the recording, or `played` up to now (default recorded)' },
+  {
+    name: 'lists',
+    type: 'string',
+    value: 'WORD',
+    help: '`recorded` as dumped at the end of the recording, or `played` up to now (default recorded)',
+  },
   { name: 'token', type: 'string', value: 'TOKEN', help: 'turn access control on: only this token is accepted' },
-  { name: 'load', type: 'string', value: 'N|max', help: 'make N allocation events a second, or as many as are read, instead of playing' },
+  {
+    name: 'load',
+    type: 'string',
+    value: 'N|max',
+    help: 'make N allocation events a second, or as many as are read, instead of playing',
+  },
   { name: 'load-total', type: 'string', value: 'N', help: 'end the load after this many events' },
   { name: 'load-events-per-frame', type: 'string', value: 'N', help: 'events in each frame of the load (default 1)' },
-  { name: 'load-crash-percent', type: 'string', value: 'N', help: 'how many of 100 events of the load tell of crashes (default 100)' },
-  { name: 'load-event-bytes', type: 'string', value: 'N', help: 'size of each event of the load (default as recorded); members are dropped or a text is filled up' },
-  { name: 'writes', type: 'string', value: 'WORD', help: '`apart` as Nomad writes, or `joined` for load (default apart; with --load max joined)' },
+  {
+    name: 'load-crash-percent',
+    type: 'string',
+    value: 'N',
+    help: 'how many of 100 events of the load tell of crashes (default 100)',
+  },
+  {
+    name: 'load-event-bytes',
+    type: 'string',
+    value: 'N',
+    help: 'size of each event of the load (default as recorded); members are dropped or a text is filled up',
+  },
+  {
+    name: 'writes',
+    type: 'string',
+    value: 'WORD',
+    help: '`apart` as Nomad writes, or `joined` for load (default apart; with --load max joined)',
+  },
 ];
 
 /** Throws one error with all problems. */
-export function readCommandLine(args: readonly string[], env: Readonly<Record<string, string | undefined>>): CommandLine {
+export function readCommandLine(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): CommandLine {
   const reader = new Reader(args, env);
   if (reader.isSet('help')) return { help: true };
   const load = readLoad(reader);
@@ -59,7 +113,9 @@ export function readCommandLine(args: readonly string[], env: Readonly<Record<st
     paused: reader.isSet('paused'),
     shiftToNow: reader.isSet('shift-to-now'),
     lists: reader.word('lists', ['recorded', 'played']) ?? defaults.lists,
-    writes: reader.word('writes', ['apart', 'joined']) ?? (load !== undefined && load.eventsPerSecond === undefined ? 'joined' : 'apart'),
+    writes:
+      reader.word('writes', ['apart', 'joined']) ??
+      (load !== undefined && load.eventsPerSecond === undefined ? 'joined' : 'apart'),
     ...(token === undefined ? {} : { token }),
     ...(load === undefined ? {} : { load }),
   };
@@ -84,7 +140,9 @@ function readLoad(reader: Reader): LoadOptions | undefined {
 }
 
 export function helpText(): string {
-  const usage = flags.map(({ name, value, help }) => `  ${`--${name}${value === undefined ? '' : ` ${value}`}`.padEnd(32)}${help}`);
+  const usage = flags.map(
+    ({ name, value, help }) => `  ${`--${name}${value === undefined ? '' : ` ${value}`}`.padEnd(32)}${help}`,
+  );
   return [
     'hydrant-simulator: a Nomad that plays a recording',
     '',
@@ -162,7 +220,10 @@ class Reader {
     const options: NonNullable<ParseArgsConfig['options']> = { help: { type: 'boolean', short: 'h' } };
     for (const { name, type } of flags) options[name] = { type };
     try {
-      return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values as Record<string, string | boolean | undefined>;
+      return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values as Record<
+        string,
+        string | boolean | undefined
+      >;
     } catch (error) {
       this.#problems.push(`${describeError(error)} (see --help)`);
       return {};

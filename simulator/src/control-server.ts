@@ -1,6 +1,6 @@
 /**
- * The control object for other processes: `POST /control/<action>?<parameter>=…` and `GET /control/state`, each answered
- * with the state as JSON. Always on the loopback address, whatever the simulator itself listens on.
+ * The control object for other processes: `POST /control/<action>?<parameter>=…` and `GET /control/state`, each
+ * answered with the state as JSON. Always on the loopback address, whatever the simulator itself listens on.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -16,23 +16,45 @@ export const LOOPBACK = '127.0.0.1';
 const PREFIX = '/control/';
 
 const actions: Readonly<Record<string, Action>> = {
-  cut: (control, parameters) => { control.cut(oneOf(parameters, 'how', ['end', 'reset'])); },
-  'cut-mid-line': (control) => { control.cutMidLine(); },
+  cut: (control, parameters) => {
+    control.cut(oneOf(parameters, 'how', ['end', 'reset']));
+  },
+  'cut-mid-line': (control) => {
+    control.cutMidLine();
+  },
   stall: (control) => control.stall(),
   refuse: (control) => control.refuse(),
   error: (control) => control.answerError(),
   html: (control) => control.answerHtml(),
   deny: (control, parameters) => control.deny({ lists: oneOf(parameters, 'lists', ['true', 'false']) !== 'false' }),
-  restrict: (control, parameters) => { control.restrict(parameters.getAll('refuse')); },
+  restrict: (control, parameters) => {
+    control.restrict(parameters.getAll('refuse'));
+  },
   heal: (control) => control.heal(),
-  evict: (control, parameters) => { control.evict(readIndex(parameters)); },
-  restart: (control, parameters) => { control.restart({ indexes: oneOf(parameters, 'indexes', ['kept', 'anew']) ?? 'kept' }); },
-  'break-list': (control, parameters) => { control.breakList(readName(parameters), readListFault(parameters)); },
-  'save-snapshot': (control) => { control.saveSnapshot(); },
-  'restore-snapshot': (control) => { control.restoreSnapshot(); },
-  pause: (control) => { control.pause(); },
-  resume: (control) => { control.resume(); },
-  namespace: (control, parameters) => { control.addNamespace(readName(parameters)); },
+  evict: (control, parameters) => {
+    control.evict(readIndex(parameters));
+  },
+  restart: (control, parameters) => {
+    control.restart({ indexes: oneOf(parameters, 'indexes', ['kept', 'anew']) ?? 'kept' });
+  },
+  'break-list': (control, parameters) => {
+    control.breakList(readName(parameters), readListFault(parameters));
+  },
+  'save-snapshot': (control) => {
+    control.saveSnapshot();
+  },
+  'restore-snapshot': (control) => {
+    control.restoreSnapshot();
+  },
+  pause: (control) => {
+    control.pause();
+  },
+  resume: (control) => {
+    control.resume();
+  },
+  namespace: (control, parameters) => {
+    control.addNamespace(readName(parameters));
+  },
 };
 
 export class ControlServer {
@@ -56,7 +78,9 @@ export class ControlServer {
 
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => { resolve(); });
+      this.#server.close(() => {
+        resolve();
+      });
     });
     this.#server.closeAllConnections();
     await closed;
@@ -72,7 +96,9 @@ async function handle(control: SimulatorControl, request: IncomingMessage, respo
   }
   const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
   if (action === undefined || request.method !== 'POST') {
-    answer(response, 404, { error: `Expected GET ${PREFIX}state or POST ${PREFIX}<action> with one of ${Object.keys(actions).join(', ')}` });
+    answer(response, 404, {
+      error: `Expected GET ${PREFIX}state or POST ${PREFIX}<action> with one of ${Object.keys(actions).join(', ')}`,
+    });
     return;
   }
   await action(control, searchParams);
@@ -83,7 +109,11 @@ function answer(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { 'Content-Type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
 }
 
-function oneOf<const Word extends string>(parameters: URLSearchParams, name: string, words: readonly Word[]): Word | undefined {
+function oneOf<const Word extends string>(
+  parameters: URLSearchParams,
+  name: string,
+  words: readonly Word[],
+): Word | undefined {
   const value = parameters.get(name);
   if (value === null) return undefined;
   const word = words.find((candidate) => candidate === value);
@@ -100,7 +130,9 @@ function readIndex(parameters: URLSearchParams): number {
 /** None: the list is well again. */
 function readListFault(parameters: URLSearchParams): ListFault | undefined {
   const fault = parameters.get('fault');
-  return fault !== null && /^[1-5]\d\d$/.test(fault) ? Number(fault) : oneOf(parameters, 'fault', ['same-token', 'empty', 'null', 'malformed']);
+  return fault !== null && /^[1-5]\d\d$/.test(fault)
+    ? Number(fault)
+    : oneOf(parameters, 'fault', ['same-token', 'empty', 'null', 'malformed']);
 }
 
 function readName(parameters: URLSearchParams): string {
@@ -110,5 +142,8 @@ function readName(parameters: URLSearchParams): string {
 }
 
 function wrongParameter(name: string, expected: string, value: string): HydrantError {
-  return new HydrantError(`Expected the parameter \`${name}\` to be ${expected}, got "${value}"`, { code: 'control-parameter', retryable: false });
+  return new HydrantError(`Expected the parameter \`${name}\` to be ${expected}, got "${value}"`, {
+    code: 'control-parameter',
+    retryable: false,
+  });
 }

@@ -25,7 +25,9 @@ function isRefused(port: number): Promise<boolean> {
       socket.destroy();
       resolve(false);
     });
-    socket.on('error', (error: NodeJS.ErrnoException) => { resolve(error.code === 'ECONNREFUSED'); });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code === 'ECONNREFUSED');
+    });
   });
 }
 
@@ -134,7 +136,10 @@ t.test('a failing server answers 500, a proxy answers a page', async (t) => {
 
 t.test('a denied stream is an empty 200, with or without its lists', async (t) => {
   const simulator = await start(t);
-  for (const { lists, status } of [{ lists: true, status: 403 }, { lists: false, status: 200 }]) {
+  for (const { lists, status } of [
+    { lists: true, status: 403 },
+    { lists: false, status: 200 },
+  ]) {
     await simulator.control.deny({ lists });
     const stream = openRaw(simulator.port, STREAM);
     await stream.closed;
@@ -181,7 +186,15 @@ t.test('other processes control it over HTTP', async (t) => {
   const stream = openRaw(simulator.port, STREAM);
   await stream.lines(1);
 
-  t.match(await post('resume'), { paused: false, frames: FRAMES, events: 885, clients: 1, finished: true, newestIndex: 355, fault: 'none' });
+  t.match(await post('resume'), {
+    paused: false,
+    frames: FRAMES,
+    events: 885,
+    clients: 1,
+    finished: true,
+    newestIndex: 355,
+    fault: 'none',
+  });
   t.match(await post('evict?index=354'), { oldestIndex: 355 });
   for (const fault of ['stall', 'error', 'html', 'deny?lists=false', 'refuse']) {
     t.equal((await post(fault)).fault, fault.replace(/\?.*/, ''));
@@ -195,7 +208,10 @@ t.test('other processes control it over HTTP', async (t) => {
   t.equal((await post('cut?how=reset')).clients, 0);
   await post('cut-mid-line');
   t.equal((await post('restart?indexes=kept')).newestIndex, undefined);
-  t.equal(((await (await fetch(`${simulator.controlUrl ?? ''}/control/state`)).json()) as SimulatorState).streamsOpened, 1);
+  t.equal(
+    ((await (await fetch(`${simulator.controlUrl ?? ''}/control/state`)).json()) as SimulatorState).streamsOpened,
+    1,
+  );
 });
 
 t.test('the control says what it expected', async (t) => {

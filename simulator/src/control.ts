@@ -89,8 +89,8 @@ export class SimulatorControl {
   }
 
   /**
-   * Takes permissions from every token: `node-read`, `management` or `<namespace>/<capability>`, either of which may be `*`; none gives all back.
-   * Open streams that are not allowed any more end.
+   * Takes permissions from every token: `node-read`, `management` or `<namespace>/<capability>`, either of which may be
+   * `*`; none gives all back. Open streams that are not allowed any more end.
    */
   restrict(refused: readonly string[]): void {
     this.#ports.permissions.refuse(refused);
@@ -126,7 +126,10 @@ export class SimulatorControl {
     this.#ports.lists.saveSnapshot();
   }
 
-  /** `nomad operator snapshot restore`: streams end, the buffer is empty, lists go back to what was saved. What is played later has later indexes. */
+  /**
+   * `nomad operator snapshot restore`: streams end, the buffer is empty, lists go back to what was saved. What is
+   * played later has later indexes.
+   */
   restoreSnapshot(): void {
     this.#ports.streams.cutAll('end');
     this.#ports.buffer.clear();
@@ -141,7 +144,10 @@ export class SimulatorControl {
     this.#ports.feed.resume();
   }
 
-  /** Open streams do not see it, even those of `namespace=*`. It was made now, or at the index `madeAt` and becomes known now. */
+  /**
+   * Open streams do not see it, even those of `namespace=*`. It was made now, or at the index `madeAt` and becomes
+   * known now.
+   */
   addNamespace(name: string, madeAt?: number): void {
     const { buffer, lists } = this.#ports;
     lists.addNamespace(name, Math.max(buffer.newestIndex ?? 0, lists.index('namespaces')) + 1, madeAt);

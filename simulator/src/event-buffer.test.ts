@@ -18,7 +18,15 @@ const STREAM = '/v1/event/stream';
 const BIG = 'x'.repeat(100_000);
 
 function makeFrame(index: number, { namespace = 'default', text = '' } = {}): Frame {
-  const event = { Topic: 'Job', Type: 'JobRegistered', Key: 'web', Namespace: namespace, FilterKeys: null, Index: index, Payload: { text } };
+  const event = {
+    Topic: 'Job',
+    Type: 'JobRegistered',
+    Key: 'web',
+    Namespace: namespace,
+    FilterKeys: null,
+    Index: index,
+    Payload: { text },
+  };
   const frame = readFrame(Buffer.from(JSON.stringify({ Index: index, Events: [event] })));
   if (frame === undefined) throw new Error('Expected a frame');
   return frame;
@@ -40,7 +48,11 @@ function readAll(buffer: EventBuffer, place: BufferItem): readonly (number | 'dr
   return indexes;
 }
 
-async function serve(t: Test, bufferSize: number, settings: Partial<StreamSettings> = {}): Promise<{
+async function serve(
+  t: Test,
+  bufferSize: number,
+  settings: Partial<StreamSettings> = {},
+): Promise<{
   buffer: EventBuffer;
   streams: StreamEndpoint;
   namespaces: string[];
@@ -55,7 +67,9 @@ async function serve(t: Test, bufferSize: number, settings: Partial<StreamSettin
     { heartbeatMs: 60_000, writeTimeoutMs: 60_000, writes: 'apart', ...settings },
     undefined,
   );
-  const server = createServer((request, response) => { streams.handle(request, response); });
+  const server = createServer((request, response) => {
+    streams.handle(request, response);
+  });
   const written: unknown[] = [];
   server.on('connection', (socket) => {
     const write: (chunk: Buffer) => boolean = socket.write.bind(socket);
@@ -64,7 +78,9 @@ async function serve(t: Test, bufferSize: number, settings: Partial<StreamSettin
       return write(chunk as Buffer);
     };
   });
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
   t.teardown(() => {
     streams.cutAll('reset');
     server.close();

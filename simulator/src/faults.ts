@@ -8,7 +8,10 @@ export interface FaultOptions {
   readonly lists?: boolean;
 }
 
-/** What is wrong with one list: its next token is always the same, its body is missing or `null` or no list, or it answers a status. */
+/**
+ * What is wrong with one list: its next token is always the same, its body is missing or `null` or no list, or it
+ * answers a status.
+ */
 export type ListFault = 'same-token' | 'empty' | 'null' | 'malformed' | number;
 
 export class Faults {

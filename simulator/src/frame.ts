@@ -46,7 +46,9 @@ function readEvent(line: Buffer, start: number, end: number): FrameEvent {
   return { topic: head.Topic, key: head.Key, namespace: head.Namespace, filterKeys: head.FilterKeys ?? [], start, end };
 }
 
-/** The frame's line with these events only (an event may be named twice); everything around the events stays as it is. */
+/**
+ * The frame's line with these events only (an event may be named twice); everything around the events stays as it is.
+ */
 export function selectLine(frame: Frame, selected: readonly FrameEvent[]): Buffer {
   if (isWhole(frame, selected)) return frame.line;
   const first = frame.events[0];
@@ -62,5 +64,7 @@ export function selectLine(frame: Frame, selected: readonly FrameEvent[]): Buffe
 }
 
 function isWhole(frame: Frame, selected: readonly FrameEvent[]): boolean {
-  return selected.length === frame.events.length && selected.every((event, position) => event === frame.events[position]);
+  return (
+    selected.length === frame.events.length && selected.every((event, position) => event === frame.events[position])
+  );
 }

@@ -1,6 +1,7 @@
 /**
- * The list endpoints over HTTP: X-Nomad-Index, pages, blocking queries, 403 without the right token or permission. Parameters that would
- * change a list's content and are not simulated (`filter`, `prefix`, `reverse`) are refused rather than overlooked.
+ * The list endpoints over HTTP: X-Nomad-Index, pages, blocking queries, 403 without the right token or permission.
+ * Parameters that would change a list's content and are not simulated (`filter`, `prefix`, `reverse`) are refused
+ * rather than overlooked.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
@@ -62,13 +63,17 @@ export class ListEndpoint {
     });
     const fault = this.#ports.faults.listFault(list);
     if (typeof fault === 'number') answerText(response, fault, 'The simulator was told to answer so');
-    else answerList(request, response, faultyBody(fault) ?? page.body, { 'X-Nomad-Index': lists.index(list), 'X-Nomad-NextToken': fault === 'same-token' ? 'the-same' : page.nextToken });
+    else
+      answerList(request, response, faultyBody(fault) ?? page.body, {
+        'X-Nomad-Index': lists.index(list),
+        'X-Nomad-NextToken': fault === 'same-token' ? 'the-same' : page.nextToken,
+      });
   }
 
   /** GET /v1/job/<id> and /v1/node/<id>, of what was played. */
   handleObject(list: 'jobs' | 'nodes', key: string, request: IncomingMessage, response: ServerResponse): void {
     const { lists, permissions } = this.#ports;
-    const namespace = list === 'nodes' ? '' : readUrl(request).searchParams.get('namespace') ?? 'default';
+    const namespace = list === 'nodes' ? '' : (readUrl(request).searchParams.get('namespace') ?? 'default');
     if (this.isDenied(request) || !permissions.allowsList(list, namespace, lists.namespaceNames())) {
       answerText(response, 403, 'Permission denied');
       return;
@@ -111,7 +116,12 @@ function faultyBody(fault: ListFault | undefined): Buffer | undefined {
   return fault === 'malformed' ? Buffer.from('{"error":"no list"}') : undefined;
 }
 
-function answerList(request: IncomingMessage, response: ServerResponse, plain: Buffer, headers: Record<string, string | number | undefined>): void {
+function answerList(
+  request: IncomingMessage,
+  response: ServerResponse,
+  plain: Buffer,
+  headers: Record<string, string | number | undefined>,
+): void {
   const zipped = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '');
   const body = zipped ? gzipSync(plain) : plain;
   response.setHeader('Content-Type', 'application/json');

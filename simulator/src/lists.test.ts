@@ -22,7 +22,9 @@ async function start(t: Test, options: SimulatorOptions = {}): Promise<Simulator
 }
 
 async function readDump(list: string): Promise<string> {
-  return gunzipSync(await readFile(new URL(`../../fixtures/crashing-cluster/${list}.json.gz`, import.meta.url))).toString();
+  return gunzipSync(
+    await readFile(new URL(`../../fixtures/crashing-cluster/${list}.json.gz`, import.meta.url)),
+  ).toString();
 }
 
 async function list(response: Response): Promise<readonly Listed[]> {
@@ -31,7 +33,14 @@ async function list(response: Response): Promise<readonly Listed[]> {
 
 t.test('lists are the recording’s dumps with their index', async (t) => {
   const { url } = await start(t);
-  const cases = { allocations: '354', evaluations: '355', jobs: '352', nodes: '352', deployments: '190', namespaces: '100' };
+  const cases = {
+    allocations: '354',
+    evaluations: '355',
+    jobs: '352',
+    nodes: '352',
+    deployments: '190',
+    namespaces: '100',
+  };
 
   for (const [name, index] of Object.entries(cases)) {
     const response = await fetch(`${url}/v1/${name}?namespace=*&task_states=true`);
@@ -52,13 +61,19 @@ t.test('a recording without a dump has an empty list', async (t) => {
 
 t.test('pages follow one another without loss or repeat', async (t) => {
   const { url } = await start(t);
-  const tokens = { allocations: /^\d+\.[0-9a-f-]{36}$/, evaluations: /^\d+\.[0-9a-f-]{36}$/, jobs: /^(default|payments)\..+$/ };
+  const tokens = {
+    allocations: /^\d+\.[0-9a-f-]{36}$/,
+    evaluations: /^\d+\.[0-9a-f-]{36}$/,
+    jobs: /^(default|payments)\..+$/,
+  };
 
   for (const [name, token] of Object.entries(tokens)) {
     const paged: string[] = [];
     let next: string | null = '';
     while (next !== null) {
-      const response: Response = await fetch(`${url}/v1/${name}?namespace=*&per_page=7&next_token=${encodeURIComponent(next)}`);
+      const response: Response = await fetch(
+        `${url}/v1/${name}?namespace=*&per_page=7&next_token=${encodeURIComponent(next)}`,
+      );
       const page = await list(response);
       next = response.headers.get('x-nomad-nexttoken');
       if (next !== null) {
@@ -67,7 +82,11 @@ t.test('pages follow one another without loss or repeat', async (t) => {
       }
       paged.push(...page.map((object) => object.ID));
     }
-    t.strictSame(paged, (JSON.parse(await readDump(name)) as Listed[]).map((object) => object.ID), name);
+    t.strictSame(
+      paged,
+      (JSON.parse(await readDump(name)) as Listed[]).map((object) => object.ID),
+      name,
+    );
   }
 });
 
@@ -107,13 +126,19 @@ t.test('a blocking query for namespaces answers when one is added', async (t) =>
 
   t.equal(stillThere.headers.get('x-nomad-index'), '100', 'an older index does not wait');
   t.equal(response.headers.get('x-nomad-index'), '356');
-  t.strictSame((await list(response)).map((namespace) => namespace.Name), ['default', 'payments', 'team-a']);
+  t.strictSame(
+    (await list(response)).map((namespace) => namespace.Name),
+    ['default', 'payments', 'team-a'],
+  );
 });
 
 t.test('a namespace that was removed is not there until it is added, also when it was made long before', async (t) => {
   const simulator = await start(t);
   simulator.control.removeNamespace('default');
-  t.strictSame((await list(await fetch(`${simulator.url}/v1/namespaces`))).map(({ Name }) => Name), ['payments']);
+  t.strictSame(
+    (await list(await fetch(`${simulator.url}/v1/namespaces`))).map(({ Name }) => Name),
+    ['payments'],
+  );
   t.strictSame(await list(await fetch(`${simulator.url}/v1/jobs?namespace=default`)), []);
 
   simulator.control.addNamespace('default', 60);
@@ -133,24 +158,31 @@ t.test('a blocking query answers with the same index when its time is over', asy
   t.equal((await list(response)).length, 2);
 });
 
-t.test('played lists show what was played meanwhile, also when they were asked before, and nothing after a rebuild', async (t) => {
-  const simulator = await start(t, { lists: 'played', load: { total: 600 }, paused: true });
-  const path = '/v1/allocations?namespace=*';
-  const count = async (): Promise<number> => (await list(await fetch(simulator.url + path))).length;
-  t.equal(await count(), 0);
-  const reader = openRaw(simulator.port, '/v1/event/stream?namespace=*&topic=Allocation');
-  t.teardown(() => { reader.socket.destroy(); });
+t.test(
+  'played lists show what was played meanwhile, also when they were asked before, and nothing after a rebuild',
+  async (t) => {
+    const simulator = await start(t, { lists: 'played', load: { total: 600 }, paused: true });
+    const path = '/v1/allocations?namespace=*';
+    const count = async (): Promise<number> => (await list(await fetch(simulator.url + path))).length;
+    t.equal(await count(), 0);
+    const reader = openRaw(simulator.port, '/v1/event/stream?namespace=*&topic=Allocation');
+    t.teardown(() => {
+      reader.socket.destroy();
+    });
 
-  simulator.control.resume();
-  await simulator.finished;
+    simulator.control.resume();
+    await simulator.finished;
 
-  t.equal(await count(), 600);
-  const first = await fetch(`${simulator.url}${path}&per_page=400`);
-  const next = await fetch(`${simulator.url}${path}&per_page=400&next_token=${first.headers.get('x-nomad-nexttoken') ?? ''}`);
-  t.equal(new Set([...(await list(first)), ...(await list(next))].map(({ ID }) => ID)).size, 600);
-  simulator.control.restart({ indexes: 'anew' });
-  t.equal(await count(), 0);
-});
+    t.equal(await count(), 600);
+    const first = await fetch(`${simulator.url}${path}&per_page=400`);
+    const next = await fetch(
+      `${simulator.url}${path}&per_page=400&next_token=${first.headers.get('x-nomad-nexttoken') ?? ''}`,
+    );
+    t.equal(new Set([...(await list(first)), ...(await list(next))].map(({ ID }) => ID)).size, 600);
+    simulator.control.restart({ indexes: 'anew' });
+    t.equal(await count(), 0);
+  },
+);
 
 t.test('with access control only the right token is accepted', async (t) => {
   const { url } = await start(t, { token: 'right' });
@@ -169,7 +201,9 @@ t.test('with access control only the right token is accepted', async (t) => {
 t.test('the agent tells its region and version', async (t) => {
   const { url } = await start(t);
 
-  const agent = (await (await fetch(`${url}/v1/agent/self`)).json()) as { config: { Region: string; Version: { Version: string } } };
+  const agent = (await (await fetch(`${url}/v1/agent/self`)).json()) as {
+    config: { Region: string; Version: { Version: string } };
+  };
 
   t.equal(agent.config.Region, 'global');
   t.match(agent.config.Version.Version, /^\d+\.\d+\.\d+$/);

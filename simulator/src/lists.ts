@@ -1,6 +1,6 @@
 /**
- * The list endpoints' content: the recording's dumps, or what was played so far; in pages and by namespace, and namespaces that were added since.
- * The dumps show the end of the recording from the start.
+ * The list endpoints' content: the recording's dumps, or what was played so far; in pages and by namespace, and
+ * namespaces that were added since. The dumps show the end of the recording from the start.
  */
 import { forEachElement } from '@hydrant/shared/foundation/json-scanner';
 import type { PlayedLists } from './played-lists.ts';
@@ -60,7 +60,8 @@ export class Lists {
   /** X-Nomad-Index of a list. */
   index(list: ListName): number {
     if (this.#played !== undefined && list !== 'namespaces') return this.#played.index(list);
-    const recorded = (this.#recording.listIndexes.get(list) ?? this.#recording.newestIndex) + this.#rewrite().indexOffset;
+    const recorded =
+      (this.#recording.listIndexes.get(list) ?? this.#recording.newestIndex) + this.#rewrite().indexOffset;
     return list === 'namespaces' ? Math.max(recorded, ...this.#added.map((namespace) => namespace.index)) : recorded;
   }
 
@@ -88,18 +89,27 @@ export class Lists {
       (object) =>
         !this.#removed.has(list === 'namespaces' ? object.token : object.namespace) &&
         request.shows(list === 'namespaces' ? object.token : object.namespace) &&
-        (list === 'nodes' || list === 'namespaces' || request.namespace === '*' || object.namespace === request.namespace),
+        (list === 'nodes' ||
+          list === 'namespaces' ||
+          request.namespace === '*' ||
+          object.namespace === request.namespace),
     );
     const first = request.nextToken === '' ? 0 : startOfPage(visible, list, request.nextToken);
     const last = request.perPage === 0 ? visible.length : first + request.perPage;
     return {
-      body: Buffer.concat([Buffer.from('['), ...joined(visible.slice(first, last).map((object) => object.bytes)), Buffer.from(']')]),
+      body: Buffer.concat([
+        Buffer.from('['),
+        ...joined(visible.slice(first, last).map((object) => object.bytes)),
+        Buffer.from(']'),
+      ]),
       nextToken: visible[last]?.token,
     };
   }
 
   namespaceNames(): readonly string[] {
-    return this.#objects('namespaces').map((namespace) => namespace.token).filter((name) => !this.#removed.has(name));
+    return this.#objects('namespaces')
+      .map((namespace) => namespace.token)
+      .filter((name) => !this.#removed.has(name));
   }
 
   /** One of the recording: it and what lives in it is not there until it is added. */
@@ -146,10 +156,15 @@ export class Lists {
   #body(list: ListName): Buffer {
     const recorded = this.#recording.lists.get(list);
     if (list !== 'namespaces') return recorded ?? Buffer.from('[]');
-    const listed = recorded ?? Buffer.from(JSON.stringify(this.#streamedNamespaces().map((name) => makeNamespace(name, 1))));
+    const listed =
+      recorded ?? Buffer.from(JSON.stringify(this.#streamedNamespaces().map((name) => makeNamespace(name, 1))));
     if (this.#added.length === 0) return listed;
-    const before = (JSON.parse(listed.toString('utf8')) as ListedHead[]).filter(({ Name }) => this.#added.every(({ name }) => name !== Name));
-    return Buffer.from(JSON.stringify([...before, ...this.#added.map(({ name, madeAt }) => makeNamespace(name, madeAt))]));
+    const before = (JSON.parse(listed.toString('utf8')) as ListedHead[]).filter(({ Name }) =>
+      this.#added.every(({ name }) => name !== Name),
+    );
+    return Buffer.from(
+      JSON.stringify([...before, ...this.#added.map(({ name, madeAt }) => makeNamespace(name, madeAt))]),
+    );
   }
 
   #streamedNamespaces(): readonly string[] {
@@ -166,7 +181,12 @@ function readObjects(list: ListName, body: Buffer): readonly ListObject[] {
   const objects: ListObject[] = [];
   forEachElement(body, 0, (start, end) => {
     const head = JSON.parse(body.toString('utf8', start, end)) as ListedHead;
-    objects.push({ bytes: body.subarray(start, end), namespace: head.Namespace ?? '', token: makeToken(list, head), sortKey: makeSortKey(list, head) });
+    objects.push({
+      bytes: body.subarray(start, end),
+      namespace: head.Namespace ?? '',
+      token: makeToken(list, head),
+      sortKey: makeSortKey(list, head),
+    });
   });
   return objects.sort((left, right) => compare(left.sortKey, right.sortKey));
 }
@@ -186,8 +206,10 @@ function makeSortKey(list: ListName, head: ListedHead): readonly (string | numbe
 /** A token names the first object of the next page, or where it was if it has gone meanwhile. */
 function startOfPage(objects: readonly ListObject[], list: ListName, token: string): number {
   const dot = token.indexOf('.');
-  const parts = list === 'nodes' || list === 'namespaces' || dot === -1 ? [token] : [token.slice(0, dot), token.slice(dot + 1)];
-  const wanted = list === 'jobs' ? parts : parts.map((part, position) => (position === 0 && parts.length > 1 ? Number(part) : part));
+  const parts =
+    list === 'nodes' || list === 'namespaces' || dot === -1 ? [token] : [token.slice(0, dot), token.slice(dot + 1)];
+  const wanted =
+    list === 'jobs' ? parts : parts.map((part, position) => (position === 0 && parts.length > 1 ? Number(part) : part));
   const found = objects.findIndex((object) => compare(object.sortKey, wanted) >= 0);
   return found === -1 ? objects.length : found;
 }

@@ -44,7 +44,10 @@ const BATCH_BYTES = 512 * 1024;
 export class LoadGenerator implements Feed {
   readonly rewrite: Rewrite;
   readonly #ports: LoadPorts;
-  readonly #options: Required<Omit<LoadOptions, 'eventsPerSecond' | 'eventBytes'>> & { readonly eventsPerSecond: number | undefined; readonly eventBytes: number | undefined };
+  readonly #options: Required<Omit<LoadOptions, 'eventsPerSecond' | 'eventBytes'>> & {
+    readonly eventsPerSecond: number | undefined;
+    readonly eventBytes: number | undefined;
+  };
   readonly #runId = Buffer.from(randomBytes(4).toString('hex'));
   #templates: LoadTemplates = { asRecorded: [], calm: [] };
   #templateDigits = 0;
@@ -59,8 +62,12 @@ export class LoadGenerator implements Feed {
   constructor(ports: LoadPorts, options: LoadOptions, paused: boolean) {
     this.#ports = ports;
     this.#options = {
-      eventsPerSecond: options.eventsPerSecond, eventBytes: options.eventBytes, allocations: options.allocations ?? Infinity,
-      total: options.total ?? Infinity, eventsPerFrame: options.eventsPerFrame ?? 1, crashPercent: options.crashPercent ?? 100,
+      eventsPerSecond: options.eventsPerSecond,
+      eventBytes: options.eventBytes,
+      allocations: options.allocations ?? Infinity,
+      total: options.total ?? Infinity,
+      eventsPerFrame: options.eventsPerFrame ?? 1,
+      crashPercent: options.crashPercent ?? 100,
     };
     this.#paused = paused;
     this.#index = ports.recording.newestIndex;
@@ -69,7 +76,12 @@ export class LoadGenerator implements Feed {
   }
 
   get state(): FeedState {
-    return { frames: this.#frames, events: this.#events, paused: this.#paused, finished: this.#events >= this.#options.total };
+    return {
+      frames: this.#frames,
+      events: this.#events,
+      paused: this.#paused,
+      finished: this.#events >= this.#options.total,
+    };
   }
 
   start(): void {
@@ -158,7 +170,14 @@ export class LoadGenerator implements Feed {
     this.#index += 1;
     const digits = String(this.#index).length;
     if (digits !== this.#templateDigits) this.#makeTemplates(digits);
-    const frame = makeLoadFrame(this.#templates, { index: this.#index, firstEvent: this.#events, events, crashPercent: this.#options.crashPercent, allocations: this.#options.allocations, runId: this.#runId });
+    const frame = makeLoadFrame(this.#templates, {
+      index: this.#index,
+      firstEvent: this.#events,
+      events,
+      crashPercent: this.#options.crashPercent,
+      allocations: this.#options.allocations,
+      runId: this.#runId,
+    });
     this.#events += events;
     this.#frames += 1;
     return frame;
@@ -169,9 +188,12 @@ export class LoadGenerator implements Feed {
     this.#templates = makeLoadTemplates(recording.frames, this.rewrite, digits, this.#options.eventBytes);
     this.#templateDigits = digits;
     if (this.#templates.asRecorded.length > 0) return;
-    throw new HydrantError(`Expected allocation events in the recording \`${recording.name}\` to make load from, got none`, {
-      code: 'recording-without-allocations',
-      retryable: false,
-    });
+    throw new HydrantError(
+      `Expected allocation events in the recording \`${recording.name}\` to make load from, got none`,
+      {
+        code: 'recording-without-allocations',
+        retryable: false,
+      },
+    );
   }
 }

@@ -31,7 +31,12 @@ const OPENING = Buffer.from('{"Events":[');
 const COMMA = 0x2c;
 
 /** Templates for indexes of `indexDigits` digits; of `eventBytes` or, without it, as large as recorded. */
-export function makeLoadTemplates(frames: readonly Frame[], rewrite: Rewrite, indexDigits: number, eventBytes?: number): LoadTemplates {
+export function makeLoadTemplates(
+  frames: readonly Frame[],
+  rewrite: Rewrite,
+  indexDigits: number,
+  eventBytes?: number,
+): LoadTemplates {
   const resize = (text: string): string => (eventBytes === undefined ? text : resizeEvent(text, eventBytes));
   const asRecorded: LoadTemplate[] = [];
   const calm: LoadTemplate[] = [];
@@ -48,13 +53,23 @@ export function makeLoadTemplates(frames: readonly Frame[], rewrite: Rewrite, in
 
 /** The same event, and nearly as long, of a task that did not crash. */
 function withoutCrashes(text: string): string {
-  return text.replaceAll('"Type":"Restarting"', '"Type":"Signaling"').replaceAll('"Type":"Not Restarting"', '"Type":"Task hook message"').replaceAll('"Failed":true', '"Failed":false');
+  return text
+    .replaceAll('"Type":"Restarting"', '"Type":"Signaling"')
+    .replaceAll('"Type":"Not Restarting"', '"Type":"Task hook message"')
+    .replaceAll('"Failed":true', '"Failed":false');
 }
 
-function makeTemplate(frame: Frame, event: FrameEvent, indexDigits: number, edit: (text: string) => string): LoadTemplate {
+function makeTemplate(
+  frame: Frame,
+  event: FrameEvent,
+  indexDigits: number,
+  edit: (text: string) => string,
+): LoadTemplate {
   const own = new RegExp(`(?<!\\\\)"(Index|ModifyIndex)":${String(frame.index)}\\b`, 'g');
-  const text = edit(frame.line.toString('latin1', event.start, event.end))
-    .replace(own, (_, name: string) => `"${name}":${'0'.repeat(indexDigits)}`);
+  const text = edit(frame.line.toString('latin1', event.start, event.end)).replace(
+    own,
+    (_, name: string) => `"${name}":${'0'.repeat(indexDigits)}`,
+  );
   const placeholder = new RegExp(`"(?:Index|ModifyIndex)":(?=0{${String(indexDigits)}}\\b)`, 'g');
   const { topic, key, namespace, filterKeys } = event;
   return {

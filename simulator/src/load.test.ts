@@ -22,7 +22,9 @@ interface LoadedEvent {
   readonly Topic: string;
   readonly Key: string;
   readonly Index: number;
-  readonly Payload: { readonly Allocation: { readonly ID: string; readonly ModifyIndex: number; readonly CreateIndex: number } };
+  readonly Payload: {
+    readonly Allocation: { readonly ID: string; readonly ModifyIndex: number; readonly CreateIndex: number };
+  };
 }
 
 interface LoadedFrame {
@@ -44,18 +46,35 @@ t.test('a calm load tells of no crash but in its share of events', async (t) => 
   const { frames } = await loadRecording('crashing-cluster');
   const templates = makeLoadTemplates(frames, IDENTITY, 4);
 
-  const events = makeLoadFrame(templates, { index: 4321, firstEvent: 200, events: 200, crashPercent: 10, runId: Buffer.from('abcdef01') });
+  const events = makeLoadFrame(templates, {
+    index: 4321,
+    firstEvent: 200,
+    events: 200,
+    crashPercent: 10,
+    runId: Buffer.from('abcdef01'),
+  });
 
   const text = events.events.map((event) => events.line.toString('utf8', event.start, event.end));
   t.equal(text.slice(10, 100).filter((event) => event.includes('Restarting"')).length, 0);
-  t.ok(text.slice(0, 10).concat(text.slice(100, 110)).some((event) => event.includes('Restarting"')));
+  t.ok(
+    text
+      .slice(0, 10)
+      .concat(text.slice(100, 110))
+      .some((event) => event.includes('Restarting"')),
+  );
 });
 
 t.test('made frames are whole, and their events’ places are right', async (t) => {
   const { frames } = await loadRecording('crashing-cluster');
   const templates = makeLoadTemplates(frames, IDENTITY, 4);
 
-  const frame = makeLoadFrame(templates, { index: 4321, firstEvent: 400, events: 7, crashPercent: 100, runId: Buffer.from('abcdef01') });
+  const frame = makeLoadFrame(templates, {
+    index: 4321,
+    firstEvent: 400,
+    events: 7,
+    crashPercent: 100,
+    runId: Buffer.from('abcdef01'),
+  });
 
   const parsed = parse(frame.line.toString());
   t.equal(templates.asRecorded.length, 403, 'one for each allocation event of the recording');
@@ -77,7 +96,13 @@ t.test('a size that was asked for is that of every event, with its id and index 
   const { frames } = await loadRecording('crashing-cluster');
   const templates = makeLoadTemplates(frames, IDENTITY, 4, 20_000);
 
-  const frame = makeLoadFrame(templates, { index: 4321, firstEvent: 0, events: 403, crashPercent: 1, runId: Buffer.from('abcdef01') });
+  const frame = makeLoadFrame(templates, {
+    index: 4321,
+    firstEvent: 0,
+    events: 403,
+    crashPercent: 1,
+    runId: Buffer.from('abcdef01'),
+  });
 
   for (const { start, end, key } of frame.events) {
     // An index of more or fewer digits than the recorded one stands in a few places.
@@ -90,20 +115,34 @@ t.test('a size that was asked for is that of every event, with its id and index 
 
 for (const writes of ['apart', 'joined'] as const) {
   t.test(`as fast as it is read, with writes ${writes}, nothing is lost on any reader`, async (t) => {
-    const simulator = await start(t, { bufferSize: 20, writes, load: { total: 3003, eventsPerFrame: 4 }, paused: true });
+    const simulator = await start(t, {
+      bufferSize: 20,
+      writes,
+      load: { total: 3003, eventsPerFrame: 4 },
+      paused: true,
+    });
     const readers = [openRaw(simulator.port, STREAM), openRaw(simulator.port, STREAM)];
     await Promise.all(readers.map((reader) => reader.lines(1)));
 
     simulator.control.resume();
-    const [left = [], right = []] = await Promise.all(readers.map(async (reader) => (await reader.frames(751)).map(parse)));
+    const [left = [], right = []] = await Promise.all(
+      readers.map(async (reader) => (await reader.frames(751)).map(parse)),
+    );
     await simulator.finished;
 
     const keys = left.flatMap((frame) => frame.Events.map((event) => event.Key));
     t.equal(keys.length, 3003);
     t.equal(new Set(keys).size, 3003, 'every id is another');
     t.ok(keys.every((key) => UUID.test(key)));
-    t.strictSame(left.map((frame) => frame.Index), Array.from({ length: 751 }, (_, position) => 356 + position), 'over the step from three to four digits');
-    t.strictSame(right.map((frame) => frame.Index), left.map((frame) => frame.Index));
+    t.strictSame(
+      left.map((frame) => frame.Index),
+      Array.from({ length: 751 }, (_, position) => 356 + position),
+      'over the step from three to four digits',
+    );
+    t.strictSame(
+      right.map((frame) => frame.Index),
+      left.map((frame) => frame.Index),
+    );
     t.match(simulator.state, { frames: 751, events: 3003, finished: true });
   });
 }
@@ -113,7 +152,14 @@ t.test('load waits for the slowest reader', async (t) => {
   const buffer = new EventBuffer(10);
   let readersAtEnd = false;
   const generator = new LoadGenerator(
-    { recording, buffer, clock: systemClock, rewrite: IDENTITY, readersAtEnd: () => readersAtEnd, onFinished: () => undefined },
+    {
+      recording,
+      buffer,
+      clock: systemClock,
+      rewrite: IDENTITY,
+      readersAtEnd: () => readersAtEnd,
+      onFinished: () => undefined,
+    },
     {},
     false,
   );
@@ -161,19 +207,32 @@ t.test('load shifted to now carries times of now', async (t) => {
   t.ok(Math.abs(systemClock.now() - time) < 120_000);
 });
 
-t.test('with a number of allocations their ids come again with newer indexes, and an observer sees it all', async (t) => {
-  const made: number[] = [];
-  const opened: { readonly index: number; readonly oldestIndex: number | undefined }[] = [];
-  const observer = { frameMade({ index }: { readonly index: number }) { made.push(index); }, streamOpened(stream: (typeof opened)[number]) { opened.push(stream); } };
-  const simulator = await start(t, { load: { eventsPerSecond: 5000, total: 25, allocations: 10 }, observer });
-  await simulator.finished;
+t.test(
+  'with a number of allocations their ids come again with newer indexes, and an observer sees it all',
+  async (t) => {
+    const made: number[] = [];
+    const opened: { readonly index: number; readonly oldestIndex: number | undefined }[] = [];
+    const observer = {
+      frameMade({ index }: { readonly index: number }) {
+        made.push(index);
+      },
+      streamOpened(stream: (typeof opened)[number]) {
+        opened.push(stream);
+      },
+    };
+    const simulator = await start(t, { load: { eventsPerSecond: 5000, total: 25, allocations: 10 }, observer });
+    await simulator.finished;
 
-  const events = (await openRaw(simulator.port, `${STREAM}&index=360`).frames(21)).map(parse);
+    const events = (await openRaw(simulator.port, `${STREAM}&index=360`).frames(21)).map(parse);
 
-  const keys = events.map(({ Events: [event] }) => event?.Key);
-  t.equal(new Set(keys).size, 10);
-  t.strictSame(keys.slice(10, 20), keys.slice(0, 10));
-  t.ok(events.every(({ Index, Events: [event] }) => event?.Payload.Allocation.ModifyIndex === Index));
-  t.strictSame(made, Array.from({ length: 25 }, (_, position) => 356 + position));
-  t.strictSame(opened, [{ index: 360, oldestIndex: 356 }]);
-});
+    const keys = events.map(({ Events: [event] }) => event?.Key);
+    t.equal(new Set(keys).size, 10);
+    t.strictSame(keys.slice(10, 20), keys.slice(0, 10));
+    t.ok(events.every(({ Index, Events: [event] }) => event?.Payload.Allocation.ModifyIndex === Index));
+    t.strictSame(
+      made,
+      Array.from({ length: 25 }, (_, position) => 356 + position),
+    );
+    t.strictSame(opened, [{ index: 360, oldestIndex: 356 }]);
+  },
+);

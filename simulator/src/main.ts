@@ -11,7 +11,9 @@ const EXIT_CONFIG = 78;
 
 async function run(options: SimulatorOptions): Promise<void> {
   const simulator = await startSimulator(options);
-  process.stdout.write(`Simulator of ${options.recording ?? ''} listens at ${simulator.url}, control at ${simulator.controlUrl ?? 'none'}/control/state\n`);
+  process.stdout.write(
+    `Simulator of ${options.recording ?? ''} listens at ${simulator.url}, control at ${simulator.controlUrl ?? 'none'}/control/state\n`,
+  );
   const stop = (): void => {
     simulator.close().catch((error: unknown) => {
       process.stderr.write(`${describeError(error)}\n`);
@@ -22,7 +24,9 @@ async function run(options: SimulatorOptions): Promise<void> {
   process.once('SIGINT', stop);
   // n.b. not awaited: a simulator that is stopped before its end never finishes.
   void simulator.finished.then(() => {
-    process.stdout.write(`Simulator has played ${String(simulator.state.frames)} frames with ${String(simulator.state.events)} events\n`);
+    process.stdout.write(
+      `Simulator has played ${String(simulator.state.frames)} frames with ${String(simulator.state.events)} events\n`,
+    );
   });
 }
 

@@ -17,7 +17,12 @@ export interface NomadServerPorts {
 
 const PREFIX = '/v1/';
 const AGENT = {
-  config: { Datacenter: 'dc1', Name: 'simulator', Region: 'global', Version: { Version: '2.0.6', VersionPrerelease: 'dev' } },
+  config: {
+    Datacenter: 'dc1',
+    Name: 'simulator',
+    Region: 'global',
+    Version: { Version: '2.0.6', VersionPrerelease: 'dev' },
+  },
   member: { Name: 'simulator.global', Status: 'alive', Tags: { dc: 'dc1', region: 'global', role: 'nomad' } },
   stats: { nomad: { leader: 'true', server: 'true' } },
 };
@@ -32,8 +37,12 @@ export class NomadServer {
 
   constructor(ports: NomadServerPorts) {
     this.#ports = ports;
-    this.#server = createServer((request, response) => { this.#handle(request, response); });
-    this.#server.on('connection', (socket) => { this.#track(socket); });
+    this.#server = createServer((request, response) => {
+      this.#handle(request, response);
+    });
+    this.#server.on('connection', (socket) => {
+      this.#track(socket);
+    });
   }
 
   get port(): number {
@@ -57,7 +66,9 @@ export class NomadServer {
 
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => { resolve(); });
+      this.#server.close(() => {
+        resolve();
+      });
     });
     for (const socket of this.#sockets) socket.destroy();
     await closed;
@@ -65,7 +76,9 @@ export class NomadServer {
 
   #track(socket: Socket): void {
     this.#sockets.add(socket);
-    socket.on('close', () => { this.#sockets.delete(socket); });
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+    });
     // A reader that goes away is no fault of the simulator: `close` follows and ends what belongs to the socket.
     socket.on('error', () => undefined);
   }
@@ -74,7 +87,8 @@ export class NomadServer {
     const { mode } = this.#ports.faults;
     if (mode === 'refuse') request.socket.destroy();
     else if (mode === 'error') answerText(response, 500, 'Internal server error');
-    else if (mode === 'html') response.writeHead(200, { 'Content-Type': 'text/html', 'Content-Length': HTML.length }).end(HTML);
+    else if (mode === 'html')
+      response.writeHead(200, { 'Content-Type': 'text/html', 'Content-Length': HTML.length }).end(HTML);
     else this.#route(request, response);
   }
 
@@ -114,7 +128,9 @@ export class NomadServer {
       return;
     }
     const body = JSON.stringify(AGENT);
-    response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) }).end(body);
+    response
+      .writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) })
+      .end(body);
   }
 }
 

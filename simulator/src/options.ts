@@ -12,7 +12,10 @@ import type { Writes } from './stream-subscription.ts';
 export interface SimulatorObserver {
   /** A frame has come into the buffer. */
   frameMade(frame: Frame): void;
-  /** A reader has asked for the frames from `index`; `oldestIndex` is what the buffer begins with, undefined when it is empty. */
+  /**
+   * A reader has asked for the frames from `index`; `oldestIndex` is what the buffer begins with, undefined when it is
+   * empty.
+   */
   streamOpened(opened: { readonly index: number; readonly oldestIndex: number | undefined }): void;
 }
 
@@ -69,10 +72,13 @@ export const defaults = {
 export function resolveOptions(options: SimulatorOptions): ResolvedOptions {
   const resolved = { clock: systemClock, ...defaults, ...options };
   if (resolved.speed === 'instant' && resolved.rounds === Infinity && resolved.load === undefined) {
-    throw new HydrantError('Expected a speed for a recording that is played for ever, got "instant"; set a speed such as 1', {
-      code: 'simulator-options',
-      retryable: false,
-    });
+    throw new HydrantError(
+      'Expected a speed for a recording that is played for ever, got "instant"; set a speed such as 1',
+      {
+        code: 'simulator-options',
+        retryable: false,
+      },
+    );
   }
   return resolved;
 }

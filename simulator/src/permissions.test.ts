@@ -15,13 +15,23 @@ const headers = { 'X-Nomad-Token': 'right' };
 
 async function opens(simulator: Simulator, query: string): Promise<boolean> {
   const stream = openRaw(simulator.port, `/v1/event/stream?${query}`, { headers });
-  return stream.lines(1).then(() => true, () => false).finally(() => { stream.socket.destroy(); });
+  return stream
+    .lines(1)
+    .then(
+      () => true,
+      () => false,
+    )
+    .finally(() => {
+      stream.socket.destroy();
+    });
 }
 
 async function ask(simulator: Simulator, path: string): Promise<string> {
   const response = await fetch(`${simulator.url}/v1/${path}`, { headers });
   const text = await response.text();
-  return response.status === 200 ? [...new Set(text.match(/"(?:Namespace|Name)":"(?:default|payments)"/gu))].toSorted().join() : `${String(response.status)} ${text}`;
+  return response.status === 200
+    ? [...new Set(text.match(/"(?:Namespace|Name)":"(?:default|payments)"/gu))].toSorted().join()
+    : `${String(response.status)} ${text}`;
 }
 
 t.test('one refused namespace refuses the stream of all, and leaves the lists', async (t) => {
@@ -34,7 +44,11 @@ t.test('one refused namespace refuses the stream of all, and leaves the lists', 
   t.equal(await opens(simulator, 'namespace=default&topic=Job&topic=Node'), true);
   t.equal(await ask(simulator, 'allocations?namespace=payments'), '403 Permission denied');
   t.equal(await ask(simulator, 'allocations?namespace=*'), '"Namespace":"default"');
-  t.equal(await ask(simulator, 'jobs?namespace=*'), '"Namespace":"default","Namespace":"payments"', 'for this it is list-jobs');
+  t.equal(
+    await ask(simulator, 'jobs?namespace=*'),
+    '"Namespace":"default","Namespace":"payments"',
+    'for this it is list-jobs',
+  );
   simulator.control.restrict(['*/read-job']);
   t.equal(await ask(simulator, 'evaluations?namespace=*'), '403 Permission denied', 'nothing is left');
 });
@@ -69,7 +83,8 @@ t.test('a permission taken away ends the streams that need it', async (t) => {
   const jobs = openRaw(simulator.port, '/v1/event/stream?namespace=*&topic=Job');
   await Promise.all([nodes.lines(1), jobs.lines(1)]);
 
-  const restrict = (query: string): Promise<Response> => fetch(`${simulator.controlUrl ?? ''}/control/restrict${query}`, { method: 'POST' });
+  const restrict = (query: string): Promise<Response> =>
+    fetch(`${simulator.controlUrl ?? ''}/control/restrict${query}`, { method: 'POST' });
   const response = await restrict('?refuse=default/read-job&refuse=management');
   await jobs.closed;
 

@@ -1,6 +1,7 @@
 /**
- * What tokens are not permitted, as Nomad's access control sees it: a stream is refused when one of its topics is, in one of its namespaces; a list
- * of all namespaces only leaves out what is refused. Says nothing about which token is valid.
+ * What tokens are not permitted, as Nomad's access control sees it: a stream is refused when one of its topics is, in
+ * one of its namespaces; a list of all namespaces only leaves out what is refused. Says nothing about which token is
+ * valid.
  */
 import { HydrantError } from '@hydrant/shared/foundation/errors';
 import type { ListName } from './lists.ts';
@@ -11,9 +12,13 @@ const NODE = 'node-read';
 const MANAGEMENT = 'management';
 const EVERYWHERE: ReadonlySet<string> = new Set([NODE, MANAGEMENT]);
 
-/** What the stream asks for, in each namespace, but for what holds everywhere. Any other topic is for management tokens. */
+/**
+ * What the stream asks for, in each namespace, but for what holds everywhere. Any other topic is for management tokens.
+ */
 const neededByTopic: ReadonlyMap<string, string> = new Map([
-  ...['Job', 'Allocation', 'Evaluation', 'Deployment', 'Service', 'CSIPlugin'].map((topic) => [topic, 'read-job'] as const),
+  ...['Job', 'Allocation', 'Evaluation', 'Deployment', 'Service', 'CSIPlugin'].map(
+    (topic) => [topic, 'read-job'] as const,
+  ),
   ['HostVolume', 'host-volume-read'],
   ['CSIVolume', 'csi-read-volume'],
   ['Node', NODE],
@@ -31,11 +36,17 @@ const neededByList = {
 export class Permissions {
   #refused: ReadonlySet<string> = new Set();
 
-  /** `node-read`, `management` or `<namespace>/<capability>`, either of which may be `*`. Throws when one is none of these. */
+  /**
+   * `node-read`, `management` or `<namespace>/<capability>`, either of which may be `*`. Throws when one is none of
+   * these.
+   */
   refuse(refused: readonly string[]): void {
     for (const permission of refused) {
       if (EVERYWHERE.has(permission) || /^[^/]+\/[^/]+$/.test(permission)) continue;
-      throw new HydrantError(`Expected \`${NODE}\`, \`${MANAGEMENT}\` or \`<namespace>/<capability>\`, got "${permission}"`, { code: 'control-parameter', retryable: false });
+      throw new HydrantError(
+        `Expected \`${NODE}\`, \`${MANAGEMENT}\` or \`<namespace>/<capability>\`, got "${permission}"`,
+        { code: 'control-parameter', retryable: false },
+      );
     }
     this.#refused = new Set(refused);
   }
@@ -48,7 +59,9 @@ export class Permissions {
     return [...topics.keys()].every((topic) => {
       const needed = neededByTopic.get(topic) ?? MANAGEMENT;
       if (needed === MANAGEMENT) return this.isManagement;
-      return EVERYWHERE.has(needed) ? !this.#refused.has(needed) : [...namespaces].every((namespace) => this.#allows(namespace, needed));
+      return EVERYWHERE.has(needed)
+        ? !this.#refused.has(needed)
+        : [...namespaces].every((namespace) => this.#allows(namespace, needed));
     });
   }
 
@@ -59,7 +72,10 @@ export class Permissions {
     return namespace === ALL ? namespaces.some((name) => this.#allows(name, needed)) : this.#allows(namespace, needed);
   }
 
-  /** Whether the list shows objects of that namespace, or that namespace itself: for this any capability in it is enough. */
+  /**
+   * Whether the list shows objects of that namespace, or that namespace itself: for this any capability in it is
+   * enough.
+   */
   shows(list: ListName, namespace: string): boolean {
     const needed = neededByList[list];
     if (needed === NODE) return true;
@@ -67,6 +83,8 @@ export class Permissions {
   }
 
   #allows(namespace: string, capability: string): boolean {
-    return ![namespace, ALL].some((name) => this.#refused.has(`${name}/${capability}`) || this.#refused.has(`${name}/${ALL}`));
+    return ![namespace, ALL].some(
+      (name) => this.#refused.has(`${name}/${capability}`) || this.#refused.has(`${name}/${ALL}`),
+    );
   }
 }

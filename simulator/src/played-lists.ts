@@ -1,6 +1,7 @@
 /**
- * Lists made of what was played: of each object its newest state in the frames so far, cut down to the members that Nomad's list endpoint shows.
- * What an event does not tell (`JobType` of an allocation, the summary of a job) is missing. A purged job goes; nothing else ever does.
+ * Lists made of what was played: of each object its newest state in the frames so far, cut down to the members that
+ * Nomad's list endpoint shows. What an event does not tell (`JobType` of an allocation, the summary of a job) is
+ * missing. A purged job goes; nothing else ever does.
  */
 import { forEachMember } from '@hydrant/shared/foundation/json-scanner';
 import type { Frame, FrameEvent } from './frame.ts';
@@ -13,10 +14,13 @@ interface Source {
   readonly members: ReadonlySet<string> | undefined;
 }
 
-const allocationMembers = 'ClientDescription ClientStatus CreateIndex CreateTime DeploymentStatus DesiredDescription DesiredStatus DesiredTransition EvalID FollowupEvalID ID JobID '
-  + 'ModifyIndex ModifyTime Name Namespace NextAllocation NodeID NodeName PreemptedAllocations PreemptedByAllocation RescheduleTracker TaskGroup TaskStates';
-const jobMembers = 'CreateIndex Datacenters ID JobModifyIndex ModifyIndex Multiregion Name Namespace NodePool ParentID Priority Status StatusDescription Stop SubmitTime Type';
-const nodeMembers = 'CreateIndex Datacenter Drain Drivers HostVolumes ID LastDrain ModifyIndex Name NodeClass NodePool SchedulingEligibility Status StatusDescription';
+const allocationMembers =
+  'ClientDescription ClientStatus CreateIndex CreateTime DeploymentStatus DesiredDescription DesiredStatus DesiredTransition EvalID FollowupEvalID ID JobID ' +
+  'ModifyIndex ModifyTime Name Namespace NextAllocation NodeID NodeName PreemptedAllocations PreemptedByAllocation RescheduleTracker TaskGroup TaskStates';
+const jobMembers =
+  'CreateIndex Datacenters ID JobModifyIndex ModifyIndex Multiregion Name Namespace NodePool ParentID Priority Status StatusDescription Stop SubmitTime Type';
+const nodeMembers =
+  'CreateIndex Datacenter Drain Drivers HostVolumes ID LastDrain ModifyIndex Name NodeClass NodePool SchedulingEligibility Status StatusDescription';
 
 const sources: Readonly<Record<string, Source>> = {
   Allocation: { list: 'allocations', payloadKey: 'Allocation', members: new Set(allocationMembers.split(' ')) },
@@ -51,7 +55,11 @@ export class PlayedLists {
   /** A JSON array in no order. */
   body(list: ListName): Buffer {
     const objects = [...(this.#objects.get(list)?.values() ?? [])].map(({ listed }) => listed);
-    return Buffer.concat([Buffer.from('['), ...objects.flatMap((object, n) => (n === 0 ? [object] : [Buffer.from(','), object])), Buffer.from(']')]);
+    return Buffer.concat([
+      Buffer.from('['),
+      ...objects.flatMap((object, n) => (n === 0 ? [object] : [Buffer.from(','), object])),
+      Buffer.from(']'),
+    ]);
   }
 
   /** One object as a whole; undefined when it is not there. */
@@ -61,7 +69,10 @@ export class PlayedLists {
 
   /** `nomad operator snapshot save` */
   save(): void {
-    this.#saved = { objects: new Map([...this.#objects].map(([list, objects]) => [list, new Map(objects)])), indexes: new Map(this.#indexes) };
+    this.#saved = {
+      objects: new Map([...this.#objects].map(([list, objects]) => [list, new Map(objects)])),
+      indexes: new Map(this.#indexes),
+    };
   }
 
   /** `nomad operator snapshot restore`, of what was saved last: objects and indexes go back. */
@@ -101,7 +112,11 @@ export class PlayedLists {
   }
 }
 
-function readObject(line: Buffer, start: number, { payloadKey, members }: Source): PlayedObject & { readonly isDeleted: boolean } | undefined {
+function readObject(
+  line: Buffer,
+  start: number,
+  { payloadKey, members }: Source,
+): (PlayedObject & { readonly isDeleted: boolean }) | undefined {
   let found: PlayedObject | undefined;
   let isDeleted = false;
   forEachMember(line, start, (name, payload) => {
@@ -119,7 +134,8 @@ function readObject(line: Buffer, start: number, { payloadKey, members }: Source
 function cutDown(line: Buffer, start: number, members: ReadonlySet<string>): Buffer {
   const parts: Buffer[] = [];
   forEachMember(line, start, (name, from, to) => {
-    if (members.has(name)) parts.push(Buffer.from(`${parts.length === 0 ? '{' : ','}${JSON.stringify(name)}:`), line.subarray(from, to));
+    if (members.has(name))
+      parts.push(Buffer.from(`${parts.length === 0 ? '{' : ','}${JSON.stringify(name)}:`), line.subarray(from, to));
   });
   return Buffer.concat([...parts, Buffer.from(parts.length === 0 ? '{}' : '}')]);
 }

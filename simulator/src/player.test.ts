@@ -24,7 +24,11 @@ function createManualClock(): ManualClock {
     sleep: () => Promise.reject(new Error('Expected the player not to sleep')),
     every: () => ({ cancel: () => undefined }),
     after(ms, action) {
-      const timer = { cancel: () => { timers.delete(timer); } };
+      const timer = {
+        cancel: () => {
+          timers.delete(timer);
+        },
+      };
       timers.set(timer, { at: elapsed + ms, action });
       return timer;
     },
@@ -41,7 +45,10 @@ function createManualClock(): ManualClock {
 
 const NONE: Rewrite = { shiftNs: 0n, indexOffset: 0, idSeed: 0, keptIds: new Set() };
 
-function createPlayer(recording: Recording, options: Partial<PlayerOptions>): { player: Player; clock: ManualClock; frames: () => readonly Frame[] } {
+function createPlayer(
+  recording: Recording,
+  options: Partial<PlayerOptions>,
+): { player: Player; clock: ManualClock; frames: () => readonly Frame[] } {
   const clock = createManualClock();
   const buffer = new EventBuffer(100_000);
   const start = buffer.placeBefore(0);
@@ -67,13 +74,19 @@ t.test('rewriting times changes times only', (t) => {
   const hour = 3_600_000_000_000n;
   const cases = [
     ['{"Time":1795231697351342603}', '{"Time":1795235297351342603}'],
-    ['{"CreateTime":1795231697351342603,"ModifyTime":1795231697351342604,"SubmitTime":0}', '{"CreateTime":1795235297351342603,"ModifyTime":1795235297351342604,"SubmitTime":0}'],
+    [
+      '{"CreateTime":1795231697351342603,"ModifyTime":1795231697351342604,"SubmitTime":0}',
+      '{"CreateTime":1795235297351342603,"ModifyTime":1795235297351342604,"SubmitTime":0}',
+    ],
     ['{"StartedAt":"2026-11-21T03:29:27.609825504Z"}', '{"StartedAt":"2026-11-21T04:29:27.609825504Z"}'],
     ['{"FinishedAt":"2026-11-21T23:29:27.6Z"}', '{"FinishedAt":"2026-11-22T00:29:27.6Z"}'],
     ['{"LastRestart":"2026-11-21T03:29:27Z"}', '{"LastRestart":"2026-11-21T04:29:27Z"}'],
     ['{"UpdateTime":"2026-11-21T03:29:27.000000001+02:00"}', '{"UpdateTime":"2026-11-21T04:29:27.000000001+02:00"}'],
     ['{"StartedAt":"0001-01-01T00:00:00Z"}', '{"StartedAt":"0001-01-01T00:00:00Z"}'],
-    ['{"Message":"\\"Time\\":1795231697351342603","KillTimeout":1795231697351342603}', '{"Message":"\\"Time\\":1795231697351342603","KillTimeout":1795231697351342603}'],
+    [
+      '{"Message":"\\"Time\\":1795231697351342603","KillTimeout":1795231697351342603}',
+      '{"Message":"\\"Time\\":1795231697351342603","KillTimeout":1795231697351342603}',
+    ],
     ['{"Index":12,"Key":"ü 2026-11-21T03:29:27Z"}', '{"Index":12,"Key":"ü 2026-11-21T03:29:27Z"}'],
   ] as const;
 
@@ -81,7 +94,10 @@ t.test('rewriting times changes times only', (t) => {
     t.equal(rewrite(from, { shiftNs: hour }), to);
     t.equal(rewrite(to, { shiftNs: -hour }), from);
   }
-  t.equal(rewrite('{"StartedAt":"2026-11-21T03:29:27.5Z"}', { shiftNs: 500_000_000n }), '{"StartedAt":"2026-11-21T03:29:28Z"}');
+  t.equal(
+    rewrite('{"StartedAt":"2026-11-21T03:29:27.5Z"}', { shiftNs: 500_000_000n }),
+    '{"StartedAt":"2026-11-21T03:29:28Z"}',
+  );
   t.end();
 });
 
@@ -89,7 +105,10 @@ t.test('rewriting indexes and ids leaves zero and kept ids alone', (t) => {
   const id = '4eb5a9ac-9a9f-9a68-fc25-eba6c83a0d99';
   const fresh = rewrite(id, { idSeed: 1 });
 
-  t.equal(rewrite('{"Index":7,"ModifyIndex":7,"SnapshotIndex":0,"Restarts":3}', { indexOffset: 100 }), '{"Index":107,"ModifyIndex":107,"SnapshotIndex":0,"Restarts":3}');
+  t.equal(
+    rewrite('{"Index":7,"ModifyIndex":7,"SnapshotIndex":0,"Restarts":3}', { indexOffset: 100 }),
+    '{"Index":107,"ModifyIndex":107,"SnapshotIndex":0,"Restarts":3}',
+  );
   t.match(fresh, /^[0-9a-f]{8}-9a9f-9a68-fc25-eba6c83a0d99$/);
   t.not(fresh, id);
   t.not(fresh, rewrite(id, { idSeed: 2 }));
@@ -106,7 +125,10 @@ t.test('a recording is read with its arrival times, or with the times of its eve
   t.equal(recorded.newestIndex, 355);
   t.ok(derived.durationMs > 60_000 && derived.durationMs < 80_000, `${String(derived.durationMs)} ms`);
   t.ok(derived.frames.every((frame, position) => frame.arrivalMs >= (derived.frames[position - 1]?.arrivalMs ?? 0)));
-  await t.rejects(loadRecording('nothing'), { code: 'recording-missing', message: /got `nothing`; use one of burst, crashing-cluster, nomad-firehose-parity/ });
+  await t.rejects(loadRecording('nothing'), {
+    code: 'recording-missing',
+    message: /got `nothing`; use one of burst, crashing-cluster, nomad-firehose-parity/,
+  });
 });
 
 t.test('all at once, the buffer holds the recording', async (t) => {
@@ -115,14 +137,18 @@ t.test('all at once, the buffer holds the recording', async (t) => {
 
   player.start();
 
-  t.strictSame(frames().map((frame) => frame.line), recording.frames.map((frame) => frame.line));
+  t.strictSame(
+    frames().map((frame) => frame.line),
+    recording.frames.map((frame) => frame.line),
+  );
   t.match(player.state, { frames: 363, events: 885, finished: true });
 });
 
 t.test('at a speed, frames come in their order and time, and none in a pause', async (t) => {
   const recording = await loadRecording('crashing-cluster');
   const { player, clock, frames } = createPlayer(recording, { speed: 20 });
-  const arrivedBy = (recordedMs: number): number => recording.frames.filter((frame) => frame.arrivalMs <= recordedMs).length;
+  const arrivedBy = (recordedMs: number): number =>
+    recording.frames.filter((frame) => frame.arrivalMs <= recordedMs).length;
 
   player.start();
   t.equal(player.state.frames, arrivedBy(0));
@@ -139,7 +165,10 @@ t.test('at a speed, frames come in their order and time, and none in a pause', a
   t.ok(player.state.frames >= arrivedBy(40_000) && player.state.frames <= arrivedBy(40_100));
   clock.advance(2000);
   t.ok(player.state.finished);
-  t.strictSame(frames().map((frame) => frame.line), recording.frames.map((frame) => frame.line));
+  t.strictSame(
+    frames().map((frame) => frame.line),
+    recording.frames.map((frame) => frame.line),
+  );
 });
 
 t.test('later rounds have higher indexes and other ids, but the same nodes', async (t) => {
@@ -152,10 +181,26 @@ t.test('later rounds have higher indexes and other ids, but the same nodes', asy
   t.ok(player.state.finished);
 
   const rounds = [0, 1, 2].map((round) => frames().slice(round * 363, (round + 1) * 363));
-  const keys = rounds.map((round) => new Set(round.flatMap((frame) => frame.events.filter((event) => event.topic === 'Allocation').map((event) => event.key))));
-  const nodes = new Set(frames().flatMap((frame) => frame.events.filter((event) => event.topic === 'Node').map((event) => event.key)));
-  t.strictSame(rounds[0]?.map((frame) => frame.line), recording.frames.map((frame) => frame.line), 'the first round is the recording');
-  t.strictSame(rounds[2]?.map((frame) => frame.index), recording.frames.map((frame) => frame.index + 2 * 355));
+  const keys = rounds.map(
+    (round) =>
+      new Set(
+        round.flatMap((frame) =>
+          frame.events.filter((event) => event.topic === 'Allocation').map((event) => event.key),
+        ),
+      ),
+  );
+  const nodes = new Set(
+    frames().flatMap((frame) => frame.events.filter((event) => event.topic === 'Node').map((event) => event.key)),
+  );
+  t.strictSame(
+    rounds[0]?.map((frame) => frame.line),
+    recording.frames.map((frame) => frame.line),
+    'the first round is the recording',
+  );
+  t.strictSame(
+    rounds[2]?.map((frame) => frame.index),
+    recording.frames.map((frame) => frame.index + 2 * 355),
+  );
   t.equal(new Set(keys.flatMap((round) => [...round])).size, 3 * (keys[0]?.size ?? 0));
   t.equal(nodes.size, 1);
   t.ok(frames().every((frame) => (JSON.parse(frame.line.toString()) as { Index: number }).Index === frame.index));
@@ -169,13 +214,19 @@ t.test('shifted to now, the end of the recording is when its last frame is playe
   player.start();
   clock.advance(720);
 
-  const newest = frames().map((frame) => newestTimeNs(frame.line)).reduce((left, right) => (left > right ? left : right));
+  const newest = frames()
+    .map((frame) => newestTimeNs(frame.line))
+    .reduce((left, right) => (left > right ? left : right));
   t.ok(newest - endOfPlay < NS_PER_MS && endOfPlay - newest < NS_PER_MS);
   const first = frames()[200];
   const recorded = recording.frames[200];
   if (first === undefined || recorded === undefined) throw new Error('Expected 200 frames');
   t.equal(newestTimeNs(first.line) - newestTimeNs(recorded.line), newest - recording.endNs, 'distances stay');
-  t.equal(rewriteBytes(first.line, { ...NONE, shiftNs: recording.endNs - newest }).toString(), recorded.line.toString(), 'and nothing but times has changed');
+  t.equal(
+    rewriteBytes(first.line, { ...NONE, shiftNs: recording.endNs - newest }).toString(),
+    recorded.line.toString(),
+    'and nothing but times has changed',
+  );
 });
 
 t.test('restarting begins with the first indexes', async (t) => {
@@ -185,5 +236,8 @@ t.test('restarting begins with the first indexes', async (t) => {
   player.start();
   player.restart();
 
-  t.strictSame(frames().map((frame) => frame.index), [...recording.frames, ...recording.frames].map((frame) => frame.index));
+  t.strictSame(
+    frames().map((frame) => frame.index),
+    [...recording.frames, ...recording.frames].map((frame) => frame.index),
+  );
 });

@@ -1,6 +1,6 @@
 /**
- * Plays a recording into the buffer: at once, or as it arrived, slower or faster, any number of rounds. Every round after
- * the first has higher indexes and other ids. Without rounds and shifting, bytes are the recording's own.
+ * Plays a recording into the buffer: at once, or as it arrived, slower or faster, any number of rounds. Every round
+ * after the first has higher indexes and other ids. Without rounds and shifting, bytes are the recording's own.
  */
 import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
 import type { EventBuffer } from './event-buffer.ts';
@@ -36,7 +36,9 @@ export class Player implements Feed {
   #rewrite: Rewrite;
   #round = 0;
   #position = 0;
-  /** How far the round has been played, in the recording's own time, and since when (by the monotonic clock) it goes on. */
+  /**
+   * How far the round has been played, in the recording's own time, and since when (by the monotonic clock) it goes on.
+   */
   #playedMs = 0;
   #playingSince: number | undefined;
   #paused: boolean;
@@ -56,7 +58,12 @@ export class Player implements Feed {
   }
 
   get state(): FeedState {
-    return { frames: this.#frames, events: this.#events, paused: this.#paused, finished: this.#round >= this.#options.rounds };
+    return {
+      frames: this.#frames,
+      events: this.#events,
+      paused: this.#paused,
+      finished: this.#round >= this.#options.rounds,
+    };
   }
 
   start(): void {
@@ -105,7 +112,10 @@ export class Player implements Feed {
     this.#events += due.reduce((events, frame) => events + frame.events.length, 0);
     buffer.append(...due);
     if (next === undefined) this.#endRound();
-    else this.#timer = clock.after((next.arrivalMs - elapsed) / this.#factor(), () => { this.#advance(); });
+    else
+      this.#timer = clock.after((next.arrivalMs - elapsed) / this.#factor(), () => {
+        this.#advance();
+      });
   }
 
   #endRound(): void {
@@ -117,7 +127,9 @@ export class Player implements Feed {
     }
     this.#playingSince = undefined;
     this.#rewind();
-    this.#timer = this.#ports.clock.after(PAUSE_BETWEEN_ROUNDS_MS / this.#factor(), () => { this.start(); });
+    this.#timer = this.#ports.clock.after(PAUSE_BETWEEN_ROUNDS_MS / this.#factor(), () => {
+      this.start();
+    });
   }
 
   #rewind(): void {

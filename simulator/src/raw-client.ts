@@ -23,11 +23,15 @@ export class RawClient {
 
   constructor(socket: Socket) {
     this.socket = socket;
-    socket.on('data', (chunk: Buffer) => { this.#take(chunk); });
+    socket.on('data', (chunk: Buffer) => {
+      this.#take(chunk);
+    });
     // A reset shows as `closed` too; the tests look at the bytes.
     socket.on('error', () => undefined);
     this.closed = new Promise((resolve) => {
-      socket.on('close', () => { resolve(); });
+      socket.on('close', () => {
+        resolve();
+      });
     });
   }
 
@@ -65,7 +69,10 @@ export class RawClient {
 
   /** Resolves with the first `count` lines that are no heartbeats. */
   async frames(count: number): Promise<readonly string[]> {
-    await this.#waitFor(() => this.#lines.length >= count && this.framesSoFar.length >= count, `${String(count)} frames`);
+    await this.#waitFor(
+      () => this.#lines.length >= count && this.framesSoFar.length >= count,
+      `${String(count)} frames`,
+    );
     return this.framesSoFar.slice(0, count);
   }
 
@@ -92,7 +99,11 @@ export class RawClient {
         settle();
       };
       const fail = (): void => {
-        finish(() => { reject(new Error(`Expected ${what}, got ${String(this.#lines.length)} lines and then ${this.#text.slice(0, 80)}`)); });
+        finish(() => {
+          reject(
+            new Error(`Expected ${what}, got ${String(this.#lines.length)} lines and then ${this.#text.slice(0, 80)}`),
+          );
+        });
       };
       const check = (): void => {
         if (isDone()) finish(resolve);

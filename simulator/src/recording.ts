@@ -47,14 +47,18 @@ export async function loadRecording(recording: string): Promise<Recording> {
     durationMs: frames.at(-1)?.arrivalMs ?? 0,
     endNs: lines.map(newestTimeNs).reduce(later, 0n),
     newestIndex: Math.max(0, ...frames.map((frame) => frame.index)),
-    nodeIds: new Set(frames.flatMap((frame) => frame.events.filter((event) => event.topic === 'Node').map((event) => event.key))),
+    nodeIds: new Set(
+      frames.flatMap((frame) => frame.events.filter((event) => event.topic === 'Node').map((event) => event.key)),
+    ),
     lists: await readLists(folder),
     listIndexes: await readListIndexes(folder),
   };
 }
 
 async function missing(recording: string): Promise<HydrantError> {
-  const names = (await readdir(FIXTURES, { withFileTypes: true })).filter((entry) => existsSync(join(FIXTURES, entry.name, STREAM_FILE))).map((entry) => entry.name);
+  const names = (await readdir(FIXTURES, { withFileTypes: true }))
+    .filter((entry) => existsSync(join(FIXTURES, entry.name, STREAM_FILE)))
+    .map((entry) => entry.name);
   return new HydrantError(
     `Expected a recording with ${STREAM_FILE}, got \`${recording}\`; use one of ${names.sort().join(', ')} or the path of a folder`,
     { code: 'recording-missing', retryable: false },
@@ -78,7 +82,9 @@ function later(left: bigint, right: bigint): bigint {
 async function readArrivals(folder: string): Promise<readonly number[] | undefined> {
   const file = join(folder, 'arrival-seconds.txt.gz');
   if (!existsSync(file)) return undefined;
-  const text = gunzipSync(await readFile(file)).toString('latin1').trim();
+  const text = gunzipSync(await readFile(file))
+    .toString('latin1')
+    .trim();
   return text.split('\n').map((line) => Number(line) * 1000);
 }
 
@@ -101,7 +107,8 @@ function readFrames(lines: readonly Buffer[], arrivals: readonly number[] | unde
 async function readLists(folder: string): Promise<ReadonlyMap<string, Buffer>> {
   const lists = new Map<string, Buffer>();
   for (const file of await readdir(folder)) {
-    if (file.endsWith('.json.gz')) lists.set(file.slice(0, -'.json.gz'.length), gunzipSync(await readFile(join(folder, file))));
+    if (file.endsWith('.json.gz'))
+      lists.set(file.slice(0, -'.json.gz'.length), gunzipSync(await readFile(join(folder, file))));
   }
   return lists;
 }

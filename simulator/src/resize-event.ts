@@ -1,6 +1,7 @@
 /**
- * An allocation event of another size: too large, it loses members of the allocation, the largest first, but never those that say which one it is and how it
- * stands; too small, the text that describes it grows. Text is treated as Latin-1, one character a byte.
+ * An allocation event of another size: too large, it loses members of the allocation, the largest first, but never
+ * those that say which one it is and how it stands; too small, the text that describes it grows. Text is treated as
+ * Latin-1, one character a byte.
  */
 import { forEachMember } from '@hydrant/shared/foundation/json-scanner';
 
@@ -10,7 +11,11 @@ interface Member {
   readonly text: string;
 }
 
-const kept = new Set('ID Namespace Name JobID TaskGroup NodeID NodeName EvalID DesiredStatus ClientStatus CreateIndex ModifyIndex CreateTime ModifyTime'.split(' '));
+const kept = new Set(
+  'ID Namespace Name JobID TaskGroup NodeID NodeName EvalID DesiredStatus ClientStatus CreateIndex ModifyIndex CreateTime ModifyTime'.split(
+    ' ',
+  ),
+);
 const describing = 'ClientDescription';
 const filler = 'Tasks are running. ';
 
@@ -21,7 +26,8 @@ export function resizeEvent(text: string, bytes: number): string {
   if (place === undefined) return text;
   const members: Member[] = [];
   forEachMember(event, place.start, (name, start, end) => {
-    if (name !== describing) members.push({ name, text: `${JSON.stringify(name)}:${event.toString('latin1', start, end)}` });
+    if (name !== describing)
+      members.push({ name, text: `${JSON.stringify(name)}:${event.toString('latin1', start, end)}` });
   });
   const around = place.start + (event.length - place.end);
   const room = bytes - around - `{"${describing}":""}`.length;

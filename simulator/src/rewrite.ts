@@ -31,10 +31,15 @@ export function rewriteBytes(bytes: Buffer, rewrite: Rewrite): Buffer {
   let text = bytes.toString('latin1');
   if (rewrite.shiftNs !== 0n) text = shiftTimes(text, rewrite.shiftNs);
   if (rewrite.indexOffset !== 0) {
-    text = text.replace(INDEX_MEMBER, (_, name: string, index: string) => `"${name}":${String(Number(index) + rewrite.indexOffset)}`);
+    text = text.replace(
+      INDEX_MEMBER,
+      (_, name: string, index: string) => `"${name}":${String(Number(index) + rewrite.indexOffset)}`,
+    );
   }
   if (rewrite.idSeed !== 0) {
-    text = text.replace(UUID, (id: string, head: string, tail: string) => (rewrite.keptIds.has(id) ? id : freshHead(head, rewrite.idSeed) + tail));
+    text = text.replace(UUID, (id: string, head: string, tail: string) =>
+      rewrite.keptIds.has(id) ? id : freshHead(head, rewrite.idSeed) + tail,
+    );
   }
   return Buffer.from(text, 'latin1');
 }

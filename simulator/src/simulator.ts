@@ -1,6 +1,6 @@
 /**
- * A Nomad that plays a recording: event stream, lists and faults, wired together. What it does beyond what the recordings
- * and Nomad's own behaviour show is a bug in it.
+ * A Nomad that plays a recording: event stream, lists and faults, wired together. What it does beyond what the
+ * recordings and Nomad's own behaviour show is a bug in it.
  */
 import { ControlServer, LOOPBACK } from './control-server.ts';
 import { SimulatorControl, type SimulatorState } from './control.ts';
@@ -47,9 +47,26 @@ export async function startSimulator(input: SimulatorOptions = {}): Promise<Simu
   const { promise: finished, resolve: onFinished } = makeSignal();
 
   const lists: Lists = new Lists(recording, () => feed.rewrite, played);
-  const streams = new StreamEndpoint({ buffer, faults, permissions, clock, namespaces: () => lists.namespaceNames(), onOpened: (opened) => { observer?.streamOpened(opened); } }, options, token);
+  const streams = new StreamEndpoint(
+    {
+      buffer,
+      faults,
+      permissions,
+      clock,
+      namespaces: () => lists.namespaceNames(),
+      onOpened: (opened) => {
+        observer?.streamOpened(opened);
+      },
+    },
+    options,
+    token,
+  );
   const feed = createFeed(options, { recording, buffer, streams, onFinished });
-  const server = new NomadServer({ faults, streams, lists: new ListEndpoint({ lists, faults, permissions, clock }, token) });
+  const server = new NomadServer({
+    faults,
+    streams,
+    lists: new ListEndpoint({ lists, faults, permissions, clock }, token),
+  });
   const control = new SimulatorControl({ buffer, faults, permissions, feed, lists, server, streams });
 
   await server.listen(options.host, options.port);
@@ -88,8 +105,14 @@ function createFeed(options: ResolvedOptions, ports: FeedPorts): Feed {
   const player = new Player({ recording, buffer, clock, onFinished }, options);
   if (options.load === undefined) return player;
   const readersAtEnd = (): boolean => streams.readersAtEnd;
-  const generator = new LoadGenerator({ recording, buffer, clock, rewrite: player.rewrite, readersAtEnd, onFinished }, options.load, options.paused);
-  streams.onReaderAtEnd(() => { generator.readerIsAtEnd(); });
+  const generator = new LoadGenerator(
+    { recording, buffer, clock, rewrite: player.rewrite, readersAtEnd, onFinished },
+    options.load,
+    options.paused,
+  );
+  streams.onReaderAtEnd(() => {
+    generator.readerIsAtEnd();
+  });
   return generator;
 }
 

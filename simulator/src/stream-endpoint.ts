@@ -1,6 +1,6 @@
 /**
- * GET /v1/event/stream as Nomad 1.11.3 and later answer it: parameters are judged first, then a 200 with a close-delimited
- * body is written to the bare socket, and only then the token, so that a refusal is an empty 200.
+ * GET /v1/event/stream as Nomad 1.11.3 and later answer it: parameters are judged first, then a 200 with a
+ * close-delimited body is written to the bare socket, and only then the token, so that a refusal is an empty 200.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -81,7 +81,11 @@ export class StreamEndpoint {
     }
     const topics = parseTopics(parameters.getAll('topic'));
     if ('invalid' in topics) {
-      answerText(response, 400, `Invalid topic query: error parsing topics: Invalid key value pair for topic, topic: ${topics.invalid}`);
+      answerText(
+        response,
+        400,
+        `Invalid topic query: error parsing topics: Invalid key value pair for topic, topic: ${topics.invalid}`,
+      );
       return;
     }
     socket.setNoDelay(true);
@@ -119,7 +123,12 @@ export class StreamEndpoint {
     const onClose = (): void => {
       this.#streams.delete(stream);
     };
-    const stream = new StreamSubscription({ socket, buffer, faults, clock, onEnd, onClose }, this.#settings, filter, index);
+    const stream = new StreamSubscription(
+      { socket, buffer, faults, clock, onEnd, onClose },
+      this.#settings,
+      filter,
+      index,
+    );
     if (this.#cutNextOpened) stream.cutNextLine();
     this.#cutNextOpened = false;
     this.#streams.add(stream);

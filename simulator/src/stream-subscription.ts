@@ -1,5 +1,6 @@
 /**
- * One open stream: sends a heartbeat at once and on a ticker, and every frame of the buffer that the filter lets through.
+ * One open stream: sends a heartbeat at once and on a ticker, and every frame of the buffer that the filter lets
+ * through.
  *
  * States: sending (between batches it yields to the event loop) · waiting for the buffer (at its end) · waiting for the
  * reader (the socket is full: the write deadline runs) · stalled (a fault: nothing is written) · closed (for ever).
@@ -68,12 +69,22 @@ export class StreamSubscription {
     const send = (): void => {
       this.#send();
     };
-    this.#releases.push(() => { heartbeat.cancel(); }, buffer.onAppend(send), faults.onChange(send));
-    socket.on('close', () => { this.#close(); });
+    this.#releases.push(
+      () => {
+        heartbeat.cancel();
+      },
+      buffer.onAppend(send),
+      faults.onChange(send),
+    );
+    socket.on('close', () => {
+      this.#close();
+    });
     socket.on('drain', () => {
       this.#writeDeadline?.cancel();
       // n.b. a write that the kernel takes whole drains within the same turn; timers and other sockets want theirs too.
-      setImmediate(() => { this.#resume(); });
+      setImmediate(() => {
+        this.#resume();
+      });
     });
     this.#send();
   }
@@ -148,7 +159,9 @@ export class StreamSubscription {
 
   #yield(): void {
     this.#waiting = true;
-    setImmediate(() => { this.#resume(); });
+    setImmediate(() => {
+      this.#resume();
+    });
   }
 
   #waitForReader(): void {

@@ -21,7 +21,9 @@ async function start(t: Test, options: SimulatorOptions = {}): Promise<Simulator
 }
 
 async function readFixture(name: string): Promise<string> {
-  return gunzipSync(await readFile(new URL(`../../fixtures/crashing-cluster/${name}`, import.meta.url))).toString('latin1');
+  return gunzipSync(await readFile(new URL(`../../fixtures/crashing-cluster/${name}`, import.meta.url))).toString(
+    'latin1',
+  );
 }
 
 async function recordedLines(): Promise<readonly string[]> {
@@ -65,17 +67,29 @@ t.test('without filters every line is the recording’s own', async (t) => {
 t.test('filtered events keep their bytes, as something else than this scanner hashed them', async (t) => {
   const simulator = await start(t);
   const topics = DEFAULT_TOPICS.map((topic) => `topic=${topic}`).join('&');
-  const expected = (await readFixture('event-hashes.ndjson.gz')).trim().split('\n').map((line) => JSON.parse(line) as { sha256: string; index: number });
-  const frames = (await recordedLines()).filter((line) => DEFAULT_TOPICS.some((topic) => line.includes(`"Topic":"${topic}"`)));
+  const expected = (await readFixture('event-hashes.ndjson.gz'))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { sha256: string; index: number });
+  const frames = (await recordedLines()).filter((line) =>
+    DEFAULT_TOPICS.some((topic) => line.includes(`"Topic":"${topic}"`)),
+  );
 
   const lines = await openRaw(simulator.port, `${STREAM}?namespace=*&${topics}`).frames(frames.length);
 
   const received = lines.map((line) => readFrame(Buffer.from(line, 'latin1')));
   const hashes = received.flatMap((frame) =>
-    (frame?.events ?? []).map((event) => createHash('sha256').update(frame?.line.subarray(event.start, event.end) ?? '').digest('hex')),
+    (frame?.events ?? []).map((event) =>
+      createHash('sha256')
+        .update(frame?.line.subarray(event.start, event.end) ?? '')
+        .digest('hex'),
+    ),
   );
   t.equal(hashes.length, 879);
-  t.strictSame(hashes, expected.map((event) => event.sha256));
+  t.strictSame(
+    hashes,
+    expected.map((event) => event.sha256),
+  );
   t.ok(lines.every((line) => line.startsWith('{"Events":[') && indexOf(line) !== undefined));
 });
 
@@ -128,7 +142,12 @@ t.test('wrong requests are refused before the stream begins', async (t) => {
   const cases = [
     { path: `${STREAM}?index=abc`, method: 'GET', status: '400', text: 'Unable to parse index: ' },
     { path: `${STREAM}?index=9223372036854775808`, method: 'GET', status: '400', text: 'Unable to parse index: ' },
-    { path: `${STREAM}?topic=Job:a:b`, method: 'GET', status: '400', text: 'Invalid key value pair for topic, topic: Job:a:b' },
+    {
+      path: `${STREAM}?topic=Job:a:b`,
+      method: 'GET',
+      status: '400',
+      text: 'Invalid key value pair for topic, topic: Job:a:b',
+    },
     { path: STREAM, method: 'POST', status: '405', text: 'Invalid method' },
     { path: '/v1/unknown', method: 'GET', status: '404', text: 'Not found' },
   ];
@@ -143,7 +162,11 @@ t.test('wrong requests are refused before the stream begins', async (t) => {
 
 t.test('a wrong token gets a 200, zero bytes and the end', async (t) => {
   const simulator = await start(t, { token: 'right' });
-  const wrong: Record<string, string>[] = [{}, { 'X-Nomad-Token': 'wrong' }, { 'X-Nomad-Token': 'wrong', Authorization: 'Bearer right' }];
+  const wrong: Record<string, string>[] = [
+    {},
+    { 'X-Nomad-Token': 'wrong' },
+    { 'X-Nomad-Token': 'wrong', Authorization: 'Bearer right' },
+  ];
   const right: Record<string, string>[] = [{ 'X-Nomad-Token': 'right' }, { Authorization: 'Bearer right' }];
 
   for (const headers of wrong) {

@@ -13,7 +13,9 @@ export interface TopicFilter {
 }
 
 /** The `topic` parameters by topic, or the first one that cannot be parsed. */
-export function parseTopics(parameters: readonly string[]): ReadonlyMap<string, readonly string[]> | { readonly invalid: string } {
+export function parseTopics(
+  parameters: readonly string[],
+): ReadonlyMap<string, readonly string[]> | { readonly invalid: string } {
   const topics = new Map<string, string[]>();
   for (const parameter of parameters.length === 0 ? [ALL] : parameters) {
     const [topic = '', key = ALL, ...rest] = parameter.split(':');

@@ -15,23 +15,39 @@ import { fillTemplate } from './encoding/fill-template.ts';
 const never = new AbortController().signal;
 
 function load(env: Record<string, string>) {
-  return loadConfig(amqpSink.settings, { env, check: (values) => amqpSink.check?.(values as Parameters<NonNullable<typeof amqpSink.check>>[0]) ?? [] });
+  return loadConfig(amqpSink.settings, {
+    env,
+    check: (values) => amqpSink.check?.(values as Parameters<NonNullable<typeof amqpSink.check>>[0]) ?? [],
+  });
 }
 
 function createSink(url: string, env: Record<string, string> = {}, log = testLog()): Sink {
-  return amqpSink.create(load({ SINK_AMQP_CONNECTION: url, SINK_AMQP_EXCHANGE: 'copy', ...env }), { log, name: 'amqp' });
+  return amqpSink.create(load({ SINK_AMQP_CONNECTION: url, SINK_AMQP_EXCHANGE: 'copy', ...env }), {
+    log,
+    name: 'amqp',
+  });
 }
 
 /** What comes out of a queue that is bound to the exchange `copy`. */
 async function listen(t: Test, url: string): Promise<readonly Message[]> {
   const received: Message[] = [];
-  const bus = createAmqpBus({ urls: [url], exchange: 'copy', connectionName: 'test', log: testLog(), clock: systemClock });
+  const bus = createAmqpBus({
+    urls: [url],
+    exchange: 'copy',
+    connectionName: 'test',
+    log: testLog(),
+    clock: systemClock,
+  });
   await bus.start(never);
   t.teardown(() => bus.stop(AbortSignal.abort()));
-  await bus.subscribe({ name: 'copies', bindings: ['#'], prefetch: 100, maxHeldBytes: 1e6, consumer: 'test' }, ({ message }) => {
-    received.push(message);
-    return Promise.resolve({ action: 'ack' });
-  }, never);
+  await bus.subscribe(
+    { name: 'copies', bindings: ['#'], prefetch: 100, maxHeldBytes: 1e6, consumer: 'test' },
+    ({ message }) => {
+      received.push(message);
+      return Promise.resolve({ action: 'ack' });
+    },
+    never,
+  );
   return received;
 }
 
@@ -59,9 +75,15 @@ sinkContract(t, {
     return {
       sink: createSink(broker.urlAt(proxy.port)),
       arrived: () => whenQuiet(received),
-      breakDown: () => { proxy.cut(); },
-      mend: () => { proxy.restore(); },
-      stall: () => { proxy.blackHole(); },
+      breakDown: () => {
+        proxy.cut();
+      },
+      mend: () => {
+        proxy.restore();
+      },
+      stall: () => {
+        proxy.blackHole();
+      },
     };
   },
 });
@@ -90,7 +112,10 @@ void t.test('what no queue is bound for is told of once', async (t) => {
   await sink.write([makeSinkMessage(1), makeSinkMessage(2)], never);
   await sink.write([makeSinkMessage(3)], never);
 
-  t.match(lines.filter(({ level }) => level === 'warn'), [{ msg: /No queue is bound/u }]);
+  t.match(
+    lines.filter(({ level }) => level === 'warn'),
+    [{ msg: /No queue is bound/u }],
+  );
   t.equal(lines.length, 1);
 });
 
@@ -104,7 +129,8 @@ void t.test('a message whose confirm is awaited is not published again', async (
   const message = makeSinkMessage(1);
 
   proxy.blackHole();
-  for (let time = 0; time < 3; time += 1) await t.rejects(sink.write([message], AbortSignal.abort()), { code: 'sink-partial' });
+  for (let time = 0; time < 3; time += 1)
+    await t.rejects(sink.write([message], AbortSignal.abort()), { code: 'sink-partial' });
   proxy.restore();
   await eventually(() => sink.write([message], never).then(() => true));
 
@@ -122,13 +148,19 @@ void t.test("a message above the broker's max_message_size is refused for good, 
   // What waits for its confirm when the broker closes the channel comes again.
   let refused: unknown;
   await eventually(async () => {
-    const error = await sink.write([makeSinkMessage(1), large, makeSinkMessage(3)], never).then(() => undefined, (thrown: unknown) => thrown as { readonly failures?: readonly PartialFailure[] });
+    const error = await sink.write([makeSinkMessage(1), large, makeSinkMessage(3)], never).then(
+      () => undefined,
+      (thrown: unknown) => thrown as { readonly failures?: readonly PartialFailure[] },
+    );
     refused = error?.failures?.find(({ index }) => index === 1);
     return error?.failures?.length === 1;
   });
 
   t.match(refused, { retryable: false, reason: /max_message_size/u });
-  t.same([...new Set(await whenQuiet(received))].sort(), [1, 3].map((n) => makeSinkMessage(n).body.toString()));
+  t.same(
+    [...new Set(await whenQuiet(received))].sort(),
+    [1, 3].map((n) => makeSinkMessage(n).body.toString()),
+  );
 });
 
 void t.test('a wrong password waits and says what to do', async (t) => {
@@ -136,7 +168,10 @@ void t.test('a wrong password waits and says what to do', async (t) => {
   const sink = createSink(broker.url.replace('guest:guest', 'guest:wr0ng-secret'));
   t.teardown(() => sink.close());
 
-  const error = await sink.connect(never).then(() => undefined, (thrown: unknown) => thrown as Error);
+  const error = await sink.connect(never).then(
+    () => undefined,
+    (thrown: unknown) => thrown as Error,
+  );
   t.match(error, { code: 'sink-retryable', message: /ACCESS.REFUSED|403/u });
   t.notMatch(error?.message, /wr0ng-secret/u);
 });
@@ -150,13 +185,19 @@ void t.test('a routing key is filled from the event', (t) => {
     // What an event brings is text, whatever it looks like.
     ["event.Job.JobRegistered.{job}.a$&b$'", '{namespace}.{job}.x', "{job}.a$&b$'.x"],
   ] as const;
-  for (const [routingKey, template, expected] of cases) t.equal(fillTemplate(template, makeSinkMessage(1, { routingKey })), expected);
+  for (const [routingKey, template, expected] of cases)
+    t.equal(fillTemplate(template, makeSinkMessage(1, { routingKey })), expected);
   t.end();
 });
 
 void t.test('an address with parameters that nobody reads is refused', (t) => {
-  t.throws(() => load({ SINK_AMQP_CONNECTION: 'amqp://u:secret@elsewhere/?hartbeat=5' }), { code: 'config-invalid', message: /`SINK_AMQP_CONNECTION` to have known parameters, got `hartbeat`; supported are/u });
-  t.throws(() => load({ AMQP_CONNECTION: 'amqps://own/?cacertfile=/ca.pem', SINK_AMQP_EXCHANGE: 'copy' }), { message: /`AMQP_CONNECTION` .*set `AMQP_CACERT` instead/u });
+  t.throws(() => load({ SINK_AMQP_CONNECTION: 'amqp://u:secret@elsewhere/?hartbeat=5' }), {
+    code: 'config-invalid',
+    message: /`SINK_AMQP_CONNECTION` to have known parameters, got `hartbeat`; supported are/u,
+  });
+  t.throws(() => load({ AMQP_CONNECTION: 'amqps://own/?cacertfile=/ca.pem', SINK_AMQP_EXCHANGE: 'copy' }), {
+    message: /`AMQP_CONNECTION` .*set `AMQP_CACERT` instead/u,
+  });
   t.end();
 });
 
@@ -168,7 +209,9 @@ void t.test('a sink makes nothing at its broker but the exchange that it publish
 
   await sink.write([makeSinkMessage(1)], never);
 
-  const names = (await broker.ctl('list_exchanges', '-p', broker.vhost, 'name')).split('\n').filter((name) => name !== 'name' && name !== '' && !name.startsWith('amq.'));
+  const names = (await broker.ctl('list_exchanges', '-p', broker.vhost, 'name'))
+    .split('\n')
+    .filter((name) => name !== 'name' && name !== '' && !name.startsWith('amq.'));
   t.same(names, ['copy']);
 });
 

@@ -1,5 +1,6 @@
 /**
- * What anybody can put into a message, pushed through the encoder of every sink: none may throw, for that would be tried again for ever, and none may make what its protocol forbids.
+ * What anybody can put into a message, pushed through the encoder of every sink: none may throw, for that would be
+ * tried again for ever, and none may make what its protocol forbids.
  */
 import { makeSinkMessage } from '@hydrant/shared/delivery/sink-contract';
 import type { HeaderValue, Message } from '@hydrant/shared/messages/message';
@@ -32,8 +33,54 @@ import { countOctets, toRfc5424 } from './syslog/format.ts';
 let random = createRandom(0);
 
 const pieces = [
-  '', 'a', 'web', '.', '..', '/', '%', '%2F', '|', '<', '>', '&', '<!channel>', '@here', '<@U1>', '```', '`', '$(x)', '"', "'", '\\', '\r\n', '\n', '\0', '\u001b[31m', '\u0085', '\u009b', '\u202e', '\ud800',
-  '\udfff', '😀', 'ä', '\ufffe', '\uffff', '\u2028', ' ', '\t', '*', '{job}', '{id}', '$&', '__proto__', '_bsontype', 'constructor', 'https://evil.example/', 'x'.repeat(300), '\u202e'.repeat(300), '😀'.repeat(200),
+  '',
+  'a',
+  'web',
+  '.',
+  '..',
+  '/',
+  '%',
+  '%2F',
+  '|',
+  '<',
+  '>',
+  '&',
+  '<!channel>',
+  '@here',
+  '<@U1>',
+  '```',
+  '`',
+  '$(x)',
+  '"',
+  "'",
+  '\\',
+  '\r\n',
+  '\n',
+  '\0',
+  '\u001b[31m',
+  '\u0085',
+  '\u009b',
+  '\u202e',
+  '\ud800',
+  '\udfff',
+  '😀',
+  'ä',
+  '\ufffe',
+  '\uffff',
+  '\u2028',
+  ' ',
+  '\t',
+  '*',
+  '{job}',
+  '{id}',
+  '$&',
+  '__proto__',
+  '_bsontype',
+  'constructor',
+  'https://evil.example/',
+  'x'.repeat(300),
+  '\u202e'.repeat(300),
+  '😀'.repeat(200),
 ];
 
 function name(): string {
@@ -41,37 +88,87 @@ function name(): string {
 }
 
 function value(depth: number): unknown {
-  if (depth === 0 || random.below(3) === 0) return random.pick([null, true, 0, -1, 1e300, 1790000000, name(), '', [], {}]);
+  if (depth === 0 || random.below(3) === 0)
+    return random.pick([null, true, 0, -1, 1e300, 1790000000, name(), '', [], {}]);
   if (random.below(3) === 0) return Array.from({ length: random.below(4) }, () => value(depth - 1));
   // n.b. defined and not assigned: `__proto__` is a name like any other.
-  return Object.fromEntries(Array.from({ length: random.below(5) }, () => [random.pick([name(), 'ID', 'JobID', 'Namespace', 'TaskStates', 'Events', '_bsontype', '__proto__', 'Status']), value(depth - 1)]));
+  return Object.fromEntries(
+    Array.from({ length: random.below(5) }, () => [
+      random.pick([name(), 'ID', 'JobID', 'Namespace', 'TaskStates', 'Events', '_bsontype', '__proto__', 'Status']),
+      value(depth - 1),
+    ]),
+  );
 }
 
 function event(): unknown {
   const topic = random.pick(['Job', 'Allocation', 'Deployment', 'Node', 'Evaluation', name()]);
-  return { Topic: topic, Type: random.pick(['JobRegistered', name()]), Key: name(), Index: random.below(9), Payload: { [topic]: random.pick([value(3), { ID: name(), JobID: name(), Namespace: name(), Name: name() }]) } };
+  return {
+    Topic: topic,
+    Type: random.pick(['JobRegistered', name()]),
+    Key: name(),
+    Index: random.below(9),
+    Payload: { [topic]: random.pick([value(3), { ID: name(), JobID: name(), Namespace: name(), Name: name() }]) },
+  };
 }
 
 function alert(): unknown {
-  return { LastEvent: { AllocationID: name(), JobID: name(), TaskName: name(), NodeID: name(), Name: name() }, EventLog: value(1), Id: name(), Cluster: name(), Namespace: name(), Reasons: [name(), value(1)], ExitCodes: value(1), NextStep: name() };
+  return {
+    LastEvent: { AllocationID: name(), JobID: name(), TaskName: name(), NodeID: name(), Name: name() },
+    EventLog: value(1),
+    Id: name(),
+    Cluster: name(),
+    Namespace: name(),
+    Reasons: [name(), value(1)],
+    ExitCodes: value(1),
+    NextStep: name(),
+  };
 }
 
 function body(): Buffer {
   switch (random.below(12)) {
-    case 0: return Buffer.from(name());
-    case 1: return Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xff, 0xc0, 0x80, random.below(256)]), Buffer.from('"}')]);
-    case 2: return Buffer.from(`${'{"a":'.repeat(3000)}1${'}'.repeat(3000)}`);
-    case 3: return Buffer.from(JSON.stringify(value(4), null, 2));
-    case 4: return Buffer.from(`{"a\\u0000b":1,"${'\\ud800'}":{"_bsontype":"Long"}}`);
-    case 5: case 6: case 7: return Buffer.from(JSON.stringify(alert()));
-    default: return Buffer.from(JSON.stringify(event()));
+    case 0:
+      return Buffer.from(name());
+    case 1:
+      return Buffer.concat([
+        Buffer.from('{"a":"'),
+        Buffer.from([0xff, 0xc0, 0x80, random.below(256)]),
+        Buffer.from('"}'),
+      ]);
+    case 2:
+      return Buffer.from(`${'{"a":'.repeat(3000)}1${'}'.repeat(3000)}`);
+    case 3:
+      return Buffer.from(JSON.stringify(value(4), null, 2));
+    case 4:
+      return Buffer.from(`{"a\\u0000b":1,"${'\\ud800'}":{"_bsontype":"Long"}}`);
+    case 5:
+    case 6:
+    case 7:
+      return Buffer.from(JSON.stringify(alert()));
+    default:
+      return Buffer.from(JSON.stringify(event()));
   }
 }
 
 function message(): Message {
-  const key = random.pick(['event.Job.JobRegistered.default.web', `event.${name()}.${name()}.${name()}.${name()}`, name()]).slice(0, 255);
-  const headers = Object.fromEntries(Array.from({ length: random.below(4) }, (): [string, HeaderValue] => [random.pick(['cluster', 'index', 'Nats-Msg-Id', name()]), random.pick([name(), random.below(1000), -1, 1.5, true])]));
-  return makeSinkMessage(1, { id: random.pick([name(), 'default/1/Job/default/web/0']), routingKey: key, type: random.pick([name(), 'crash-loop', `nomad.${name()}.X`]), contentType: name(), appId: name(), timestampMs: random.pick([0, -1, NaN, 1e300, 1.5, 1_790_000_000_000]), headers, body: body() });
+  const key = random
+    .pick(['event.Job.JobRegistered.default.web', `event.${name()}.${name()}.${name()}.${name()}`, name()])
+    .slice(0, 255);
+  const headers = Object.fromEntries(
+    Array.from({ length: random.below(4) }, (): [string, HeaderValue] => [
+      random.pick(['cluster', 'index', 'Nats-Msg-Id', name()]),
+      random.pick([name(), random.below(1000), -1, 1.5, true]),
+    ]),
+  );
+  return makeSinkMessage(1, {
+    id: random.pick([name(), 'default/1/Job/default/web/0']),
+    routingKey: key,
+    type: random.pick([name(), 'crash-loop', `nomad.${name()}.X`]),
+    contentType: name(),
+    appId: name(),
+    timestampMs: random.pick([0, -1, NaN, 1e300, 1.5, 1_790_000_000_000]),
+    headers,
+    body: body(),
+  });
 }
 
 function parse(json: Buffer): unknown {
@@ -85,7 +182,9 @@ function parse(json: Buffer): unknown {
 /** Every text within, names of fields too. */
 function textsOf(given: unknown): string[] {
   if (typeof given === 'string') return [given];
-  return typeof given === 'object' && given !== null ? Object.entries(given).flatMap(([field, within]) => [field, ...textsOf(within)]) : [];
+  return typeof given === 'object' && given !== null
+    ? Object.entries(given).flatMap(([field, within]) => [field, ...textsOf(within)])
+    : [];
 }
 
 function assertWellFormed(given: unknown): void {
@@ -123,14 +222,20 @@ function checkSlack(given: Message): void {
 }
 
 function checkPagerduty(given: Message): void {
-  const sent = makePagerdutyEvent(makeNotice(given, ui), { routingKey: 'k', severity: 'error' }) as { readonly dedup_key: string; readonly client_url?: string; readonly payload: { readonly summary: string } };
+  const sent = makePagerdutyEvent(makeNotice(given, ui), { routingKey: 'k', severity: 'error' }) as {
+    readonly dedup_key: string;
+    readonly client_url?: string;
+    readonly payload: { readonly summary: string };
+  };
   assertWellFormed(sent);
   assert.ok(sent.dedup_key.length <= 255 && sent.payload.summary.length <= 1024 && sent.payload.summary !== '');
   assert.ok(sent.client_url === undefined || new URL(sent.client_url).pathname.startsWith('/ui/'));
 }
 
 function checkLoki(batch: readonly Message[]): void {
-  const { streams } = JSON.parse(encodePush(batch, { env: 'prod' }, 1).toString()) as { readonly streams: readonly { readonly stream: object; readonly values: readonly (readonly [string, string])[] }[] };
+  const { streams } = JSON.parse(encodePush(batch, { env: 'prod' }, 1).toString()) as {
+    readonly streams: readonly { readonly stream: object; readonly values: readonly (readonly [string, string])[] }[];
+  };
   assertWellFormed(streams);
   for (const [time] of streams.flatMap(({ values }) => values)) assert.match(time, /^\d{6,19}$/u);
 }
@@ -144,7 +249,10 @@ function checkNats(given: Message): void {
 }
 
 function checkNsq(batch: readonly Message[]): void {
-  const bytes = encodePublish('t', batch.map((each) => each.body));
+  const bytes = encodePublish(
+    't',
+    batch.map((each) => each.body),
+  );
   const from = bytes.indexOf(0x0a) + 1;
   assert.equal(bytes.readUInt32BE(from), bytes.length - from - 4);
   assert.equal(bytes.readUInt32BE(from + 4), batch.length);
@@ -155,7 +263,8 @@ function checkSqs(given: Message): void {
   const attributes = Object.values(entry.MessageAttributes ?? {}).map(({ StringValue = '' }) => StringValue);
   for (const text of attributes) assert.notEqual(text, '');
   // What is no JSON object is dead-lettered before it comes here.
-  for (const text of [...attributes, ...(isObject(parse(given.body)) ? [entry.MessageBody ?? ''] : [])]) assert.doesNotMatch(text, /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u);
+  for (const text of [...attributes, ...(isObject(parse(given.body)) ? [entry.MessageBody ?? ''] : [])])
+    assert.doesNotMatch(text, /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u);
   assert.equal(JSON.stringify(parse(Buffer.from(entry.MessageBody ?? ''))), JSON.stringify(parse(given.body)));
   assert.match(entry.MessageDeduplicationId ?? '', /^[!-~]{1,128}$/u);
   assert.match(entry.MessageGroupId ?? '', /^[!-~]{1,128}$/u);
@@ -171,22 +280,46 @@ function checkMongodb(given: Message): void {
 function checkSyslog(given: Message): void {
   const line = toRfc5424(given, { host: 'h', tag: name(), pid: 1 });
   assert.match(line.toString('latin1'), /^<13>1 \S+ h [!-~]{1,48} 1 [!-~]{1,32} - [^\n]*$/u);
-  assert.ok(countOctets(line).toString('latin1').startsWith(`${String(line.length)} <13>`));
+  assert.ok(
+    countOctets(line)
+      .toString('latin1')
+      .startsWith(`${String(line.length)} <13>`),
+  );
 }
 
 const bus = { SINK_EVENT_BUS_NAME: 'b', SINK_EVENT_BUS_DETAIL_TYPE: '', SINK_EVENT_BUS_SOURCE: 'hydrant' };
 
 const checks: Readonly<Record<string, (batch: readonly Message[]) => void>> = {
   http: checkHttp,
-  s3(batch) { assert.match(makeKey(batch, encodeLines(batch), { SINK_S3_PREFIX: '', SINK_S3_KEY_TEMPLATE: '{yyyy}/{mm}/{name}' }), /^\d{4}\/\d\d\/[\w.-]{17,167}$/u); },
-  stdout(batch) { assert.equal(encodeLines(batch).toString('latin1').split('\n').length, batch.length + 1); },
-  file(batch) { assert.equal(encodeLines(batch).toString('latin1').split('\n').length, batch.length + 1); },
-  amqp(batch) { for (const each of batch) fillTemplate('nomad.{namespace}.{job}', each); },
-  redis(batch) { for (const SINK_REDIS_KIND of ['list', 'stream'] as const) assert.ok(makeCommands(batch, { SINK_REDIS_KEY: 'k', SINK_REDIS_KIND, SINK_REDIS_MAX_LENGTH: 5 }).length > 0); },
-  kafka(batch) { assert.equal(makeRecords(batch, '{namespace}.{job}').length, batch.length); },
-  nats(batch) { batch.forEach(checkNats); },
+  s3(batch) {
+    assert.match(
+      makeKey(batch, encodeLines(batch), { SINK_S3_PREFIX: '', SINK_S3_KEY_TEMPLATE: '{yyyy}/{mm}/{name}' }),
+      /^\d{4}\/\d\d\/[\w.-]{17,167}$/u,
+    );
+  },
+  stdout(batch) {
+    assert.equal(encodeLines(batch).toString('latin1').split('\n').length, batch.length + 1);
+  },
+  file(batch) {
+    assert.equal(encodeLines(batch).toString('latin1').split('\n').length, batch.length + 1);
+  },
+  amqp(batch) {
+    for (const each of batch) fillTemplate('nomad.{namespace}.{job}', each);
+  },
+  redis(batch) {
+    for (const SINK_REDIS_KIND of ['list', 'stream'] as const)
+      assert.ok(makeCommands(batch, { SINK_REDIS_KEY: 'k', SINK_REDIS_KIND, SINK_REDIS_MAX_LENGTH: 5 }).length > 0);
+  },
+  kafka(batch) {
+    assert.equal(makeRecords(batch, '{namespace}.{job}').length, batch.length);
+  },
+  nats(batch) {
+    batch.forEach(checkNats);
+  },
   nsq: checkNsq,
-  sqs(batch) { batch.forEach(checkSqs); },
+  sqs(batch) {
+    batch.forEach(checkSqs);
+  },
   kinesis(batch) {
     for (const [index, each] of batch.entries()) {
       const { PartitionKey = '' } = makeRecord(each, index, '{id}{job}').value;
@@ -201,11 +334,19 @@ const checks: Readonly<Record<string, (batch: readonly Message[]) => void>> = {
       assertWellFormed([DetailType, Resources]);
     }
   },
-  mongodb(batch) { batch.forEach(checkMongodb); },
-  syslog(batch) { batch.forEach(checkSyslog); },
+  mongodb(batch) {
+    batch.forEach(checkMongodb);
+  },
+  syslog(batch) {
+    batch.forEach(checkSyslog);
+  },
   loki: checkLoki,
-  slack(batch) { batch.forEach(checkSlack); },
-  pagerduty(batch) { batch.forEach(checkPagerduty); },
+  slack(batch) {
+    batch.forEach(checkSlack);
+  },
+  pagerduty(batch) {
+    batch.forEach(checkPagerduty);
+  },
 };
 
 t.test('no message makes an encoder throw or say what its protocol forbids', async (t) => {
@@ -218,7 +359,9 @@ t.test('no message makes an encoder throw or say what its protocol forbids', asy
       try {
         check(batch);
       } catch (error) {
-        const shown = batch.map((each) => JSON.stringify({ ...each, body: each.body.toString('latin1').slice(0, 500) })).join('\n');
+        const shown = batch
+          .map((each) => JSON.stringify({ ...each, body: each.body.toString('latin1').slice(0, 500) }))
+          .join('\n');
         throw new Error(`${type}: ${String(error)}\n${shown}`, { cause: error });
       }
     }

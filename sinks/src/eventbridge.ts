@@ -1,4 +1,7 @@
-/** Puts messages on a bus of Amazon EventBridge, ten a call; what a call did not take is tried again alone. The client is loaded when the sink is used, not before. */
+/**
+ * Puts messages on a bus of Amazon EventBridge, ten a call; what a call did not take is tried again alone. The client
+ * is loaded when the sink is used, not before.
+ */
 import type { EventBridgeClient, PutEventsRequestEntry, PutEventsResultEntry } from '@aws-sdk/client-eventbridge';
 import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import type { Message } from '@hydrant/shared/messages/message';
@@ -12,11 +15,34 @@ import { plainText } from './encoding/foreign-text.ts';
 import { isoTime } from './encoding/time.ts';
 
 const settings = {
-  SINK_EVENT_BUS_NAME: { doc: 'Event bus, by name or ARN.', format: text, default: null, required: true, example: 'nomad-events' },
-  SINK_EVENT_BUS_DETAIL_TYPE: { doc: "`DetailType` of an event; empty: the message's type, such as `nomad.Job.JobRegistered`.", format: text, default: '' },
-  SINK_EVENT_BUS_SOURCE: { doc: '`Source` of an event; it must not begin with `aws.`.', format: text, default: 'hydrant' },
-  SINK_EVENT_BUS_REGION: { doc: 'Region; otherwise as the usual AWS chain has it.', format: text, default: null, example: 'eu-central-1' },
-  SINK_EVENT_BUS_ENDPOINT: { doc: 'Address of another server that speaks EventBridge.', format: url(['http:', 'https:']), default: null },
+  SINK_EVENT_BUS_NAME: {
+    doc: 'Event bus, by name or ARN.',
+    format: text,
+    default: null,
+    required: true,
+    example: 'nomad-events',
+  },
+  SINK_EVENT_BUS_DETAIL_TYPE: {
+    doc: "`DetailType` of an event; empty: the message's type, such as `nomad.Job.JobRegistered`.",
+    format: text,
+    default: '',
+  },
+  SINK_EVENT_BUS_SOURCE: {
+    doc: '`Source` of an event; it must not begin with `aws.`.',
+    format: text,
+    default: 'hydrant',
+  },
+  SINK_EVENT_BUS_REGION: {
+    doc: 'Region; otherwise as the usual AWS chain has it.',
+    format: text,
+    default: null,
+    example: 'eu-central-1',
+  },
+  SINK_EVENT_BUS_ENDPOINT: {
+    doc: 'Address of another server that speaks EventBridge.',
+    format: url(['http:', 'https:']),
+    default: null,
+  },
   ...proxySettings,
 } as const satisfies Schema;
 
@@ -27,34 +53,55 @@ const limits: EntryLimits = { maxEntries: 10, maxBytes: 256 * 1024, maxEntryByte
 /** What EventBridge counts for a time. */
 const timeBytes = 14;
 const mostDetailType = 128;
-const hints: Readonly<Record<string, string>> = { ResourceNotFoundException: 'make the bus or set SINK_EVENT_BUS_NAME', NotAuthorizedForSourceException: 'set SINK_EVENT_BUS_SOURCE' };
+const hints: Readonly<Record<string, string>> = {
+  ResourceNotFoundException: 'make the bus or set SINK_EVENT_BUS_NAME',
+  NotAuthorizedForSourceException: 'set SINK_EVENT_BUS_SOURCE',
+};
 const refusals = new Set(['InvalidArgument', 'MalformedDetail', 'ValidationException']);
 
-export function makeEvent(message: Message, index: number, values: Pick<EventbridgeValues, 'SINK_EVENT_BUS_NAME' | 'SINK_EVENT_BUS_DETAIL_TYPE' | 'SINK_EVENT_BUS_SOURCE'>): Entry<PutEventsRequestEntry> {
+export function makeEvent(
+  message: Message,
+  index: number,
+  values: Pick<EventbridgeValues, 'SINK_EVENT_BUS_NAME' | 'SINK_EVENT_BUS_DETAIL_TYPE' | 'SINK_EVENT_BUS_SOURCE'>,
+): Entry<PutEventsRequestEntry> {
   const { SINK_EVENT_BUS_NAME: EventBusName, SINK_EVENT_BUS_SOURCE: Source } = values;
   // n.b. EventBridge takes no event without.
-  const DetailType = plainText((values.SINK_EVENT_BUS_DETAIL_TYPE || message.type || 'unknown').slice(0, mostDetailType));
+  const DetailType = plainText(
+    (values.SINK_EVENT_BUS_DETAIL_TYPE || message.type || 'unknown').slice(0, mostDetailType),
+  );
   const hasTime = isoTime(message.timestampMs) !== undefined;
   const Resources = message.id === '' ? [] : [plainText(message.id)];
   const named = [Source, DetailType, ...Resources].reduce((sum, said) => sum + Buffer.byteLength(said), 0);
   return {
     index,
     bytes: message.body.length + named + (hasTime ? timeBytes : 0),
-    value: { EventBusName, Source, DetailType, Detail: message.body.toString('utf8'), Resources, ...(hasTime ? { Time: new Date(message.timestampMs) } : {}) },
+    value: {
+      EventBusName,
+      Source,
+      DetailType,
+      Detail: message.body.toString('utf8'),
+      Resources,
+      ...(hasTime ? { Time: new Date(message.timestampMs) } : {}),
+    },
   };
 }
 
-/** What is wrong with an event fails again, what EventBridge says of itself or of the bus may pass. What it says nothing of was not taken. */
+/**
+ * What is wrong with an event fails again, what EventBridge says of itself or of the bus may pass. What it says nothing
+ * of was not taken.
+ */
 export function judgeEntries(entries: readonly PutEventsResultEntry[], count: number): readonly EntryFailure[] {
   return Array.from({ length: count }, (_, position) => position).flatMap((position) => {
     const { ErrorCode = 'nothing', ErrorMessage, EventId } = entries[position] ?? {};
     if (EventId !== undefined && ErrorCode === 'nothing') return [];
     const hint = hints[ErrorCode];
-    return [{
-      position,
-      reason: `Expected EventBridge to take an event, got ${ErrorCode}${ErrorMessage === undefined ? '' : `: ${ErrorMessage}`}${hint === undefined ? '' : ` (${hint})`}`,
-      retryable: !refusals.has(ErrorCode),
-    }];
+    return [
+      {
+        position,
+        reason: `Expected EventBridge to take an event, got ${ErrorCode}${ErrorMessage === undefined ? '' : `: ${ErrorMessage}`}${hint === undefined ? '' : ` (${hint})`}`,
+        retryable: !refusals.has(ErrorCode),
+      },
+    ];
   });
 }
 
@@ -69,22 +116,43 @@ class EventbridgeSink implements Sink {
   }
 
   async connect(): Promise<void> {
-    const { EventBridgeClient: Client } = await loadClient('@aws-sdk/client-eventbridge', 'eventbridge', () => import('@aws-sdk/client-eventbridge'));
-    this.#client ??= new Client(clientOptions({ region: this.#values.SINK_EVENT_BUS_REGION, endpoint: this.#values.SINK_EVENT_BUS_ENDPOINT, values: this.#values }));
+    const { EventBridgeClient: Client } = await loadClient(
+      '@aws-sdk/client-eventbridge',
+      'eventbridge',
+      () => import('@aws-sdk/client-eventbridge'),
+    );
+    this.#client ??= new Client(
+      clientOptions({
+        region: this.#values.SINK_EVENT_BUS_REGION,
+        endpoint: this.#values.SINK_EVENT_BUS_ENDPOINT,
+        values: this.#values,
+      }),
+    );
   }
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const { PutEventsCommand } = await import('@aws-sdk/client-eventbridge');
     const client = this.#open();
-    await sendEntries(encodeOrRefuse(() => batch.map((message, index) => makeEvent(message, index, this.#values))), limits, (values) => callAws(this.#call, async () => {
-      const { Entries = [] } = await client.send(new PutEventsCommand({ Entries: [...values] }), { abortSignal: signal });
-      return judgeEntries(Entries, values.length);
-    }));
+    await sendEntries(
+      encodeOrRefuse(() => batch.map((message, index) => makeEvent(message, index, this.#values))),
+      limits,
+      (values) =>
+        callAws(this.#call, async () => {
+          const { Entries = [] } = await client.send(new PutEventsCommand({ Entries: [...values] }), {
+            abortSignal: signal,
+          });
+          return judgeEntries(Entries, values.length);
+        }),
+    );
   }
 
   async healthcheck(signal: AbortSignal): Promise<void> {
     const { DescribeEventBusCommand } = await import('@aws-sdk/client-eventbridge');
-    await lookAtAws(this.#call, () => this.#open().send(new DescribeEventBusCommand({ Name: this.#values.SINK_EVENT_BUS_NAME }), { abortSignal: signal }));
+    await lookAtAws(this.#call, () =>
+      this.#open().send(new DescribeEventBusCommand({ Name: this.#values.SINK_EVENT_BUS_NAME }), {
+        abortSignal: signal,
+      }),
+    );
   }
 
   close(): Promise<void> {
@@ -100,14 +168,17 @@ class EventbridgeSink implements Sink {
 }
 
 function check({ SINK_EVENT_BUS_SOURCE: source }: EventbridgeValues): readonly string[] {
-  return source === '' || source.startsWith('aws.') ? [`Expected \`SINK_EVENT_BUS_SOURCE\` to be a name that does not begin with "aws.", got "${source}"`] : [];
+  return source === '' || source.startsWith('aws.')
+    ? [`Expected \`SINK_EVENT_BUS_SOURCE\` to be a name that does not begin with "aws.", got "${source}"`]
+    : [];
 }
 
 export const eventbridgeSink: SinkDefinition<typeof settings> = {
   type: 'eventbridge',
   settings,
   defaults: { batchEvents: limits.maxEntries, batchBytes: limits.maxBytes, batchAgeMs: 1000 },
-  encodedBytes: (message, values) => makeEvent({ ...message, body: Buffer.alloc(0) }, 0, values).bytes + message.body.length,
+  encodedBytes: (message, values) =>
+    makeEvent({ ...message, body: Buffer.alloc(0) }, 0, values).bytes + message.body.length,
   check,
   create: (values) => new EventbridgeSink(values),
 };

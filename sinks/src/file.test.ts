@@ -79,7 +79,12 @@ void t.test('nobody but the owner can read what it makes', async (t) => {
 void t.test('the part of a line that a crash left is cut off at the next start', async (t) => {
   const whole = '{"a":1}\n{"b":2}\n';
   const torn = `{"c":"${'x'.repeat(200_000)}`;
-  for (const [before, after] of [[whole + torn, whole], [torn, ''], [whole, whole], ['', '']] as const) {
+  for (const [before, after] of [
+    [whole + torn, whole],
+    [torn, ''],
+    [whole, whole],
+    ['', ''],
+  ] as const) {
     const file = join(t.testdir({ 'events.ndjson': before }), 'events.ndjson');
     const sink = createSink(file);
     await sink.connect(never);
@@ -91,11 +96,17 @@ void t.test('the part of a line that a crash left is cut off at the next start',
 });
 
 void t.test('what is no file of JSON lines is left alone', async (t) => {
-  const folder = t.testdir({ 'notes.txt': 'first\nsecond', 'folder': {} });
+  const folder = t.testdir({ 'notes.txt': 'first\nsecond', folder: {} });
 
-  await t.rejects(createSink(join(folder, 'notes.txt')).connect(never), { code: 'sink-permanent', message: /ends in something else/u });
+  await t.rejects(createSink(join(folder, 'notes.txt')).connect(never), {
+    code: 'sink-permanent',
+    message: /ends in something else/u,
+  });
   t.equal(await readFile(join(folder, 'notes.txt'), 'utf8'), 'first\nsecond');
-  await t.rejects(createSink(join(folder, 'folder')).connect(never), { code: 'sink-permanent', message: /something else/u });
+  await t.rejects(createSink(join(folder, 'folder')).connect(never), {
+    code: 'sink-permanent',
+    message: /something else/u,
+  });
   await t.rejects(createSink('/dev/null').connect(never), { code: 'sink-permanent' });
 });
 
@@ -106,7 +117,10 @@ void t.test('many writes at once stand one after the other', async (t) => {
   await Promise.all(Array.from({ length: 20 }, (_, n) => sink.write([makeSinkMessage(n)], never)));
   await t.rejects(sink.write([makeSinkMessage(99)], AbortSignal.abort()), { code: 'sink-retryable' });
 
-  t.same((await readLines(file)).map((line) => /"Index":(\d+)/u.exec(line)?.[1]), Array.from({ length: 20 }, (_, n) => String(n)));
+  t.same(
+    (await readLines(file)).map((line) => /"Index":(\d+)/u.exec(line)?.[1]),
+    Array.from({ length: 20 }, (_, n) => String(n)),
+  );
 });
 
 void t.test('a folder that comes back is written to again', async (t) => {
@@ -123,37 +137,52 @@ void t.test('a folder that comes back is written to again', async (t) => {
   t.equal((await readLines(join(`${folder}.gone`, 'events.ndjson'))).length, 1);
 });
 
-/** The longest that a file of this process may become; none: as long as there is room. Stands for a full disk: what fits is written, the rest is not. */
+/**
+ * The longest that a file of this process may become; none: as long as there is room. Stands for a full disk: what fits
+ * is written, the rest is not.
+ */
 function limitFileSize(bytes: number | undefined): void {
-  execFileSync('prlimit', ['--pid', String(process.pid), `--fsize=${bytes === undefined ? 'unlimited' : String(bytes)}:unlimited`]);
+  execFileSync('prlimit', [
+    '--pid',
+    String(process.pid),
+    `--fsize=${bytes === undefined ? 'unlimited' : String(bytes)}:unlimited`,
+  ]);
 }
 
 const withoutPrlimit = spawnSync('prlimit', ['--version']).status === 0 ? false : 'prlimit is not installed';
 
-void t.test('a full disk is waited for: what was written of a batch is cut off, and it comes whole when there is room', { skip: withoutPrlimit }, async (t) => {
-  const file = join(t.testdir(), 'events.ndjson');
-  const sink = await open(t, file);
-  const batch = Array.from({ length: 50 }, (_, n) => makeSinkMessage(n + 2));
-  const ignore = (): void => undefined;
-  // By itself the signal would end the process.
-  process.on('SIGXFSZ', ignore);
-  t.teardown(() => {
+void t.test(
+  'a full disk is waited for: what was written of a batch is cut off, and it comes whole when there is room',
+  { skip: withoutPrlimit },
+  async (t) => {
+    const file = join(t.testdir(), 'events.ndjson');
+    const sink = await open(t, file);
+    const batch = Array.from({ length: 50 }, (_, n) => makeSinkMessage(n + 2));
+    const ignore = (): void => undefined;
+    // By itself the signal would end the process.
+    process.on('SIGXFSZ', ignore);
+    t.teardown(() => {
+      limitFileSize(undefined);
+      process.off('SIGXFSZ', ignore);
+    });
+    await sink.write([makeSinkMessage(1)], never);
+    const { size } = await stat(file);
+
+    limitFileSize(size + 100);
+    for (let time = 0; time < 2; time += 1) {
+      await t.rejects(sink.write(batch, never), {
+        code: 'sink-retryable',
+        message: /Expected to write 50 messages to .*events\.ndjson, could not/u,
+        cause: { code: 'EFBIG' },
+      });
+      t.equal((await stat(file)).size, size);
+    }
     limitFileSize(undefined);
-    process.off('SIGXFSZ', ignore);
-  });
-  await sink.write([makeSinkMessage(1)], never);
-  const { size } = await stat(file);
+    await sink.write(batch, never);
 
-  limitFileSize(size + 100);
-  for (let time = 0; time < 2; time += 1) {
-    await t.rejects(sink.write(batch, never), { code: 'sink-retryable', message: /Expected to write 50 messages to .*events\.ndjson, could not/u, cause: { code: 'EFBIG' } });
-    t.equal((await stat(file)).size, size);
-  }
-  limitFileSize(undefined);
-  await sink.write(batch, never);
-
-  t.equal((await readLines(file)).length, 51);
-});
+    t.equal((await readLines(file)).length, 51);
+  },
+);
 
 void t.test('a folder that may not be written to is waited for, and named', async (t) => {
   const closed = join(t.testdir({ folder: {} }), 'folder');

@@ -1,6 +1,7 @@
 /**
- * Appends NDJSON to a file and syncs it to disk before a batch counts as delivered. A file that was moved away (log rotation) is opened anew;
- * a batch that could be written only in part is cut off again, at once or, after a crash, at the next start. One process writes to one file.
+ * Appends NDJSON to a file and syncs it to disk before a batch counts as delivered. A file that was moved away (log
+ * rotation) is opened anew; a batch that could be written only in part is cut off again, at once or, after a crash, at
+ * the next start. One process writes to one file.
  */
 import { mkdir, open, stat, type FileHandle } from 'node:fs/promises';
 import { readlinkSync, realpathSync } from 'node:fs';
@@ -14,7 +15,13 @@ import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { encodeLines } from './encoding/lines.ts';
 
 const settings = {
-  SINK_FILE_PATH: { doc: 'File to append to; its folder is made when it does not exist.', format: path, default: null, required: true, example: '/var/lib/hydrant/events.ndjson' },
+  SINK_FILE_PATH: {
+    doc: 'File to append to; its folder is made when it does not exist.',
+    format: path,
+    default: null,
+    required: true,
+    example: '/var/lib/hydrant/events.ndjson',
+  },
 } as const satisfies Schema;
 
 const lineFeed = 0x0a;
@@ -38,11 +45,17 @@ class FileSink implements Sink {
   }
 
   write(batch: Batch, signal: AbortSignal): Promise<void> {
-    return this.#inTurn(() => (signal.aborted ? Promise.reject(retryable(`Expected ${this.#path} to take an earlier batch in time, it did not`)) : this.#append(batch)));
+    return this.#inTurn(() =>
+      signal.aborted
+        ? Promise.reject(retryable(`Expected ${this.#path} to take an earlier batch in time, it did not`))
+        : this.#append(batch),
+    );
   }
 
   healthcheck(): Promise<void> {
-    return this.#inTurn(async () => { await this.#current(); });
+    return this.#inTurn(async () => {
+      await this.#current();
+    });
   }
 
   close(): Promise<void> {
@@ -66,7 +79,11 @@ class FileSink implements Sink {
       this.#cutAt = undefined;
     } catch (error) {
       await this.#cut(file);
-      throw retryable(`Expected to write ${String(batch.length)} messages to ${this.#path}, could not`, undefined, error);
+      throw retryable(
+        `Expected to write ${String(batch.length)} messages to ${this.#path}, could not`,
+        undefined,
+        error,
+      );
     }
   }
 
@@ -95,14 +112,19 @@ class FileSink implements Sink {
       await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
       const found = await this.#stat();
       // n.b. opening a pipe that nobody reads would wait for ever.
-      if (found?.isFile() === false) throw permanent(`Expected SINK_FILE_PATH to name a file, got ${this.#path}, which is something else`);
+      if (found?.isFile() === false)
+        throw permanent(`Expected SINK_FILE_PATH to name a file, got ${this.#path}, which is something else`);
       this.#file = await open(this.#path, 'a+', 0o600);
       if (found === undefined) await syncFolder(dirname(this.#path));
       else await cutTornLine(this.#file, found.size);
     } catch (error) {
       if (errorCode(error) === 'sink-permanent') throw error;
       await this.#close();
-      throw retryable(`Expected to append to the file ${this.#path} (SINK_FILE_PATH), could not open it`, undefined, error);
+      throw retryable(
+        `Expected to append to the file ${this.#path} (SINK_FILE_PATH), could not open it`,
+        undefined,
+        error,
+      );
     }
   }
 
@@ -123,7 +145,11 @@ class FileSink implements Sink {
       return await stat(this.#path);
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return undefined;
-      throw retryable(`Expected to find the file ${this.#path} (SINK_FILE_PATH), could not look for it`, undefined, error);
+      throw retryable(
+        `Expected to find the file ${this.#path} (SINK_FILE_PATH), could not look for it`,
+        undefined,
+        error,
+      );
     }
   }
 }
@@ -133,7 +159,10 @@ async function cutTornLine(file: FileHandle, size: number): Promise<void> {
   const start = await findLastLine(file, size);
   if (start === size) return;
   const { buffer } = await file.read(Buffer.alloc(1), 0, 1, start);
-  if (buffer[0] !== openBrace) throw permanent('Expected SINK_FILE_PATH to name a file of JSON lines, it ends in something else; give another path or move that file away');
+  if (buffer[0] !== openBrace)
+    throw permanent(
+      'Expected SINK_FILE_PATH to name a file of JSON lines, it ends in something else; give another path or move that file away',
+    );
   await file.truncate(start);
 }
 

@@ -1,6 +1,6 @@
 /**
- * Posts batches to an HTTP endpoint: a JSON array, NDJSON, CloudEvents, or one request per message. Any 2xx means taken; which other statuses are
- * tried again is a setting, the rest is refused for good.
+ * Posts batches to an HTTP endpoint: a JSON array, NDJSON, CloudEvents, or one request per message. Any 2xx means
+ * taken; which other statuses are tried again is a setting, the rest is refused for good.
  */
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
@@ -13,17 +13,44 @@ import { contentTypes, encodeBatch, encodedBytes, type HttpFormat } from './http
 import { accessProblems, accessSettings, readAccess } from './http-request/http-access.ts';
 import { explainAnswer, HttpClient, type HttpVerdict } from './http-request/http-client.ts';
 import { idempotencyKey } from './http-request/idempotency-key.ts';
-import { makeTarget, targetProblems, type RequestTarget, type TargetOptions, type TargetSettings } from './http-request/request-target.ts';
+import {
+  makeTarget,
+  targetProblems,
+  type RequestTarget,
+  type TargetOptions,
+  type TargetSettings,
+} from './http-request/request-target.ts';
 import { sendEach } from './http-request/send-each.ts';
 import { secretProblems, signWebhook } from './http-request/sign-webhook.ts';
 
 const settings = {
-  SINK_HTTP_ADDRESS: { doc: 'Endpoint that batches are posted to; may hold user and password.', format: url(['http:', 'https:']), default: null, required: true, example: 'https://collector.example/events' },
-  SINK_HTTP_FORMAT: { doc: 'Body of a request: a JSON array, NDJSON, one request per message, or a CloudEvents batch.', format: oneOf(['array', 'ndjson', 'single', 'cloudevents']), default: 'array' },
+  SINK_HTTP_ADDRESS: {
+    doc: 'Endpoint that batches are posted to; may hold user and password.',
+    format: url(['http:', 'https:']),
+    default: null,
+    required: true,
+    example: 'https://collector.example/events',
+  },
+  SINK_HTTP_FORMAT: {
+    doc: 'Body of a request: a JSON array, NDJSON, one request per message, or a CloudEvents batch.',
+    format: oneOf(['array', 'ndjson', 'single', 'cloudevents']),
+    default: 'array',
+  },
   SINK_HTTP_GZIP: { doc: 'Whether bodies are compressed.', format: bool, default: false },
-  SINK_HTTP_HEADERS: { doc: 'Headers of every request, `Name: value` separated by commas.', format: list, default: null, sensitive: true, example: 'X-Tenant: team-a' },
+  SINK_HTTP_HEADERS: {
+    doc: 'Headers of every request, `Name: value` separated by commas.',
+    format: list,
+    default: null,
+    sensitive: true,
+    example: 'X-Tenant: team-a',
+  },
   SINK_HTTP_BEARER_TOKEN: { doc: 'Token of the Authorization header.', format: text, default: null, sensitive: true },
-  SINK_HTTP_BASIC_AUTH: { doc: 'User and password of the Authorization header, `user:password`.', format: text, default: null, sensitive: true },
+  SINK_HTTP_BASIC_AUTH: {
+    doc: 'User and password of the Authorization header, `user:password`.',
+    format: text,
+    default: null,
+    sensitive: true,
+  },
   SINK_HTTP_SIGNING_SECRET: {
     doc: 'Secret that requests are signed with by Standard Webhooks, `whsec_` and base64; several separated by commas while it is being changed.',
     format: list,
@@ -31,17 +58,31 @@ const settings = {
     sensitive: true,
   },
   ...accessSettings('SINK_HTTP', 'the endpoint'),
-  SINK_HTTP_RETRY_STATUSES: { doc: 'Statuses that are tried again, separated by commas; `5xx` is all from 500 to 599.', format: list, default: '408,425,429,5xx' },
+  SINK_HTTP_RETRY_STATUSES: {
+    doc: 'Statuses that are tried again, separated by commas; `5xx` is all from 500 to 599.',
+    format: list,
+    default: '408,425,429,5xx',
+  },
 } as const satisfies Schema;
 
 type HttpValues = Values<typeof settings>;
 
 const compress = promisify(gzip);
 const redirectHint = 'redirects are not followed: set SINK_HTTP_ADDRESS to the final address';
-const names: TargetSettings = { address: 'SINK_HTTP_ADDRESS', headers: 'SINK_HTTP_HEADERS', bearerToken: 'SINK_HTTP_BEARER_TOKEN', basicAuth: 'SINK_HTTP_BASIC_AUTH' };
+const names: TargetSettings = {
+  address: 'SINK_HTTP_ADDRESS',
+  headers: 'SINK_HTTP_HEADERS',
+  bearerToken: 'SINK_HTTP_BEARER_TOKEN',
+  basicAuth: 'SINK_HTTP_BASIC_AUTH',
+};
 
 function targetOptions(values: HttpValues): TargetOptions {
-  return { address: values.SINK_HTTP_ADDRESS, headers: values.SINK_HTTP_HEADERS, bearerToken: values.SINK_HTTP_BEARER_TOKEN, basicAuth: values.SINK_HTTP_BASIC_AUTH };
+  return {
+    address: values.SINK_HTTP_ADDRESS,
+    headers: values.SINK_HTTP_HEADERS,
+    bearerToken: values.SINK_HTTP_BEARER_TOKEN,
+    basicAuth: values.SINK_HTTP_BASIC_AUTH,
+  };
 }
 
 class HttpSink implements Sink {
@@ -61,7 +102,9 @@ class HttpSink implements Sink {
 
   write(batch: Batch, signal: AbortSignal): Promise<void> {
     const format = this.#values.SINK_HTTP_FORMAT;
-    return format === 'single' ? sendEach(batch, (message) => this.#post([message], format, signal)) : this.#post(batch, format, signal);
+    return format === 'single'
+      ? sendEach(batch, (message) => this.#post([message], format, signal))
+      : this.#post(batch, format, signal);
   }
 
   async healthcheck(signal: AbortSignal): Promise<void> {
@@ -101,7 +144,9 @@ class HttpSink implements Sink {
 
 function judgeStatus(status: number, retryStatuses: readonly string[]): HttpVerdict {
   if (status >= 200 && status < 300) return 'taken';
-  return retryStatuses.includes(String(status)) || retryStatuses.includes(`${String(Math.floor(status / 100))}xx`) ? 'retry' : 'refused';
+  return retryStatuses.includes(String(status)) || retryStatuses.includes(`${String(Math.floor(status / 100))}xx`)
+    ? 'retry'
+    : 'refused';
 }
 
 const probeProblems: Readonly<Record<number, string>> = {
@@ -127,8 +172,12 @@ function check(values: HttpValues): readonly string[] {
   return [
     ...targetProblems(targetOptions(values), names),
     ...accessProblems(values, 'SINK_HTTP'),
-    ...(values.SINK_HTTP_SIGNING_SECRET === null ? [] : secretProblems(values.SINK_HTTP_SIGNING_SECRET, 'SINK_HTTP_SIGNING_SECRET')),
-    ...wrong.map((status) => `Expected \`SINK_HTTP_RETRY_STATUSES\` to hold statuses such as "429" or "5xx", got "${status}"`),
+    ...(values.SINK_HTTP_SIGNING_SECRET === null
+      ? []
+      : secretProblems(values.SINK_HTTP_SIGNING_SECRET, 'SINK_HTTP_SIGNING_SECRET')),
+    ...wrong.map(
+      (status) => `Expected \`SINK_HTTP_RETRY_STATUSES\` to hold statuses such as "429" or "5xx", got "${status}"`,
+    ),
   ];
 }
 

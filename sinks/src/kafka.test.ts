@@ -18,22 +18,38 @@ const topic = 'nomad-events';
 const hasKcat = spawnSync('kcat', ['-V']).status === 0;
 
 function load(env: Record<string, string>) {
-  return loadConfig(kafkaSink.settings, { env: { SINK_KAFKA_TOPIC: topic, ...env }, check: (values) => kafkaSink.check?.(values as Parameters<NonNullable<typeof kafkaSink.check>>[0]) ?? [] });
+  return loadConfig(kafkaSink.settings, {
+    env: { SINK_KAFKA_TOPIC: topic, ...env },
+    check: (values) => kafkaSink.check?.(values as Parameters<NonNullable<typeof kafkaSink.check>>[0]) ?? [],
+  });
 }
 
 function createSink(port: number, env: Record<string, string> = {}): Sink {
-  return kafkaSink.create(load({ SINK_KAFKA_BROKERS: `127.0.0.1:${String(port)}`, ...env }), { log: testLog(), name: 'kafka' });
+  return kafkaSink.create(load({ SINK_KAFKA_BROKERS: `127.0.0.1:${String(port)}`, ...env }), {
+    log: testLog(),
+    name: 'kafka',
+  });
 }
 
-/** Speaks Kafka's protocol and keeps what it is given: the mock cluster of librdkafka, in a kcat that waits for its input. Each start is another cluster, on another port. */
+/**
+ * Speaks Kafka's protocol and keeps what it is given: the mock cluster of librdkafka, in a kcat that waits for its
+ * input. Each start is another cluster, on another port.
+ */
 async function startMockCluster(t: Test) {
   const folder = await makePrivateFolder('kafka');
   const logFile = join(folder, 'cluster.log');
-  const find = (output: string): number => Number([...output.matchAll(/bootstrap\.servers=127\.0\.0\.1:(\d+)/gu)].at(-1)?.[1] ?? 0);
+  const find = (output: string): number =>
+    Number([...output.matchAll(/bootstrap\.servers=127\.0\.0\.1:(\d+)/gu)].at(-1)?.[1] ?? 0);
   const cluster = new PrivateProcess({
-    name: "kcat's mock cluster", command: 'sh', args: ['-c', 'sleep 86400 | kcat -P -b none -t none -X test.mock.num.brokers=1 -d mock'],
-    env: { PATH: process.env['PATH'] ?? '' }, folder, logFile,
-    isReady: async (readOutput) => find(await readOutput()) > 0, readyTimeoutMs: 10_000, pollMs: 20,
+    name: "kcat's mock cluster",
+    command: 'sh',
+    args: ['-c', 'sleep 86400 | kcat -P -b none -t none -X test.mock.num.brokers=1 -d mock'],
+    env: { PATH: process.env['PATH'] ?? '' },
+    folder,
+    logFile,
+    isReady: async (readOutput) => find(await readOutput()) > 0,
+    readyTimeoutMs: 10_000,
+    pollMs: 20,
   });
   await cluster.start();
   t.teardown(async () => {
@@ -43,14 +59,20 @@ async function startMockCluster(t: Test) {
   let port = find(await readFile(logFile, 'utf8'));
   return {
     cluster,
-    get targetPort() { return port; },
+    get targetPort() {
+      return port;
+    },
     async start() {
       await cluster.start();
       port = find(await readFile(logFile, 'utf8'));
     },
     /** What lies in the topic, each as kcat's `format` has it. */
     async read(format: string): Promise<readonly string[]> {
-      const { stdout } = await promisify(execFile)('kcat', ['-C', '-q', '-e', '-o', 'beginning', '-b', `127.0.0.1:${String(port)}`, '-t', topic, '-f', `${format}\\x1e`], { maxBuffer: 1e8 });
+      const { stdout } = await promisify(execFile)(
+        'kcat',
+        ['-C', '-q', '-e', '-o', 'beginning', '-b', `127.0.0.1:${String(port)}`, '-t', topic, '-f', `${format}\\x1e`],
+        { maxBuffer: 1e8 },
+      );
       return stdout.split('\x1e').slice(0, -1);
     },
   };
@@ -71,7 +93,9 @@ if (hasKcat) {
         arrived: () => server.read('%s'),
         breakDown: () => server.cluster.kill(),
         mend: () => server.start(),
-        stall: () => { server.cluster.freeze(); },
+        stall: () => {
+          server.cluster.freeze();
+        },
       };
     },
   });
@@ -85,7 +109,7 @@ if (hasKcat) {
       await sink.write([makeSinkMessage(1)], never);
     }
     const headers = `id=${makeSinkMessage(1).id},type=nomad.Allocation.AllocationUpdated`;
-    t.same([...await server.read('%k|%h')].sort(), [`default.web|${headers}`, `|${headers}`].sort());
+    t.same([...(await server.read('%k|%h'))].sort(), [`default.web|${headers}`, `|${headers}`].sort());
   });
 
   void t.test('brokers that cannot be reached are named as such, and connecting is tried again', async (t) => {
@@ -106,9 +130,16 @@ void t.test('what Kafka says of the records is refused, the rest waits and says 
     return depth === 0 ? error : new Error('gave up', { cause: say(type, depth - 1) });
   };
   const cases: readonly (readonly [string, boolean, RegExp])[] = [
-    ['MESSAGE_TOO_LARGE', false, /max\.message\.bytes/u], ['RECORD_LIST_TOO_LARGE', false, /RECORD_LIST/u], ['INVALID_RECORD', false, /INVALID_RECORD/u],
-    ['UNKNOWN_TOPIC_OR_PARTITION', true, /make the topic/u], ['TOPIC_AUTHORIZATION_FAILED', true, /right to write/u], ['SASL_AUTHENTICATION_FAILED', true, /SINK_KAFKA_PASSWORD/u],
-    ['NOT_LEADER_FOR_PARTITION', true, /NOT_LEADER/u], ['NOT_ENOUGH_REPLICAS', true, /NOT_ENOUGH/u], ['REQUEST_TIMED_OUT', true, /TIMED_OUT/u], ['SOMETHING_NEW', true, /SOMETHING_NEW/u],
+    ['MESSAGE_TOO_LARGE', false, /max\.message\.bytes/u],
+    ['RECORD_LIST_TOO_LARGE', false, /RECORD_LIST/u],
+    ['INVALID_RECORD', false, /INVALID_RECORD/u],
+    ['UNKNOWN_TOPIC_OR_PARTITION', true, /make the topic/u],
+    ['TOPIC_AUTHORIZATION_FAILED', true, /right to write/u],
+    ['SASL_AUTHENTICATION_FAILED', true, /SINK_KAFKA_PASSWORD/u],
+    ['NOT_LEADER_FOR_PARTITION', true, /NOT_LEADER/u],
+    ['NOT_ENOUGH_REPLICAS', true, /NOT_ENOUGH/u],
+    ['REQUEST_TIMED_OUT', true, /TIMED_OUT/u],
+    ['SOMETHING_NEW', true, /SOMETHING_NEW/u],
   ];
   for (const [type, retryable, message] of cases) {
     for (const depth of [0, 2]) {
@@ -117,7 +148,10 @@ void t.test('what Kafka says of the records is refused, the rest waits and says 
       t.match(failure.message, message);
     }
   }
-  t.match(judgeFailure(new Error('connect ECONNREFUSED'), topic), { code: 'sink-retryable', message: /ECONNREFUSED$/u });
+  t.match(judgeFailure(new Error('connect ECONNREFUSED'), topic), {
+    code: 'sink-retryable',
+    message: /ECONNREFUSED$/u,
+  });
   t.match(judgeFailure('thrown', topic), { code: 'sink-retryable', message: /thrown$/u });
   t.end();
 });

@@ -1,10 +1,21 @@
-/** Produces messages to a topic of Kafka, acknowledged by all replicas that are in sync. The client is loaded when the sink is used, not before; its own repeats are off. */
+/**
+ * Produces messages to a topic of Kafka, acknowledged by all replicas that are in sync. The client is loaded when the
+ * sink is used, not before; its own repeats are off.
+ */
 import { readFile } from 'node:fs/promises';
 import { connect as connectTcp, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { ISocketFactory, Kafka, Message as KafkaMessage, Producer } from 'kafkajs';
 import { isBrokenOff } from '@hydrant/shared/delivery/judge-failure';
-import { broken, permanent, retryable, type Batch, type Sink, type SinkContext, type SinkDefinition } from '@hydrant/shared/delivery/sink';
+import {
+  broken,
+  permanent,
+  retryable,
+  type Batch,
+  type Sink,
+  type SinkContext,
+  type SinkDefinition,
+} from '@hydrant/shared/delivery/sink';
 import { describeError, isRetryable } from '@hydrant/shared/foundation/errors';
 import { parseAddress } from '@hydrant/shared/foundation/host-port';
 import { bool, list, path, text } from '@hydrant/shared/runtime/config/formats';
@@ -14,11 +25,30 @@ import { fillTemplate } from './encoding/fill-template.ts';
 import { unlessAborted } from './waiting/unless-aborted.ts';
 
 const settings = {
-  SINK_KAFKA_BROKERS: { doc: 'Brokers to begin with, `host:port`, separated by commas.', format: list, default: null, required: true, example: 'kafka-1:9092,kafka-2:9092' },
+  SINK_KAFKA_BROKERS: {
+    doc: 'Brokers to begin with, `host:port`, separated by commas.',
+    format: list,
+    default: null,
+    required: true,
+    example: 'kafka-1:9092,kafka-2:9092',
+  },
   SINK_KAFKA_TOPIC: { doc: 'Topic.', format: text, default: null, required: true, example: 'nomad-events' },
-  SINK_KAFKA_KEY: { doc: 'Key of a message, in which `{namespace}` and `{job}` may stand: messages of one key keep their order. None: no key, messages are spread over the partitions.', format: text, default: null, example: '{namespace}.{job}' },
-  SINK_KAFKA_TLS: { doc: 'Whether brokers are reached by TLS; `SINK_KAFKA_CA_CERT_PATH` says so too.', format: bool, default: false },
-  SINK_KAFKA_CA_CERT_PATH: { doc: "PEM file of the authority that signed the brokers' certificates; none: those that Node.js knows.", format: path, default: null },
+  SINK_KAFKA_KEY: {
+    doc: 'Key of a message, in which `{namespace}` and `{job}` may stand: messages of one key keep their order. None: no key, messages are spread over the partitions.',
+    format: text,
+    default: null,
+    example: '{namespace}.{job}',
+  },
+  SINK_KAFKA_TLS: {
+    doc: 'Whether brokers are reached by TLS; `SINK_KAFKA_CA_CERT_PATH` says so too.',
+    format: bool,
+    default: false,
+  },
+  SINK_KAFKA_CA_CERT_PATH: {
+    doc: "PEM file of the authority that signed the brokers' certificates; none: those that Node.js knows.",
+    format: path,
+    default: null,
+  },
   SINK_KAFKA_USER: { doc: 'User for SASL/PLAIN.', format: text, default: null },
   SINK_KAFKA_PASSWORD: { doc: 'Password for SASL/PLAIN.', format: text, default: null, sensitive: true },
 } as const satisfies Schema;
@@ -33,13 +63,17 @@ const requestTimeoutMs = 60_000;
 /** What a record adds beside key and value: its header and ours. */
 const recordOverhead = 200;
 
-/** Of the batch itself: the same records will be refused again. What is not listed (no leader, no topic, no rights, …) is mended at Kafka and waits. */
+/**
+ * Of the batch itself: the same records will be refused again. What is not listed (no leader, no topic, no rights, …)
+ * is mended at Kafka and waits.
+ */
 const refusals = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD', 'CORRUPT_MESSAGE']);
 const hints: Readonly<Record<string, string>> = {
   UNKNOWN_TOPIC_OR_PARTITION: 'make the topic or set SINK_KAFKA_TOPIC',
   TOPIC_AUTHORIZATION_FAILED: 'the user needs the right to write to the topic',
   SASL_AUTHENTICATION_FAILED: 'set SINK_KAFKA_USER and SINK_KAFKA_PASSWORD',
-  INVALID_TIMESTAMP: 'the clock of this machine and that of the broker differ by more than message.timestamp.after.max.ms',
+  INVALID_TIMESTAMP:
+    'the clock of this machine and that of the broker differ by more than message.timestamp.after.max.ms',
   MESSAGE_TOO_LARGE: "above the topic's max.message.bytes",
 };
 
@@ -62,7 +96,11 @@ export function judgeFailure(error: unknown, topic: string): Error {
 }
 
 export function makeRecords(batch: Batch, key: string | null): KafkaMessage[] {
-  return batch.map((message) => ({ key: key === null ? null : fillTemplate(key, message), value: message.body, headers: { id: message.id, type: message.type } }));
+  return batch.map((message) => ({
+    key: key === null ? null : fillTemplate(key, message),
+    value: message.body,
+    headers: { id: message.id, type: message.type },
+  }));
 }
 
 class KafkaSink implements Sink {
@@ -78,7 +116,10 @@ class KafkaSink implements Sink {
 
   async connect(signal: AbortSignal): Promise<void> {
     const kafkajs = await import('kafkajs').catch((error: unknown) => {
-      throw permanent('Expected the package kafkajs to be installed for SINK_TYPE=kafka; install it beside Hydrant', error);
+      throw permanent(
+        'Expected the package kafkajs to be installed for SINK_TYPE=kafka; install it beside Hydrant',
+        error,
+      );
     });
     const { SINK_KAFKA_BROKERS: brokers, SINK_KAFKA_USER: username, SINK_KAFKA_PASSWORD: password } = this.#values;
     const ssl = await this.#readTls();
@@ -107,7 +148,11 @@ class KafkaSink implements Sink {
   async healthcheck(signal: AbortSignal): Promise<void> {
     const admin = this.#open().admin();
     try {
-      await unlessAborted(admin.connect().then(() => admin.fetchTopicMetadata({ topics: [this.#values.SINK_KAFKA_TOPIC] })), signal, 'Expected Kafka to answer in time, it did not');
+      await unlessAborted(
+        admin.connect().then(() => admin.fetchTopicMetadata({ topics: [this.#values.SINK_KAFKA_TOPIC] })),
+        signal,
+        'Expected Kafka to answer in time, it did not',
+      );
     } catch (error) {
       throw signal.aborted ? error : judgeFailure(error, this.#values.SINK_KAFKA_TOPIC);
     } finally {
@@ -124,10 +169,15 @@ class KafkaSink implements Sink {
     const { SINK_KAFKA_TOPIC: topic } = this.#values;
     const producer = this.#connected();
     try {
-      await unlessAborted(producer.then(action), signal, `Expected the Kafka topic ${topic} to take messages in time, it did not`);
+      await unlessAborted(
+        producer.then(action),
+        signal,
+        `Expected the Kafka topic ${topic} to take messages in time, it did not`,
+      );
     } catch (error) {
       const failure = signal.aborted ? error : judgeFailure(error, topic);
-      // The next try connects anew: brokers may have moved, and what waits on this connection must not be sent later, beside it.
+      // The next try connects anew: brokers may have moved, and what waits on this connection must not be sent later,
+      // beside it.
       if (isRetryable(failure)) void this.#drop(producer);
       throw failure;
     }
@@ -155,7 +205,11 @@ class KafkaSink implements Sink {
     try {
       return { ca: [await readFile(caPath, 'utf8')] };
     } catch (error) {
-      throw retryable(`Expected to read the certificate in ${caPath} (SINK_KAFKA_CA_CERT_PATH), could not`, undefined, error);
+      throw retryable(
+        `Expected to read the certificate in ${caPath} (SINK_KAFKA_CA_CERT_PATH), could not`,
+        undefined,
+        error,
+      );
     }
   }
 }
@@ -170,7 +224,10 @@ function makeSocketFactory(brokers: readonly string[]): ISocketFactory {
   const hosts = new Map(brokers.map((broker) => [nameBroker(broker).split(':', 1)[0], parseAddress(broker)?.host]));
   return ({ host: named, port, ssl, onConnect }) => {
     const host = hosts.get(named) ?? named;
-    const socket = ssl === undefined || (ssl as unknown) === null ? connectTcp({ host, port }, onConnect) : connectTls({ host, port, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl }, onConnect);
+    const socket =
+      ssl === undefined || (ssl as unknown) === null
+        ? connectTcp({ host, port }, onConnect)
+        : connectTls({ host, port, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl }, onConnect);
     return socket.setKeepAlive(true, keepAliveMs);
   };
 }
@@ -186,10 +243,17 @@ async function makeProducer(kafka: Kafka): Promise<Producer> {
   return producer;
 }
 
-function check({ SINK_KAFKA_BROKERS: brokers, SINK_KAFKA_USER: user, SINK_KAFKA_PASSWORD: password }: KafkaValues): readonly string[] {
-  const problems = brokers.filter((broker) => parseAddress(broker) === undefined).map((broker) => `Expected \`SINK_KAFKA_BROKERS\` to hold brokers as \`host:port\`, got "${broker}"`);
+function check({
+  SINK_KAFKA_BROKERS: brokers,
+  SINK_KAFKA_USER: user,
+  SINK_KAFKA_PASSWORD: password,
+}: KafkaValues): readonly string[] {
+  const problems = brokers
+    .filter((broker) => parseAddress(broker) === undefined)
+    .map((broker) => `Expected \`SINK_KAFKA_BROKERS\` to hold brokers as \`host:port\`, got "${broker}"`);
   if (brokers.length === 0) problems.push('Expected `SINK_KAFKA_BROKERS` to name at least one broker, got none');
-  if ((user === null) !== (password === null)) problems.push('Expected `SINK_KAFKA_USER` and `SINK_KAFKA_PASSWORD` to be set together, got one of them');
+  if ((user === null) !== (password === null))
+    problems.push('Expected `SINK_KAFKA_USER` and `SINK_KAFKA_PASSWORD` to be set together, got one of them');
   return problems;
 }
 

@@ -1,4 +1,7 @@
-/** Puts messages into a stream of Amazon Kinesis; what a call did not take is tried again alone. The client is loaded when the sink is used, not before. */
+/**
+ * Puts messages into a stream of Amazon Kinesis; what a call did not take is tried again alone. The client is loaded
+ * when the sink is used, not before.
+ */
 import type { KinesisClient, PutRecordsRequestEntry, PutRecordsResultEntry } from '@aws-sdk/client-kinesis';
 import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
 import type { Message } from '@hydrant/shared/messages/message';
@@ -20,8 +23,18 @@ const settings = {
     required: true,
     example: '{namespace}.{job}',
   },
-  SINK_KINESIS_REGION: { doc: 'Region; otherwise as the usual AWS chain has it.', format: text, default: null, example: 'eu-central-1' },
-  SINK_KINESIS_ENDPOINT: { doc: 'Address of another server that speaks Kinesis.', format: url(['http:', 'https:']), default: null, example: 'http://kinesis.example:4567' },
+  SINK_KINESIS_REGION: {
+    doc: 'Region; otherwise as the usual AWS chain has it.',
+    format: text,
+    default: null,
+    example: 'eu-central-1',
+  },
+  SINK_KINESIS_ENDPOINT: {
+    doc: 'Address of another server that speaks Kinesis.',
+    format: url(['http:', 'https:']),
+    default: null,
+    example: 'http://kinesis.example:4567',
+  },
   ...proxySettings,
 } as const satisfies Schema;
 
@@ -30,21 +43,43 @@ type KinesisValues = Values<typeof settings>;
 /** Those of PutRecords; a partition key counts. */
 const limits: EntryLimits = { maxEntries: 500, maxBytes: 5 * 1024 * 1024, maxEntryBytes: 1024 * 1024 };
 const mostKey = 256;
-const hints: Readonly<Record<string, string>> = { ResourceNotFoundException: 'make the stream or set SINK_KINESIS_STREAM_NAME', ProvisionedThroughputExceededException: 'the shards are at their limit: add some, or spread SINK_KINESIS_PARTITION_KEY' };
+const hints: Readonly<Record<string, string>> = {
+  ResourceNotFoundException: 'make the stream or set SINK_KINESIS_STREAM_NAME',
+  ProvisionedThroughputExceededException:
+    'the shards are at their limit: add some, or spread SINK_KINESIS_PARTITION_KEY',
+};
 const refusals = new Set(['InvalidArgumentException', 'ValidationException', 'SerializationException']);
 
 export function makeRecord(message: Message, index: number, template: string): Entry<PutRecordsRequestEntry> {
-  const PartitionKey = wellFormed(fillTemplate(template, message).replaceAll('{id}', () => message.id).slice(0, mostKey)) || '_';
-  return { index, bytes: message.body.length + Buffer.byteLength(PartitionKey), value: { Data: message.body, PartitionKey } };
+  const PartitionKey =
+    wellFormed(
+      fillTemplate(template, message)
+        .replaceAll('{id}', () => message.id)
+        .slice(0, mostKey),
+    ) || '_';
+  return {
+    index,
+    bytes: message.body.length + Buffer.byteLength(PartitionKey),
+    value: { Data: message.body, PartitionKey },
+  };
 }
 
-/** Every record that failed may be taken later: Kinesis names throughput and its own troubles only. What it says nothing of was not taken. */
+/**
+ * Every record that failed may be taken later: Kinesis names throughput and its own troubles only. What it says nothing
+ * of was not taken.
+ */
 export function judgeRecords(records: readonly PutRecordsResultEntry[], count: number): readonly EntryFailure[] {
   return Array.from({ length: count }, (_, position) => position).flatMap((position) => {
     const { ErrorCode = 'nothing', ErrorMessage, SequenceNumber } = records[position] ?? {};
     if (SequenceNumber !== undefined) return [];
     const hint = hints[ErrorCode];
-    return [{ position, reason: `Expected Kinesis to take a record, got ${ErrorCode}${ErrorMessage === undefined ? '' : `: ${ErrorMessage}`}${hint === undefined ? '' : ` (${hint})`}`, retryable: true }];
+    return [
+      {
+        position,
+        reason: `Expected Kinesis to take a record, got ${ErrorCode}${ErrorMessage === undefined ? '' : `: ${ErrorMessage}`}${hint === undefined ? '' : ` (${hint})`}`,
+        retryable: true,
+      },
+    ];
   });
 }
 
@@ -59,10 +94,22 @@ class KinesisSink implements Sink {
   }
 
   async connect(): Promise<void> {
-    const { KinesisClient: Client } = await loadClient('@aws-sdk/client-kinesis', 'kinesis', () => import('@aws-sdk/client-kinesis'));
-    const { NodeHttpHandler } = await loadClient('@smithy/node-http-handler', 'kinesis', () => import('@smithy/node-http-handler'));
+    const { KinesisClient: Client } = await loadClient(
+      '@aws-sdk/client-kinesis',
+      'kinesis',
+      () => import('@aws-sdk/client-kinesis'),
+    );
+    const { NodeHttpHandler } = await loadClient(
+      '@smithy/node-http-handler',
+      'kinesis',
+      () => import('@smithy/node-http-handler'),
+    );
     // n.b. by itself the client would speak HTTP/2, which other servers than AWS do not.
-    const { requestHandler, ...options } = clientOptions({ region: this.#values.SINK_KINESIS_REGION, endpoint: this.#values.SINK_KINESIS_ENDPOINT, values: this.#values });
+    const { requestHandler, ...options } = clientOptions({
+      region: this.#values.SINK_KINESIS_REGION,
+      endpoint: this.#values.SINK_KINESIS_ENDPOINT,
+      values: this.#values,
+    });
     this.#client ??= new Client({ ...options, requestHandler: new NodeHttpHandler(requestHandler) });
   }
 
@@ -70,15 +117,26 @@ class KinesisSink implements Sink {
     const { PutRecordsCommand } = await import('@aws-sdk/client-kinesis');
     const client = this.#open();
     const { SINK_KINESIS_STREAM_NAME: StreamName, SINK_KINESIS_PARTITION_KEY: template } = this.#values;
-    await sendEntries(encodeOrRefuse(() => batch.map((message, index) => makeRecord(message, index, template))), limits, (values) => callAws(this.#call, async () => {
-      const { Records = [] } = await client.send(new PutRecordsCommand({ StreamName, Records: [...values] }), { abortSignal: signal });
-      return judgeRecords(Records, values.length);
-    }));
+    await sendEntries(
+      encodeOrRefuse(() => batch.map((message, index) => makeRecord(message, index, template))),
+      limits,
+      (values) =>
+        callAws(this.#call, async () => {
+          const { Records = [] } = await client.send(new PutRecordsCommand({ StreamName, Records: [...values] }), {
+            abortSignal: signal,
+          });
+          return judgeRecords(Records, values.length);
+        }),
+    );
   }
 
   async healthcheck(signal: AbortSignal): Promise<void> {
     const { DescribeStreamSummaryCommand } = await import('@aws-sdk/client-kinesis');
-    await lookAtAws(this.#call, () => this.#open().send(new DescribeStreamSummaryCommand({ StreamName: this.#values.SINK_KINESIS_STREAM_NAME }), { abortSignal: signal }));
+    await lookAtAws(this.#call, () =>
+      this.#open().send(new DescribeStreamSummaryCommand({ StreamName: this.#values.SINK_KINESIS_STREAM_NAME }), {
+        abortSignal: signal,
+      }),
+    );
   }
 
   close(): Promise<void> {

@@ -7,13 +7,19 @@ import t, { type Test } from 'tap';
 import { encodePush, judgeStatus, labelsOf, lineTime, lokiSink } from './loki.ts';
 
 interface Push {
-  readonly streams: readonly { readonly stream: Readonly<Record<string, string>>; readonly values: readonly (readonly [string, string])[] }[];
+  readonly streams: readonly {
+    readonly stream: Readonly<Record<string, string>>;
+    readonly values: readonly (readonly [string, string])[];
+  }[];
 }
 
 const never = new AbortController().signal;
 
 function load(env: Record<string, string>) {
-  return loadConfig(lokiSink.settings, { env, check: (values) => lokiSink.check?.(values as Parameters<NonNullable<typeof lokiSink.check>>[0]) ?? [] });
+  return loadConfig(lokiSink.settings, {
+    env,
+    check: (values) => lokiSink.check?.(values as Parameters<NonNullable<typeof lokiSink.check>>[0]) ?? [],
+  });
 }
 
 function createSink(address: string, env: Record<string, string> = {}): Sink {
@@ -34,7 +40,11 @@ function takeInto(lines: string[]): (request: ReceivedRequest) => Reply {
     if (request.path !== '/loki/api/v1/push') return { status: 404 };
     if (request.headers['content-type'] !== 'application/json') return { status: 415 };
     const { streams } = JSON.parse(request.body.toString()) as Push;
-    const isReadable = streams.every(({ stream, values }) => Object.keys(stream).length > 0 && values.every(([time, line]) => /^\d{19}$/u.test(time) && typeof line === 'string'));
+    const isReadable = streams.every(
+      ({ stream, values }) =>
+        Object.keys(stream).length > 0 &&
+        values.every(([time, line]) => /^\d{19}$/u.test(time) && typeof line === 'string'),
+    );
     if (!isReadable) return { status: 400, body: 'unreadable push' };
     lines.push(...streams.flatMap(({ values }) => values.map(([, line]) => line)));
     return { status: 204 };
@@ -51,10 +61,18 @@ sinkContract(t, {
     return {
       sink: createSink(receiver.url),
       arrived: () => lines,
-      breakDown: () => { receiver.answer(() => 'reset'); },
-      mend: () => { receiver.answer(take); },
-      stall: () => { receiver.answer(() => 'hang'); },
-      refuse: () => { receiver.answer(() => ({ status: 400, body: 'entry too far behind' })); },
+      breakDown: () => {
+        receiver.answer(() => 'reset');
+      },
+      mend: () => {
+        receiver.answer(take);
+      },
+      stall: () => {
+        receiver.answer(() => 'hang');
+      },
+      refuse: () => {
+        receiver.answer(() => ({ status: 400, body: 'entry too far behind' }));
+      },
     };
   },
 });
@@ -62,10 +80,19 @@ sinkContract(t, {
 void t.test('labels are few and from fixed lists', (t) => {
   const cases: readonly (readonly [Parameters<typeof makeSinkMessage>[1], Record<string, string>])[] = [
     [{}, { service_name: 'nomad', cluster: 'default', topic: 'Allocation' }],
-    [{ type: 'nomad.Job.JobRegistered', headers: { cluster: 'north' } }, { service_name: 'nomad', cluster: 'north', topic: 'Job' }],
-    [{ type: 'crash-loop', headers: {} }, { service_name: 'nomad', cluster: 'default', topic: 'crash-loop' }],
+    [
+      { type: 'nomad.Job.JobRegistered', headers: { cluster: 'north' } },
+      { service_name: 'nomad', cluster: 'north', topic: 'Job' },
+    ],
+    [
+      { type: 'crash-loop', headers: {} },
+      { service_name: 'nomad', cluster: 'default', topic: 'crash-loop' },
+    ],
     [{ type: 'nomad.Anything you like.x' }, { service_name: 'nomad', cluster: 'default', topic: 'other' }],
-    [{ type: '', headers: { cluster: 'x'.repeat(1000) } }, { service_name: 'nomad', cluster: 'x'.repeat(128), topic: 'other' }],
+    [
+      { type: '', headers: { cluster: 'x'.repeat(1000) } },
+      { service_name: 'nomad', cluster: 'x'.repeat(128), topic: 'other' },
+    ],
   ];
   for (const [changes, labels] of cases) t.same(labelsOf(makeSinkMessage(1, changes)), labels);
   t.end();
@@ -89,23 +116,55 @@ void t.test('a push has a stream for each set of labels', (t) => {
   const batch = [makeSinkMessage(1), makeSinkMessage(2, { type: 'nomad.Job.JobRegistered' }), makeSinkMessage(3)];
   const { streams } = JSON.parse(encodePush(batch, { env: 'prod' }, 0).toString()) as Push;
   t.match(streams, [
-    { stream: { env: 'prod', topic: 'Allocation' }, values: [[/1$/u, batch[0]?.body.toString()], [/3$/u, batch[2]?.body.toString()]] },
+    {
+      stream: { env: 'prod', topic: 'Allocation' },
+      values: [
+        [/1$/u, batch[0]?.body.toString()],
+        [/3$/u, batch[2]?.body.toString()],
+      ],
+    },
     { stream: { env: 'prod', topic: 'Job' }, values: [[/2$/u, batch[1]?.body.toString()]] },
   ]);
   t.end();
 });
 
 void t.test('labels of the settings are filled in from the event, and what no event has is refused', async (t) => {
-  const message = makeSinkMessage(1, { type: 'nomad.Job.JobRegistered', routingKey: 'event.Job.JobRegistered.shop.web', headers: { cluster: 'north' } });
-  const { streams } = JSON.parse(encodePush([message, makeSinkMessage(2, { type: 'x', routingKey: 'x' })], { place: '{cluster}/{namespace}', what: '{topic}', job: 'j-{job}', env: 'prod' }, 0).toString()) as Push;
-  t.match(streams.map(({ stream }) => stream), [
-    { place: 'north/shop', what: 'Job', job: 'j-web', env: 'prod', topic: 'Job' }, { place: 'default/_', what: 'other', job: 'j-_', env: 'prod', topic: 'other' },
-  ]);
+  const message = makeSinkMessage(1, {
+    type: 'nomad.Job.JobRegistered',
+    routingKey: 'event.Job.JobRegistered.shop.web',
+    headers: { cluster: 'north' },
+  });
+  const { streams } = JSON.parse(
+    encodePush(
+      [message, makeSinkMessage(2, { type: 'x', routingKey: 'x' })],
+      { place: '{cluster}/{namespace}', what: '{topic}', job: 'j-{job}', env: 'prod' },
+      0,
+    ).toString(),
+  ) as Push;
+  t.match(
+    streams.map(({ stream }) => stream),
+    [
+      { place: 'north/shop', what: 'Job', job: 'j-web', env: 'prod', topic: 'Job' },
+      { place: 'default/_', what: 'other', job: 'j-_', env: 'prod', topic: 'other' },
+    ],
+  );
 
-  const load = (labels: string) => loadConfig(lokiSink.settings, { env: { SINK_LOKI_ADDRESS: 'http://x', SINK_LOKI_LABELS: labels }, check: (values) => lokiSink.check?.(values as Parameters<NonNullable<typeof lokiSink.check>>[0]) ?? [] });
-  for (const labels of ['a={allocation}', 'a={job', 'a=}', 'a={}', 'a={__proto__}', 'a={constructor}']) t.throws(() => load(labels), { message: /`SINK_LOKI_LABELS` to hold \{cluster\}, \{topic\}, \{namespace\}, \{job\} and no other in braces/u }, labels);
+  const load = (labels: string) =>
+    loadConfig(lokiSink.settings, {
+      env: { SINK_LOKI_ADDRESS: 'http://x', SINK_LOKI_LABELS: labels },
+      check: (values) => lokiSink.check?.(values as Parameters<NonNullable<typeof lokiSink.check>>[0]) ?? [],
+    });
+  for (const labels of ['a={allocation}', 'a={job', 'a=}', 'a={}', 'a={__proto__}', 'a={constructor}'])
+    t.throws(
+      () => load(labels),
+      { message: /`SINK_LOKI_LABELS` to hold \{cluster\}, \{topic\}, \{namespace\}, \{job\} and no other in braces/u },
+      labels,
+    );
   t.throws(() => load('__name=x'), { message: /`name=value`/u });
-  for (const [labels, warnings] of [['a={namespace},b=c', 0], ['a={job}', 1]] as const) {
+  for (const [labels, warnings] of [
+    ['a={namespace},b=c', 0],
+    ['a={job}', 1],
+  ] as const) {
     const { log, lines } = recordingLog('warn');
     const sink = lokiSink.create(load(labels), { log, name: 'loki' });
     await sink.connect(never);
@@ -115,14 +174,21 @@ void t.test('labels of the settings are filled in from the event, and what no ev
 });
 
 void t.test('lines ahead of the clock of Loki wait', async (t) => {
-  const text = "entry for stream '{service_name=\"nomad\"}' has timestamp too new: 2026-11-27T12:11:00Z";
+  const text = 'entry for stream \'{service_name="nomad"}\' has timestamp too new: 2026-11-27T12:11:00Z';
   const receiver = await startHttpReceiver(t, { answer: () => ({ status: 400, body: text }) });
   const sink = await open(t, receiver.url);
 
-  await t.rejects(sink.write([makeSinkMessage(1), makeSinkMessage(2)], never), { code: 'sink-retryable', message: /timestamp too new.*a clock is ahead/u });
+  await t.rejects(sink.write([makeSinkMessage(1), makeSinkMessage(2)], never), {
+    code: 'sink-retryable',
+    message: /timestamp too new.*a clock is ahead/u,
+  });
   receiver.answer(() => ({ status: 400, body: text.replace('new', 'old') }));
   await t.rejects(sink.write([makeSinkMessage(1)], never), { code: 'sink-permanent' });
-  t.equal(lineTime(makeSinkMessage(1, { timestampMs: Date.UTC(2099, 1) }), 1_800_000_000_000), '1800000000000000001', 'no clock is a year ahead');
+  t.equal(
+    lineTime(makeSinkMessage(1, { timestampMs: Date.UTC(2099, 1) }), 1_800_000_000_000),
+    '1800000000000000001',
+    'no clock is a year ahead',
+  );
 });
 
 void t.test('a request goes to the push path, packed, as the tenant', async (t) => {
@@ -130,7 +196,12 @@ void t.test('a request goes to the push path, packed, as the tenant', async (t) 
   const cases: readonly (readonly [string, Record<string, string>, string, Record<string, string>])[] = [
     ['', {}, '/loki/api/v1/push', { 'content-encoding': 'gzip' }],
     ['/', { SINK_LOKI_TENANT: 'team-a' }, '/loki/api/v1/push', { 'x-scope-orgid': 'team-a' }],
-    ['/gateway/', { SINK_LOKI_BEARER_TOKEN: 's3cret' }, '/gateway/loki/api/v1/push', { authorization: 'Bearer s3cret' }],
+    [
+      '/gateway/',
+      { SINK_LOKI_BEARER_TOKEN: 's3cret' },
+      '/gateway/loki/api/v1/push',
+      { authorization: 'Bearer s3cret' },
+    ],
     ['/loki/api/v1/push', { SINK_LOKI_BASIC_AUTH: 'a:b' }, '/loki/api/v1/push', { authorization: 'Basic YTpi' }],
   ];
   for (const [path, env, expectedPath, headers] of cases) {
@@ -148,7 +219,10 @@ void t.test('a line that is too long is named and not sent, the others are taken
   const limited = await open(t, receiver.url, { SINK_LOKI_MAX_LINE: '1KiB' });
   const unlimited = await open(t, receiver.url, { SINK_LOKI_MAX_LINE: '0' });
 
-  await t.rejects(limited.write([makeSinkMessage(1), long, makeSinkMessage(3)], never), { code: 'sink-partial', failures: [{ index: 1, retryable: false, reason: /SINK_LOKI_MAX_LINE/u }] });
+  await t.rejects(limited.write([makeSinkMessage(1), long, makeSinkMessage(3)], never), {
+    code: 'sink-partial',
+    failures: [{ index: 1, retryable: false, reason: /SINK_LOKI_MAX_LINE/u }],
+  });
   t.equal(lines.length, 2);
   await t.rejects(limited.write([long], never), { code: 'sink-partial' });
   t.equal(receiver.requests.length, 1);
@@ -157,12 +231,23 @@ void t.test('a line that is too long is named and not sent, the others are taken
 });
 
 void t.test('the status decides, and the error says what to do', async (t) => {
-  const verdicts: Readonly<Record<string, readonly number[]>> = { taken: [200, 204], refused: [400, 413, 415, 422], retry: [301, 401, 403, 404, 408, 429, 500, 502, 503, 504] };
-  for (const [verdict, statuses] of Object.entries(verdicts)) for (const status of statuses) t.equal(judgeStatus(status), verdict, String(status));
+  const verdicts: Readonly<Record<string, readonly number[]>> = {
+    taken: [200, 204],
+    refused: [400, 413, 415, 422],
+    retry: [301, 401, 403, 404, 408, 429, 500, 502, 503, 504],
+  };
+  for (const [verdict, statuses] of Object.entries(verdicts))
+    for (const status of statuses) t.equal(judgeStatus(status), verdict, String(status));
 
-  const receiver = await startHttpReceiver(t, { answer: () => ({ status: 429, headers: { 'retry-after': '3' }, body: 'Ingestion rate limit exceeded' }) });
+  const receiver = await startHttpReceiver(t, {
+    answer: () => ({ status: 429, headers: { 'retry-after': '3' }, body: 'Ingestion rate limit exceeded' }),
+  });
   const sink = await open(t, receiver.url);
-  await t.rejects(sink.write([makeSinkMessage(1)], never), { code: 'sink-retryable', retryAfterMs: 3000, message: /got 429: Ingestion rate limit exceeded \(/u });
+  await t.rejects(sink.write([makeSinkMessage(1)], never), {
+    code: 'sink-retryable',
+    retryAfterMs: 3000,
+    message: /got 429: Ingestion rate limit exceeded \(/u,
+  });
   receiver.answer(() => ({ status: 503 }));
   await t.rejects(sink.healthcheck(never), { code: 'sink-retryable' });
 });
@@ -175,7 +260,8 @@ void t.test('settings that cannot work are refused', (t) => {
     [{ SINK_LOKI_BEARER_TOKEN: 'a', SINK_LOKI_BASIC_AUTH: 'b:c' }, /one way to authenticate/u],
     [{ SINK_LOKI_TENANT: 'a\nb' }, /`SINK_LOKI_TENANT`/u],
   ];
-  for (const [env, message] of cases) t.throws(() => load({ SINK_LOKI_ADDRESS: 'http://x/', ...env }), { message }, JSON.stringify(env));
+  for (const [env, message] of cases)
+    t.throws(() => load({ SINK_LOKI_ADDRESS: 'http://x/', ...env }), { message }, JSON.stringify(env));
   t.doesNotThrow(() => load({ SINK_LOKI_ADDRESS: 'http://x/', SINK_LOKI_LABELS: 'env=prod, team=a' }));
   t.end();
 });

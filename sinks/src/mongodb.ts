@@ -1,6 +1,17 @@
-/** Inserts each message as a document of MongoDB, under the message's id, so that a repeat is there once. The client is loaded when the sink is used, not before. */
+/**
+ * Inserts each message as a document of MongoDB, under the message's id, so that a repeat is there once. The client is
+ * loaded when the sink is used, not before.
+ */
 import type { Collection, MongoClient, ObjectId, OptionalId } from 'mongodb';
-import { partial, permanent, retryable, type Batch, type PartialFailure, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
+import {
+  partial,
+  permanent,
+  retryable,
+  type Batch,
+  type PartialFailure,
+  type Sink,
+  type SinkDefinition,
+} from '@hydrant/shared/delivery/sink';
 import { text, url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
@@ -10,9 +21,22 @@ import { createDocumentParser, setId, type Document, type DocumentParser } from 
 import { unlessAborted } from './waiting/unless-aborted.ts';
 
 const settings = {
-  SINK_MONGODB_CONNECTION: { doc: 'Connection string.', format: url(['mongodb:', 'mongodb+srv:']), default: null, required: true, sensitive: true, example: 'mongodb://mongo.example:27017' },
+  SINK_MONGODB_CONNECTION: {
+    doc: 'Connection string.',
+    format: url(['mongodb:', 'mongodb+srv:']),
+    default: null,
+    required: true,
+    sensitive: true,
+    example: 'mongodb://mongo.example:27017',
+  },
   SINK_MONGODB_DATABASE: { doc: 'Database.', format: text, default: null, required: true, example: 'nomad' },
-  SINK_MONGODB_COLLECTION: { doc: 'Collection; it is made when it does not exist.', format: text, default: null, required: true, example: 'events' },
+  SINK_MONGODB_COLLECTION: {
+    doc: 'Collection; it is made when it does not exist.',
+    format: text,
+    default: null,
+    required: true,
+    example: 'events',
+  },
 } as const satisfies Schema;
 
 type MongodbValues = Values<typeof settings>;
@@ -45,27 +69,47 @@ class MongodbSink implements Sink {
   }
 
   async connect(signal: AbortSignal): Promise<void> {
-    const { MongoClient: Client, Long, BSON } = await import('mongodb').catch((error: unknown) => {
-      throw permanent('Expected the package mongodb to be installed for SINK_TYPE=mongodb; install it beside Hydrant', error);
+    const {
+      MongoClient: Client,
+      Long,
+      BSON,
+    } = await import('mongodb').catch((error: unknown) => {
+      throw permanent(
+        'Expected the package mongodb to be installed for SINK_TYPE=mongodb; install it beside Hydrant',
+        error,
+      );
     });
     // One try each: retries, their pauses and their metrics belong to the delivery.
-    const client = new Client(this.#values.SINK_MONGODB_CONNECTION, { appName: 'hydrant', retryWrites: false, serverSelectionTimeoutMS: selectionTimeoutMs });
+    const client = new Client(this.#values.SINK_MONGODB_CONNECTION, {
+      appName: 'hydrant',
+      retryWrites: false,
+      serverSelectionTimeoutMS: selectionTimeoutMs,
+    });
     try {
       await unlessAborted(client.connect(), signal, 'Expected MongoDB to be connected in time, it is not');
     } catch (error) {
       client.close().catch(() => undefined);
       throw signal.aborted ? error : judgeCall(error);
     }
-    this.#connection = { client, parser: createDocumentParser((digits) => Long.fromString(digits)), sizeOf: (document) => BSON.calculateObjectSize(document) };
+    this.#connection = {
+      client,
+      parser: createDocumentParser((digits) => Long.fromString(digits)),
+      sizeOf: (document) => BSON.calculateObjectSize(document),
+    };
   }
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const connection = this.#open();
     const { documents, positions, unfit } = encodeOrRefuse(() => shape(batch, connection));
-    const failure = documents.length === 0 ? undefined : await this.#insert(connection, { documents, positions }, signal);
+    const failure =
+      documents.length === 0 ? undefined : await this.#insert(connection, { documents, positions }, signal);
     if (failure !== undefined && !('failures' in failure)) throw failure;
-    const failures = [...unfit, ...(failure === undefined ? [] : failure.failures as readonly PartialFailure[])];
-    if (failures.length > 0) throw partial(`${String(failures.length)} of ${String(batch.length)} messages were not taken: ${failures[0]?.reason ?? ''}`, failures);
+    const failures = [...unfit, ...(failure === undefined ? [] : (failure.failures as readonly PartialFailure[]))];
+    if (failures.length > 0)
+      throw partial(
+        `${String(failures.length)} of ${String(batch.length)} messages were not taken: ${failures[0]?.reason ?? ''}`,
+        failures,
+      );
   }
 
   async healthcheck(signal: AbortSignal): Promise<void> {
@@ -84,7 +128,11 @@ class MongodbSink implements Sink {
   }
 
   /** Undefined when all documents are there; otherwise what they fail with. */
-  async #insert({ client }: Connection, { documents, positions }: Omit<Shaped, 'unfit'>, signal: AbortSignal): Promise<Error | undefined> {
+  async #insert(
+    { client }: Connection,
+    { documents, positions }: Omit<Shaped, 'unfit'>,
+    signal: AbortSignal,
+  ): Promise<Error | undefined> {
     const collection = client.db(this.#values.SINK_MONGODB_DATABASE).collection(this.#values.SINK_MONGODB_COLLECTION);
     try {
       // What was begun goes on after the time is up; the next try then finds its documents there.
@@ -92,7 +140,7 @@ class MongodbSink implements Sink {
       return undefined;
     } catch (error) {
       const writeFailures = signal.aborted ? undefined : readWriteFailures(error);
-      if (writeFailures === undefined) return signal.aborted ? error as Error : judgeCall(error);
+      if (writeFailures === undefined) return signal.aborted ? (error as Error) : judgeCall(error);
       const doubtful = writeFailures.filter(isDoubtful).map(({ index }) => documents[index]?.['_id']);
       const there = doubtful.length === 0 ? new Set() : await findThere(collection, doubtful, signal);
       return judgeWriteFailures(writeFailures, positions, ({ index }) => there.has(documents[index]?.['_id']));
@@ -106,9 +154,17 @@ class MongodbSink implements Sink {
 }
 
 /** Which of these ids are in the collection. */
-async function findThere(collection: Collection, ids: readonly unknown[], signal: AbortSignal): Promise<ReadonlySet<unknown>> {
+async function findThere(
+  collection: Collection,
+  ids: readonly unknown[],
+  signal: AbortSignal,
+): Promise<ReadonlySet<unknown>> {
   try {
-    const found = await unlessAborted(collection.find({ _id: { $in: ids as ObjectId[] } }, { projection: { _id: 1 } }).toArray(), signal, late);
+    const found = await unlessAborted(
+      collection.find({ _id: { $in: ids as ObjectId[] } }, { projection: { _id: 1 } }).toArray(),
+      signal,
+      late,
+    );
     return new Set(found.map(({ _id }) => _id as unknown));
   } catch (error) {
     throw signal.aborted ? error : judgeCall(error);
@@ -128,7 +184,11 @@ function shape(batch: Batch, { parser, sizeOf }: Connection): Shaped {
     if (id !== '') setId(document, wellFormed(id));
     const bytes = body.length <= surelySmallBytes ? 0 : sizeOf(document);
     if (bytes > mostDocumentBytes) {
-      unfit.push({ index, reason: `Expected a document of at most ${String(mostDocumentBytes)} bytes, got ${String(bytes)}`, retryable: false });
+      unfit.push({
+        index,
+        reason: `Expected a document of at most ${String(mostDocumentBytes)} bytes, got ${String(bytes)}`,
+        retryable: false,
+      });
       continue;
     }
     documents.push(document);
@@ -137,7 +197,10 @@ function shape(batch: Batch, { parser, sizeOf }: Connection): Shaped {
   return { documents, positions, unfit };
 }
 
-/** Of an error that tells of single documents; undefined when it tells of the whole call (also of a write concern that was not kept). */
+/**
+ * Of an error that tells of single documents; undefined when it tells of the whole call (also of a write concern that
+ * was not kept).
+ */
 function readWriteFailures(error: unknown): readonly WriteFailure[] | undefined {
   if (!(error instanceof Error) || error.name !== 'MongoBulkWriteError' || !('writeErrors' in error)) return undefined;
   const { writeErrors } = error as Error & { readonly writeErrors: WriteFailure | readonly WriteFailure[] };

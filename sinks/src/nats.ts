@@ -1,10 +1,18 @@
 /**
- * Publishes messages to subjects of NATS. A message counts as delivered when the JetStream stream that takes its subject has acknowledged it; streams are not made.
- * The client is loaded when the sink is used, not before; its own repeats and reconnecting are off: the next write connects anew.
+ * Publishes messages to subjects of NATS. A message counts as delivered when the JetStream stream that takes its
+ * subject has acknowledged it; streams are not made. The client is loaded when the sink is used, not before; its own
+ * repeats and reconnecting are off: the next write connects anew.
  */
 import type * as JetStream from '@nats-io/jetstream';
 import type * as Nats from '@nats-io/transport-node';
-import { permanent, retryable, type Batch, type Sink, type SinkContext, type SinkDefinition } from '@hydrant/shared/delivery/sink';
+import {
+  permanent,
+  retryable,
+  type Batch,
+  type Sink,
+  type SinkContext,
+  type SinkDefinition,
+} from '@hydrant/shared/delivery/sink';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
 import type { Message } from '@hydrant/shared/messages/message';
@@ -20,13 +28,33 @@ import { publishEach, type Refusal } from './waiting/publish-each.ts';
 import { unlessAborted } from './waiting/unless-aborted.ts';
 
 const settings = {
-  SINK_NATS_SERVERS: { doc: 'Servers to connect to, one of them at a time, as URLs separated by commas; `tls://` for TLS.', format: urls(['nats:', 'tls:']), default: null, required: true, example: 'nats://nats-1.example:4222,nats://nats-2.example:4222' },
-  SINK_NATS_SUBJECT: { doc: 'Subject; `{routing_key}`, `{namespace}` and `{job}` of the message may stand in it, behind a word of its own.', format: text, default: 'nomad.{routing_key}', example: 'nomad.{namespace}.{job}' },
-  SINK_NATS_STREAM: { doc: 'Stream that must be the one to take the messages; none: whichever takes the subject.', format: text, default: null, example: 'NOMAD' },
+  SINK_NATS_SERVERS: {
+    doc: 'Servers to connect to, one of them at a time, as URLs separated by commas; `tls://` for TLS.',
+    format: urls(['nats:', 'tls:']),
+    default: null,
+    required: true,
+    example: 'nats://nats-1.example:4222,nats://nats-2.example:4222',
+  },
+  SINK_NATS_SUBJECT: {
+    doc: 'Subject; `{routing_key}`, `{namespace}` and `{job}` of the message may stand in it, behind a word of its own.',
+    format: text,
+    default: 'nomad.{routing_key}',
+    example: 'nomad.{namespace}.{job}',
+  },
+  SINK_NATS_STREAM: {
+    doc: 'Stream that must be the one to take the messages; none: whichever takes the subject.',
+    format: text,
+    default: null,
+    example: 'NOMAD',
+  },
   SINK_NATS_USER: { doc: 'User to log in as; goes with `SINK_NATS_PASSWORD`.', format: text, default: null },
   SINK_NATS_PASSWORD: { doc: 'Password of that user.', format: text, default: null, sensitive: true },
   SINK_NATS_TOKEN: { doc: 'Token to log in with, instead of a user.', format: text, default: null, sensitive: true },
-  SINK_NATS_CREDENTIALS_FILE: { doc: 'File with the JWT and the seed of a user, as `nsc` writes it (`.creds`), instead of user or token; read anew at each connection.', format: path, default: null },
+  SINK_NATS_CREDENTIALS_FILE: {
+    doc: 'File with the JWT and the seed of a user, as `nsc` writes it (`.creds`), instead of user or token; read anew at each connection.',
+    format: path,
+    default: null,
+  },
   ...tlsSettings('SINK_NATS', 'the NATS servers'),
 } as const satisfies Schema;
 
@@ -40,8 +68,14 @@ const mostInFlight = 256;
 
 /** What an event brings stays within the tokens that the template and the routing key have. */
 export function makeSubject(template: string, message: Message): string {
-  const filled = template.split('{routing_key}').map((part) => fillTemplate(part, message)).join(message.routingKey);
-  return filled.split('.').map((token) => token.replaceAll(/[\s*>\p{Cc}]/gu, '_') || '_').join('.');
+  const filled = template
+    .split('{routing_key}')
+    .map((part) => fillTemplate(part, message))
+    .join(message.routingKey);
+  return filled
+    .split('.')
+    .map((token) => token.replaceAll(/[\s*>\p{Cc}]/gu, '_') || '_')
+    .join('.');
 }
 
 /** Every subject that the template can give. */
@@ -49,13 +83,36 @@ export function makeFilter(template: string): string {
   return template.replace(/[^.]*\{routing_key\}.*$/u, '>').replaceAll(/[^.]*\{(?:namespace|job)\}[^.]*/gu, '*');
 }
 
-/** Name and value of each. n.b. headers that begin with `Nats-` are orders to the server; those of the message are not ours to give. */
-export function makeHeaders(message: Message, stream: string | null): readonly (readonly [name: string, value: string])[] {
-  const own = { 'type': message.type, 'content-type': message.contentType, 'app-id': message.appId };
-  const others = Object.entries(message.headers).filter(([name]) => /^[!-9;-~]+$/u.test(name) && !/^nats-/iu.test(name) && !(name in own));
-  const all = [['Nats-Msg-Id', message.id], ['Nats-Expected-Stream', stream ?? ''], ...Object.entries(own), ...others] as const;
+/**
+ * Name and value of each. n.b. headers that begin with `Nats-` are orders to the server; those of the message are not
+ * ours to give.
+ */
+export function makeHeaders(
+  message: Message,
+  stream: string | null,
+): readonly (readonly [name: string, value: string])[] {
+  const own = { type: message.type, 'content-type': message.contentType, 'app-id': message.appId };
+  const others = Object.entries(message.headers).filter(
+    ([name]) => /^[!-9;-~]+$/u.test(name) && !/^nats-/iu.test(name) && !(name in own),
+  );
+  const all = [
+    ['Nats-Msg-Id', message.id],
+    ['Nats-Expected-Stream', stream ?? ''],
+    ...Object.entries(own),
+    ...others,
+  ] as const;
   // A line break in a value would be the next header.
-  return all.map(([name, value]) => [name, String(value).replaceAll(/\p{Cc}/gu, encodeURIComponent).trim()] as const).filter(([, value]) => value !== '');
+  return all
+    .map(
+      ([name, value]) =>
+        [
+          name,
+          String(value)
+            .replaceAll(/\p{Cc}/gu, encodeURIComponent)
+            .trim(),
+        ] as const,
+    )
+    .filter(([, value]) => value !== '');
 }
 
 /** Of the message itself: above the stream's limit for one, or for headers. */
@@ -73,7 +130,8 @@ const hints: Readonly<Record<number, string>> = {
 /** What failed, without what the client wraps around it. */
 function innermost(error: unknown): Error | undefined {
   let found: Error | undefined;
-  for (let current = error, depth = 0; current instanceof Error && depth < 5; current = current.cause, depth += 1) found = current;
+  for (let current = error, depth = 0; current instanceof Error && depth < 5; current = current.cause, depth += 1)
+    found = current;
   return found;
 }
 
@@ -81,7 +139,10 @@ function noStream(subject: string): string {
   return `Expected a stream of NATS to take ${subject}, none does: make one, such as \`nats stream add NOMAD --subjects '${subject.split('.', 1)[0] ?? ''}.>'\`, or set SINK_NATS_SUBJECT; is JetStream on (nats-server -js)?`;
 }
 
-/** What the failure to publish a message means for it. Everything but its own size is mended at NATS or in the settings, and waits. */
+/**
+ * What the failure to publish a message means for it. Everything but its own size is mended at NATS or in the settings,
+ * and waits.
+ */
 export function judgeFailure(error: unknown, subject: string): Refusal {
   const named = innermost(error);
   const expected = `Expected a stream of NATS to take ${subject}`;
@@ -89,21 +150,34 @@ export function judgeFailure(error: unknown, subject: string): Refusal {
     case 'NoResponders':
       return { reason: noStream(subject), retryable: true };
     case 'PermissionViolationError':
-      return { reason: `${expected}, got ${named.message} (the user needs the rights to publish to it and to subscribe to _INBOX.>)`, retryable: true };
+      return {
+        reason: `${expected}, got ${named.message} (the user needs the rights to publish to it and to subscribe to _INBOX.>)`,
+        retryable: true,
+      };
     case 'InvalidArgumentError':
     case 'InvalidSubjectError':
       return { reason: `${expected}, got ${named.message} of the client`, retryable: false };
     case 'SyntaxError':
-      return { reason: `${expected}, got an answer of something else: no other subscriber of the subject may answer`, retryable: true };
+      return {
+        reason: `${expected}, got an answer of something else: no other subscriber of the subject may answer`,
+        retryable: true,
+      };
     case 'JetStreamApiError': {
       const code = 'code' in named && typeof named.code === 'number' ? named.code : 0;
       const hint = hints[code];
       const isRefused = refusals.has(code);
       // What nobody listed here may be about the message or not.
-      return { reason: `${expected}, got ${named.message} (${String(code)}${hint === undefined ? '' : `: ${hint}`})`, retryable: !isRefused, isDoubtful: !isRefused && hint === undefined };
+      return {
+        reason: `${expected}, got ${named.message} (${String(code)}${hint === undefined ? '' : `: ${hint}`})`,
+        retryable: !isRefused,
+        isDoubtful: !isRefused && hint === undefined,
+      };
     }
     default:
-      return { reason: `${expected}, the connection was lost or nobody answered: ${describeError(named ?? error)}`, retryable: true };
+      return {
+        reason: `${expected}, the connection was lost or nobody answered: ${describeError(named ?? error)}`,
+        retryable: true,
+      };
   }
 }
 
@@ -126,13 +200,21 @@ class NatsSink implements Sink {
     this.#tls = readTlsOptions(values, 'SINK_NATS');
     const { caFile, certFile, serverName } = this.#tls;
     // Each of them says that nothing may go there in the clear.
-    this.#isTls = [caFile, certFile, serverName].some((set) => set !== null) || values.SINK_NATS_SERVERS.some((server) => server.startsWith('tls:'));
+    this.#isTls =
+      [caFile, certFile, serverName].some((set) => set !== null) ||
+      values.SINK_NATS_SERVERS.some((server) => server.startsWith('tls:'));
     this.#silence = `Expected NATS at ${values.SINK_NATS_SERVERS.join(', ')} to answer in time, it did not`;
   }
 
   async connect(signal: AbortSignal): Promise<void> {
-    const [nats, jetstream] = await Promise.all([import('@nats-io/transport-node'), import('@nats-io/jetstream')]).catch((error: unknown) => {
-      throw permanent('Expected the packages @nats-io/transport-node and @nats-io/jetstream to be installed for SINK_TYPE=nats; install them beside Hydrant', error);
+    const [nats, jetstream] = await Promise.all([
+      import('@nats-io/transport-node'),
+      import('@nats-io/jetstream'),
+    ]).catch((error: unknown) => {
+      throw permanent(
+        'Expected the packages @nats-io/transport-node and @nats-io/jetstream to be installed for SINK_TYPE=nats; install them beside Hydrant',
+        error,
+      );
     });
     this.#client = { nats, jetstream };
     await this.#connected(signal);
@@ -141,9 +223,15 @@ class NatsSink implements Sink {
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const connection = await this.#connected(signal);
     try {
-      await publishEach(batch, { publish: (message) => this.#publish(connection, message), mostInFlight, silence: this.#silence, signal });
+      await publishEach(batch, {
+        publish: (message) => this.#publish(connection, message),
+        mostInFlight,
+        silence: this.#silence,
+        signal,
+      });
     } finally {
-      // It must not be sent later, beside the next try; and all else that waits on this connection waits for the same silent server.
+      // It must not be sent later, beside the next try; and all else that waits on this connection waits for the same
+      // silent server.
       if (signal.aborted) this.#drop(connection);
     }
   }
@@ -152,7 +240,9 @@ class NatsSink implements Sink {
     const { nats } = await this.#connected(signal);
     const { SINK_NATS_SUBJECT: template, SINK_NATS_STREAM: stream } = this.#values;
     const subject = makeFilter(template);
-    const asking = this.#use().jetstream.jetstreamManager(nats, { checkAPI: false, timeout: ackTimeoutMs }).then((manager) => manager.streams.names(subject).next());
+    const asking = this.#use()
+      .jetstream.jetstreamManager(nats, { checkAPI: false, timeout: ackTimeoutMs })
+      .then((manager) => manager.streams.names(subject).next());
     let names: readonly string[];
     try {
       names = await unlessAborted(asking, signal, this.#silence);
@@ -162,7 +252,8 @@ class NatsSink implements Sink {
       throw errorCode(error) === 'sink-retryable' ? error : retryable(judgeFailure(error, subject).reason);
     }
     if (names.length === 0) throw retryable(noStream(subject));
-    if (stream !== null && !names.includes(stream)) throw retryable(`Expected the stream ${stream} (SINK_NATS_STREAM) to take ${subject}, got ${names.join(', ')}`);
+    if (stream !== null && !names.includes(stream))
+      throw retryable(`Expected the stream ${stream} (SINK_NATS_STREAM) to take ${subject}, got ${names.join(', ')}`);
   }
 
   async close(): Promise<void> {
@@ -174,11 +265,20 @@ class NatsSink implements Sink {
   /** Undefined: taken. */
   async #publish({ nats, streams }: Connection, message: Message): Promise<Refusal | undefined> {
     const { SINK_NATS_SUBJECT: template, SINK_NATS_STREAM: stream } = this.#values;
-    const { subject, pairs } = encodeOrRefuse(() => ({ subject: makeSubject(template, message), pairs: makeHeaders(message, stream) }));
+    const { subject, pairs } = encodeOrRefuse(() => ({
+      subject: makeSubject(template, message),
+      pairs: makeHeaders(message, stream),
+    }));
     // As the protocol has them: `NATS/1.0`, a line for each header, an empty one, the body.
-    const bytes = pairs.reduce((sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value) + 4, 12) + message.body.length;
+    const bytes =
+      pairs.reduce((sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value) + 4, 12) +
+      message.body.length;
     const most = nats.info?.max_payload ?? Infinity;
-    if (bytes > most) return { reason: `Expected a message of at most ${String(most)} bytes with its headers (max_payload of the server), got ${String(bytes)}`, retryable: false };
+    if (bytes > most)
+      return {
+        reason: `Expected a message of at most ${String(most)} bytes with its headers (max_payload of the server), got ${String(bytes)}`,
+        retryable: false,
+      };
     try {
       const headers = this.#use().nats.headers();
       for (const [name, value] of pairs) headers.set(name, value);
@@ -193,7 +293,9 @@ class NatsSink implements Sink {
 
   async #connected(signal: AbortSignal): Promise<Connection> {
     if (this.#connection !== undefined) return this.#connection;
-    this.#connecting ??= this.#open().finally(() => { this.#connecting = undefined; });
+    this.#connecting ??= this.#open().finally(() => {
+      this.#connecting = undefined;
+    });
     return unlessAborted(this.#connecting, signal, this.#silence);
   }
 
@@ -208,7 +310,9 @@ class NatsSink implements Sink {
         const nats = await client.connect(this.#options(server, client));
         const connection = { nats, streams: jetstream.jetstream(nats) };
         this.#connection = connection;
-        void nats.closed().then(() => { this.#drop(connection); });
+        void nats.closed().then(() => {
+          this.#drop(connection);
+        });
         if (this.#client === undefined) this.#drop(connection);
         else return connection;
       } catch (error) {
@@ -219,7 +323,12 @@ class NatsSink implements Sink {
   }
 
   #options(server: string, client: typeof Nats): Nats.NodeConnectionOptions {
-    const { SINK_NATS_USER: user, SINK_NATS_PASSWORD: pass, SINK_NATS_TOKEN: token, SINK_NATS_CREDENTIALS_FILE: file } = this.#values;
+    const {
+      SINK_NATS_USER: user,
+      SINK_NATS_PASSWORD: pass,
+      SINK_NATS_TOKEN: token,
+      SINK_NATS_CREDENTIALS_FILE: file,
+    } = this.#values;
     return {
       servers: server,
       name: `hydrant sink ${this.#context.name}`,
@@ -239,8 +348,14 @@ class NatsSink implements Sink {
     if (errorCode(error) === 'sink-retryable' || errorCode(error) === 'tls-files') return error as Error;
     const named = innermost(error);
     const isLogin = /^(?:Authorization|UserAuthenticationExpired)Error$/u.test(named?.name ?? '');
-    const hint = isLogin ? 'set SINK_NATS_USER and SINK_NATS_PASSWORD, SINK_NATS_TOKEN or SINK_NATS_CREDENTIALS_FILE to what it takes' : this.#isTls ? explainTls(named, this.#tls, systemClock.now()) : undefined;
-    return retryable(`Expected NATS at ${new URL(server).host} to let us in, got ${named === undefined ? 'a closed connection' : describeError(named)}${hint === undefined ? '' : `; ${hint}`}`);
+    const hint = isLogin
+      ? 'set SINK_NATS_USER and SINK_NATS_PASSWORD, SINK_NATS_TOKEN or SINK_NATS_CREDENTIALS_FILE to what it takes'
+      : this.#isTls
+        ? explainTls(named, this.#tls, systemClock.now())
+        : undefined;
+    return retryable(
+      `Expected NATS at ${new URL(server).host} to let us in, got ${named === undefined ? 'a closed connection' : describeError(named)}${hint === undefined ? '' : `; ${hint}`}`,
+    );
   }
 
   #use(): Client {
@@ -255,17 +370,35 @@ class NatsSink implements Sink {
 }
 
 function check(values: NatsValues): readonly string[] {
-  const { SINK_NATS_SERVERS: servers, SINK_NATS_SUBJECT: subject, SINK_NATS_STREAM: stream, SINK_NATS_USER: user, SINK_NATS_PASSWORD: password, SINK_NATS_TOKEN: token, SINK_NATS_CREDENTIALS_FILE: file } = values;
+  const {
+    SINK_NATS_SERVERS: servers,
+    SINK_NATS_SUBJECT: subject,
+    SINK_NATS_STREAM: stream,
+    SINK_NATS_USER: user,
+    SINK_NATS_PASSWORD: password,
+    SINK_NATS_TOKEN: token,
+    SINK_NATS_CREDENTIALS_FILE: file,
+  } = values;
   const problems = [...tlsProblems(readTlsOptions(values, 'SINK_NATS'))];
-  if (servers.some((server) => new URL(server).username !== '' || new URL(server).password !== '')) problems.push('Expected `SINK_NATS_SERVERS` to hold no login, got one; put it into `SINK_NATS_USER` and `SINK_NATS_PASSWORD`, or `SINK_NATS_TOKEN`');
+  if (servers.some((server) => new URL(server).username !== '' || new URL(server).password !== ''))
+    problems.push(
+      'Expected `SINK_NATS_SERVERS` to hold no login, got one; put it into `SINK_NATS_USER` and `SINK_NATS_PASSWORD`, or `SINK_NATS_TOKEN`',
+    );
   // n.b. subjects that begin with `$` or `_` are the server's own: what an event is called must not choose one.
   const fixed = subject.replaceAll(/\{(?:routing_key|namespace|job)\}/gu, 'x');
   if (!/^[^$_{.][^{.]*(?:\.|$)/u.test(subject) || fixed.split('.').includes('') || /[\s*>{}\p{Cc}]/u.test(fixed)) {
-    problems.push(`Expected \`SINK_NATS_SUBJECT\` to be words with "." between them, the first of its own (as in "nomad.{routing_key}"), without blanks, "*" and ">", got "${subject}"`);
+    problems.push(
+      `Expected \`SINK_NATS_SUBJECT\` to be words with "." between them, the first of its own (as in "nomad.{routing_key}"), without blanks, "*" and ">", got "${subject}"`,
+    );
   }
-  if (stream !== null && !/^[^\s.*>/\\\p{Cc}]+$/u.test(stream)) problems.push(`Expected \`SINK_NATS_STREAM\` to be the name of a stream, got "${stream}"`);
-  if ((user === null) !== (password === null)) problems.push('Expected `SINK_NATS_USER` and `SINK_NATS_PASSWORD` to be set together, got one of them');
-  if ([user, token, file].filter((login) => login !== null).length > 1) problems.push('Expected one of `SINK_NATS_USER`, `SINK_NATS_TOKEN` and `SINK_NATS_CREDENTIALS_FILE` to be set, got several');
+  if (stream !== null && !/^[^\s.*>/\\\p{Cc}]+$/u.test(stream))
+    problems.push(`Expected \`SINK_NATS_STREAM\` to be the name of a stream, got "${stream}"`);
+  if ((user === null) !== (password === null))
+    problems.push('Expected `SINK_NATS_USER` and `SINK_NATS_PASSWORD` to be set together, got one of them');
+  if ([user, token, file].filter((login) => login !== null).length > 1)
+    problems.push(
+      'Expected one of `SINK_NATS_USER`, `SINK_NATS_TOKEN` and `SINK_NATS_CREDENTIALS_FILE` to be set, got several',
+    );
   return problems;
 }
 

@@ -11,7 +11,10 @@ const never = new AbortController().signal;
 const topic = 'nomad-events';
 
 function load(env: Record<string, string>) {
-  return loadConfig(nsqSink.settings, { env: { SINK_NSQ_TOPIC_NAME: topic, ...env }, check: (values) => nsqSink.check?.(values as Parameters<NonNullable<typeof nsqSink.check>>[0]) ?? [] });
+  return loadConfig(nsqSink.settings, {
+    env: { SINK_NSQ_TOPIC_NAME: topic, ...env },
+    check: (values) => nsqSink.check?.(values as Parameters<NonNullable<typeof nsqSink.check>>[0]) ?? [],
+  });
 }
 
 function createSink(port: number, env: Record<string, string> = {}): Sink {
@@ -53,7 +56,8 @@ async function startNsqd(t: Test) {
       if (command === 'CLS') return void socket.end(makeFrame(1, `E_INVALID ${server.state}`));
       if (bytes.length < lineEnd + 5 || bytes.length < lineEnd + 5 + bytes.readUInt32BE(lineEnd + 1)) return;
       const end = lineEnd + 5 + bytes.readUInt32BE(lineEnd + 1);
-      if (server.heartbeatFirst && !bytes.subarray(end).toString().startsWith('NOP\n')) return void socket.write(makeFrame(0, '_heartbeat_'));
+      if (server.heartbeatFirst && !bytes.subarray(end).toString().startsWith('NOP\n'))
+        return void socket.write(makeFrame(0, '_heartbeat_'));
       if (bytes.subarray(end).toString() === 'NOP\n') server.noOperations += 1;
       const problem = server.say();
       if (problem !== undefined) return void socket.end(makeFrame(1, problem));
@@ -71,7 +75,9 @@ async function startNsqd(t: Test) {
       socket.write(answer.subarray(3));
     });
   });
-  await new Promise<void>((resolve) => { listener.listen(0, '127.0.0.1', resolve); });
+  await new Promise<void>((resolve) => {
+    listener.listen(0, '127.0.0.1', resolve);
+  });
   server.port = (listener.address() as AddressInfo).port;
   t.teardown(() => {
     listener.close();
@@ -88,13 +94,19 @@ sinkContract(t, {
     return {
       sink: createSink(server.port),
       arrived: () => server.bodies,
-      breakDown: () => { server.mode = 'reset'; },
+      breakDown: () => {
+        server.mode = 'reset';
+      },
       mend() {
         server.mode = 'take';
         server.say = () => undefined;
       },
-      stall: () => { server.mode = 'hang'; },
-      refuse: () => { server.say = () => 'E_BAD_MESSAGE MPUB message too big'; },
+      stall: () => {
+        server.mode = 'hang';
+      },
+      refuse: () => {
+        server.say = () => 'E_BAD_MESSAGE MPUB message too big';
+      },
     };
   },
 });
@@ -118,9 +130,16 @@ void t.test('messages that do not fit are named and not sent, the others are tak
   const empty = makeSinkMessage(3, { body: Buffer.alloc(0) });
 
   await t.rejects(sink.write([makeSinkMessage(1), long, empty, makeSinkMessage(4)], never), {
-    code: 'sink-partial', failures: [{ index: 1, retryable: false, reason: /SINK_NSQ_MAX_MESSAGE/u }, { index: 2, retryable: false, reason: /empty/u }],
+    code: 'sink-partial',
+    failures: [
+      { index: 1, retryable: false, reason: /SINK_NSQ_MAX_MESSAGE/u },
+      { index: 2, retryable: false, reason: /empty/u },
+    ],
   });
-  t.same(server.bodies, [makeSinkMessage(1), makeSinkMessage(4)].map(({ body }) => body.toString()));
+  t.same(
+    server.bodies,
+    [makeSinkMessage(1), makeSinkMessage(4)].map(({ body }) => body.toString()),
+  );
 });
 
 void t.test('an nsqd that wants TLS is waited for, and the log and the health say what to set', async (t) => {
@@ -129,7 +148,10 @@ void t.test('an nsqd that wants TLS is waited for, and the log and the health sa
   server.state = 'cannot CLS in current state (TLS required)';
   const sink = createSink(server.port);
 
-  await t.rejects(sink.write([makeSinkMessage(1)], never), { code: 'sink-retryable', message: /TLS \(`-tls-required`\)/u });
+  await t.rejects(sink.write([makeSinkMessage(1)], never), {
+    code: 'sink-retryable',
+    message: /TLS \(`-tls-required`\)/u,
+  });
   await t.rejects(sink.healthcheck(never), { code: 'sink-retryable', message: /-tls-required=tcp-https/u });
 });
 
@@ -150,7 +172,11 @@ void t.test('what nsqd says decides: taken, refused for good, or tried again', (
   ];
   for (const [frame, expected] of cases) {
     const failure = judgeFrame(frame);
-    t.equal(failure === undefined ? 'taken' : isRetryable(failure) ? 'retry' : 'refused', expected, JSON.stringify(frame));
+    t.equal(
+      failure === undefined ? 'taken' : isRetryable(failure) ? 'retry' : 'refused',
+      expected,
+      JSON.stringify(frame),
+    );
   }
   t.end();
 });
@@ -172,10 +198,18 @@ void t.test('answers that nobody hoped for wait, and say what to do', async (t) 
         else socket.end(answer);
       });
     });
-    await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
-    t.teardown(() => { server.close(); });
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    t.teardown(() => {
+      server.close();
+    });
 
-    await t.rejects(createSink((server.address() as AddressInfo).port).write([makeSinkMessage(1)], never), { code: 'sink-retryable', message }, name);
+    await t.rejects(
+      createSink((server.address() as AddressInfo).port).write([makeSinkMessage(1)], never),
+      { code: 'sink-retryable', message },
+      name,
+    );
   }
 });
 
@@ -183,9 +217,15 @@ void t.test('frames are read as they come, and what is none is refused', (t) => 
   const bytes = Buffer.concat([makeFrame(0, 'OK'), makeFrame(1, 'E_X')]);
   for (let length = 0; length < 10; length += 1) t.equal(readFrame(bytes.subarray(0, length)), undefined);
   t.match(readFrame(bytes), { frame: { kind: 'response', text: 'OK' }, rest: makeFrame(1, 'E_X') });
-  t.throws(() => readFrame(Buffer.from('HTTP/1.1 400 Bad Request')), { code: 'sink-retryable', message: /SINK_NSQ_ADDR/u });
+  t.throws(() => readFrame(Buffer.from('HTTP/1.1 400 Bad Request')), {
+    code: 'sink-retryable',
+    message: /SINK_NSQ_ADDR/u,
+  });
   t.throws(() => readFrame(Buffer.alloc(8)), { code: 'sink-retryable' });
-  t.equal(encodePublish('t', [Buffer.from('ab')]).toString('hex'), Buffer.concat([Buffer.from('MPUB t\n'), Buffer.from('0000000a00000001000000026162', 'hex')]).toString('hex'));
+  t.equal(
+    encodePublish('t', [Buffer.from('ab')]).toString('hex'),
+    Buffer.concat([Buffer.from('MPUB t\n'), Buffer.from('0000000a00000001000000026162', 'hex')]).toString('hex'),
+  );
   t.end();
 });
 

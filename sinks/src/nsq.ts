@@ -1,6 +1,18 @@
-/** Publishes messages to a topic of NSQ over nsqd's TCP protocol, a batch with one MPUB. Each batch has a connection of its own: nsqd closes one after each error. */
+/**
+ * Publishes messages to a topic of NSQ over nsqd's TCP protocol, a batch with one MPUB. Each batch has a connection of
+ * its own: nsqd closes one after each error.
+ */
 import { connect as connectTcp, type Socket } from 'node:net';
-import { broken, partial, permanent, retryable, type Batch, type PartialFailure, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
+import {
+  broken,
+  partial,
+  permanent,
+  retryable,
+  type Batch,
+  type PartialFailure,
+  type Sink,
+  type SinkDefinition,
+} from '@hydrant/shared/delivery/sink';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
 import { size, text } from '@hydrant/shared/runtime/config/formats';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
@@ -8,9 +20,19 @@ import { parseAddress } from '@hydrant/shared/foundation/host-port';
 import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 
 const settings = {
-  SINK_NSQ_ADDR: { doc: 'TCP address of nsqd, `host:port`.', format: text, default: null, required: true, example: 'nsqd.example:4150' },
+  SINK_NSQ_ADDR: {
+    doc: 'TCP address of nsqd, `host:port`.',
+    format: text,
+    default: null,
+    required: true,
+    example: 'nsqd.example:4150',
+  },
   SINK_NSQ_TOPIC_NAME: { doc: 'Topic.', format: text, default: null, required: true, example: 'nomad-events' },
-  SINK_NSQ_MAX_MESSAGE: { doc: "Longest message; what is longer is dead-lettered and not sent. As nsqd's `-max-msg-size`.", format: size, default: '1MiB' },
+  SINK_NSQ_MAX_MESSAGE: {
+    doc: "Longest message; what is longer is dead-lettered and not sent. As nsqd's `-max-msg-size`.",
+    format: size,
+    default: '1MiB',
+  },
 } as const satisfies Schema;
 
 type NsqValues = Values<typeof settings>;
@@ -32,7 +54,8 @@ export interface Frame {
 export function readFrame(bytes: Buffer): { readonly frame: Frame; readonly rest: Buffer } | undefined {
   if (bytes.length < headBytes) return undefined;
   const length = bytes.readUInt32BE(0);
-  if (length < 4 || length > mostFrame) throw retryable('Expected nsqd to answer, got something that is no frame (is SINK_NSQ_ADDR its TCP address?)');
+  if (length < 4 || length > mostFrame)
+    throw retryable('Expected nsqd to answer, got something that is no frame (is SINK_NSQ_ADDR its TCP address?)');
   if (bytes.length < 4 + length) return undefined;
   const kind = (['response', 'error', 'message'] as const)[bytes.readUInt32BE(4)] ?? 'message';
   return { frame: { kind, text: bytes.toString('utf8', headBytes, 4 + length) }, rest: bytes.subarray(4 + length) };
@@ -63,7 +86,8 @@ const refusals = new Set(['E_BAD_BODY', 'E_BAD_MESSAGE', 'E_INVALID']);
 /** n.b. an `E_INVALID` of the connection: what cannot be said on it now, mostly because it should be one of TLS. */
 const wrongState = /^E_INVALID cannot \w+ in current state/u;
 const tlsRequired = /\(TLS required\)/u;
-const needsTls = 'it wants TLS (`-tls-required`), which the sink cannot speak: set `-tls-required=tcp-https` or false there, or put a proxy that does in between';
+const needsTls =
+  'it wants TLS (`-tls-required`), which the sink cannot speak: set `-tls-required=tcp-https` or false there, or put a proxy that does in between';
 
 /** Undefined: taken. What nsqd says of the batch is refused; of the topic or of itself (`E_MPUB_FAILED`), waits. */
 export function judgeFrame({ kind, text: said }: Frame): Error | undefined {
@@ -90,12 +114,26 @@ class NsqSink implements Sink {
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const { SINK_NSQ_TOPIC_NAME: topic, SINK_NSQ_MAX_MESSAGE: max } = this.#values;
     const unfit = batch.flatMap(({ body }, index): PartialFailure[] => {
-      if (body.length === 0) return [{ index, reason: 'Expected a message with a body, NSQ takes no empty one', retryable: false }];
-      return body.length <= max ? [] : [{ index, reason: `Expected a message of at most ${String(max)} bytes (SINK_NSQ_MAX_MESSAGE), got ${String(body.length)}`, retryable: false }];
+      if (body.length === 0)
+        return [{ index, reason: 'Expected a message with a body, NSQ takes no empty one', retryable: false }];
+      return body.length <= max
+        ? []
+        : [
+            {
+              index,
+              reason: `Expected a message of at most ${String(max)} bytes (SINK_NSQ_MAX_MESSAGE), got ${String(body.length)}`,
+              retryable: false,
+            },
+          ];
     });
     const bodies = batch.flatMap(({ body }, index) => (unfit.some((failure) => failure.index === index) ? [] : [body]));
-    if (bodies.length > 0) await this.#ask(encodeOrRefuse(() => encodePublish(topic, bodies)), signal);
-    if (unfit.length > 0) throw partial(`${String(unfit.length)} of ${String(batch.length)} messages do not fit into NSQ`, unfit);
+    if (bodies.length > 0)
+      await this.#ask(
+        encodeOrRefuse(() => encodePublish(topic, bodies)),
+        signal,
+      );
+    if (unfit.length > 0)
+      throw partial(`${String(unfit.length)} of ${String(batch.length)} messages do not fit into NSQ`, unfit);
   }
 
   /** nsqd answers nothing to a NOP; to `CLS` it says that this is no time for it, which is an answer. */
@@ -117,7 +155,9 @@ class NsqSink implements Sink {
   async #exchange(command: Buffer, signal: AbortSignal): Promise<Frame> {
     const address = this.#values.SINK_NSQ_ADDR;
     const socket = connectTcp(parseAddress(address) ?? { host: '', port: 0 });
-    const onAbort = (): void => { socket.destroy(new Error('The time for it is up')); };
+    const onAbort = (): void => {
+      socket.destroy(new Error('The time for it is up'));
+    };
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
     try {
@@ -125,7 +165,11 @@ class NsqSink implements Sink {
       return await readAnswer(socket);
     } catch (error) {
       if (errorCode(error) === 'sink-retryable') throw error;
-      throw retryable(`Expected nsqd at ${address} to answer, got ${errorCode(error) ?? describeError(error)}`, undefined, error);
+      throw retryable(
+        `Expected nsqd at ${address} to answer, got ${errorCode(error) ?? describeError(error)}`,
+        undefined,
+        error,
+      );
     } finally {
       signal.removeEventListener('abort', onAbort);
       socket.destroy();
@@ -148,8 +192,12 @@ async function readAnswer(socket: Socket): Promise<Frame> {
 
 function check({ SINK_NSQ_ADDR: address, SINK_NSQ_TOPIC_NAME: topic }: NsqValues): readonly string[] {
   const problems: string[] = [];
-  if (parseAddress(address) === undefined) problems.push(`Expected \`SINK_NSQ_ADDR\` to be nsqd's TCP address as \`host:port\`, got "${address}"`);
-  if (!/^[.a-zA-Z0-9_-]{1,64}(?:#ephemeral)?$/u.test(topic) || topic.length > 64) problems.push(`Expected \`SINK_NSQ_TOPIC_NAME\` to have at most 64 letters, digits, ".", "_" and "-", got "${topic}"`);
+  if (parseAddress(address) === undefined)
+    problems.push(`Expected \`SINK_NSQ_ADDR\` to be nsqd's TCP address as \`host:port\`, got "${address}"`);
+  if (!/^[.a-zA-Z0-9_-]{1,64}(?:#ephemeral)?$/u.test(topic) || topic.length > 64)
+    problems.push(
+      `Expected \`SINK_NSQ_TOPIC_NAME\` to have at most 64 letters, digits, ".", "_" and "-", got "${topic}"`,
+    );
   return problems;
 }
 

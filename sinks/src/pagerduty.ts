@@ -1,4 +1,7 @@
-/** Opens and resolves PagerDuty incidents through the Events API v2. The alert's id is the dedup_key, so that a loop is one incident from its first announcement to its end. */
+/**
+ * Opens and resolves PagerDuty incidents through the Events API v2. The alert's id is the dedup_key, so that a loop is
+ * one incident from its first announcement to its end.
+ */
 import { createHash } from 'node:crypto';
 import type { Batch, Sink, SinkContext, SinkDefinition } from '@hydrant/shared/delivery/sink';
 import type { Message } from '@hydrant/shared/messages/message';
@@ -15,9 +18,24 @@ import { makeTarget, type RequestTarget } from './http-request/request-target.ts
 import { sendEach } from './http-request/send-each.ts';
 
 const settings = {
-  SINK_PAGERDUTY_ROUTING_KEY: { doc: 'Integration key of the service: 32 characters.', format: text, default: null, required: true, sensitive: true },
-  SINK_PAGERDUTY_ADDRESS: { doc: 'Where events are sent; another one for the service region EU.', format: url(['http:', 'https:']), default: 'https://events.pagerduty.com/v2/enqueue', example: 'https://events.eu.pagerduty.com/v2/enqueue' },
-  SINK_PAGERDUTY_SEVERITY: { doc: 'Severity of a crash loop.', format: oneOf(['critical', 'error', 'warning', 'info']), default: 'error' },
+  SINK_PAGERDUTY_ROUTING_KEY: {
+    doc: 'Integration key of the service: 32 characters.',
+    format: text,
+    default: null,
+    required: true,
+    sensitive: true,
+  },
+  SINK_PAGERDUTY_ADDRESS: {
+    doc: 'Where events are sent; another one for the service region EU.',
+    format: url(['http:', 'https:']),
+    default: 'https://events.pagerduty.com/v2/enqueue',
+    example: 'https://events.eu.pagerduty.com/v2/enqueue',
+  },
+  SINK_PAGERDUTY_SEVERITY: {
+    doc: 'Severity of a crash loop.',
+    format: oneOf(['critical', 'error', 'warning', 'info']),
+    default: 'error',
+  },
   ...accessSettings('SINK_PAGERDUTY', 'PagerDuty'),
   ...chatSettings,
 } as const satisfies Schema;
@@ -36,10 +54,17 @@ export interface EventOptions {
 }
 
 /** The body of a request. A Nomad event opens an incident of its own, of the severity `info`. */
-export function makePagerdutyEvent(notice: Notice, { routingKey, severity }: EventOptions): Readonly<Record<string, unknown>> {
+export function makePagerdutyEvent(
+  notice: Notice,
+  { routingKey, severity }: EventOptions,
+): Readonly<Record<string, unknown>> {
   const { kind, link } = notice;
-  const details = [...notice.facts, ...(notice.nextStep === undefined ? [] : [{ label: 'Next', text: notice.nextStep }])];
-  const field = (name: string, value: string | undefined): object => (value === undefined ? {} : { [name]: shorten(value, mostField) });
+  const details = [
+    ...notice.facts,
+    ...(notice.nextStep === undefined ? [] : [{ label: 'Next', text: notice.nextStep }]),
+  ];
+  const field = (name: string, value: string | undefined): object =>
+    value === undefined ? {} : { [name]: shorten(value, mostField) };
   return {
     routing_key: routingKey,
     event_action: kind === 'resolved' ? 'resolve' : 'trigger',
@@ -54,7 +79,9 @@ export function makePagerdutyEvent(notice: Notice, { routingKey, severity }: Eve
       ...field('component', notice.task),
       ...field('group', notice.job),
       ...field('class', notice.type === '' ? undefined : notice.type),
-      custom_details: Object.fromEntries(details.map(({ label, text: said }) => [shorten(label, mostField), shorten(said, mostDetail)])),
+      custom_details: Object.fromEntries(
+        details.map(({ label, text: said }) => [shorten(label, mostField), shorten(said, mostDetail)]),
+      ),
     },
   };
 }
@@ -106,10 +133,25 @@ class PagerdutySink implements Sink {
   }
 
   async #send(message: Message, signal: AbortSignal): Promise<void> {
-    const { SINK_PAGERDUTY_ROUTING_KEY: routingKey, SINK_PAGERDUTY_SEVERITY: severity, NOMAD_UI_URL: uiUrl } = this.#values;
-    const body = encodeOrRefuse(() => Buffer.from(JSON.stringify(makePagerdutyEvent(makeNotice(message, uiUrl), { routingKey, severity }))));
-    const answer = await this.#client.send({ method: 'POST', headers: { 'content-type': 'application/json' }, body, signal });
-    const failure = explainAnswer(judgeAnswer(answer, judgeStatus), answer, { target: this.#target, what: 'an event', hint: hints[answer.status] });
+    const {
+      SINK_PAGERDUTY_ROUTING_KEY: routingKey,
+      SINK_PAGERDUTY_SEVERITY: severity,
+      NOMAD_UI_URL: uiUrl,
+    } = this.#values;
+    const body = encodeOrRefuse(() =>
+      Buffer.from(JSON.stringify(makePagerdutyEvent(makeNotice(message, uiUrl), { routingKey, severity }))),
+    );
+    const answer = await this.#client.send({
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+      signal,
+    });
+    const failure = explainAnswer(judgeAnswer(answer, judgeStatus), answer, {
+      target: this.#target,
+      what: 'an event',
+      hint: hints[answer.status],
+    });
     if (failure !== undefined) throw failure;
   }
 }
@@ -117,7 +159,12 @@ class PagerdutySink implements Sink {
 /** An empty key would hide nothing and open nothing. */
 function check(values: PagerdutyValues): readonly string[] {
   const problems = accessProblems(values, 'SINK_PAGERDUTY');
-  return /^[A-Za-z0-9]{32}$/u.test(values.SINK_PAGERDUTY_ROUTING_KEY) ? problems : [...problems, 'Expected `SINK_PAGERDUTY_ROUTING_KEY` to be an integration key of 32 letters and digits, it is none'];
+  return /^[A-Za-z0-9]{32}$/u.test(values.SINK_PAGERDUTY_ROUTING_KEY)
+    ? problems
+    : [
+        ...problems,
+        'Expected `SINK_PAGERDUTY_ROUTING_KEY` to be an integration key of 32 letters and digits, it is none',
+      ];
 }
 
 export const pagerdutySink: SinkDefinition<typeof settings> = {

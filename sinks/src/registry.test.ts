@@ -10,7 +10,10 @@ void t.test('a sink is found by its type and by its other names', (t) => {
   t.equal(findSink('rabbitmq')?.type, 'amqp');
   t.equal(findSink('mongo')?.type, 'mongodb');
   t.equal(findSink('carrier-pigeon'), undefined);
-  t.match(unknownSinkProblem('carrier-pigeon', 'environment'), /^Expected `SINK_TYPE` to be one of http, s3, .*, got "carrier-pigeon" \(environment\)$/u);
+  t.match(
+    unknownSinkProblem('carrier-pigeon', 'environment'),
+    /^Expected `SINK_TYPE` to be one of http, s3, .*, got "carrier-pigeon" \(environment\)$/u,
+  );
   t.end();
 });
 
@@ -20,7 +23,8 @@ const prefixes: Readonly<Record<string, string>> = { eventbridge: 'SINK_EVENT_BU
 void t.test('a sink names its settings after itself', (t) => {
   for (const type of sinkTypes) {
     const prefix = prefixes[type] ?? `SINK_${type.toUpperCase()}_`;
-    for (const name of Object.keys(findSink(type)?.settings ?? {})) t.match(name, new RegExp(`^(?:${prefix}|AMQP_|NOMAD_UI_URL$|(?:HTTPS?|NO)_PROXY$)`, 'u'));
+    for (const name of Object.keys(findSink(type)?.settings ?? {}))
+      t.match(name, new RegExp(`^(?:${prefix}|AMQP_|NOMAD_UI_URL$|(?:HTTPS?|NO)_PROXY$)`, 'u'));
   }
   t.end();
 });
@@ -51,17 +55,34 @@ async function specifiersLoadedBy(program: string): Promise<readonly string[]> {
     register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hooks)}`)});
     ${program}
   `;
-  const loader = process.execArgv.filter((argument) => argument.startsWith('--import') || argument.startsWith('--conditions'));
-  const { stdout } = await promisify(execFile)(process.execPath, [...loader, '--input-type=module', '--eval', source], { cwd: fileURLToPath(new URL('.', import.meta.url)) });
+  const loader = process.execArgv.filter(
+    (argument) => argument.startsWith('--import') || argument.startsWith('--conditions'),
+  );
+  const { stdout } = await promisify(execFile)(process.execPath, [...loader, '--input-type=module', '--eval', source], {
+    cwd: fileURLToPath(new URL('.', import.meta.url)),
+  });
   return stdout.split('\n').slice(0, -1);
 }
 
 void t.test('the registry loads no client', async (t) => {
-  const manifests = await Promise.all(['../package.json', '../../shared/package.json'].map(async (file) => JSON.parse(await readFile(new URL(file, import.meta.url), 'utf8')) as Manifest));
-  const clients = manifests.flatMap(({ dependencies, optionalDependencies }) => Object.keys({ ...dependencies, ...optionalDependencies }));
-  const isClient = (specifier: string): boolean => clients.some((client) => !loadedByAll.has(client) && (specifier === client || specifier.startsWith(`${client}/`)));
+  const manifests = await Promise.all(
+    ['../package.json', '../../shared/package.json'].map(
+      async (file) => JSON.parse(await readFile(new URL(file, import.meta.url), 'utf8')) as Manifest,
+    ),
+  );
+  const clients = manifests.flatMap(({ dependencies, optionalDependencies }) =>
+    Object.keys({ ...dependencies, ...optionalDependencies }),
+  );
+  const isClient = (specifier: string): boolean =>
+    clients.some((client) => !loadedByAll.has(client) && (specifier === client || specifier.startsWith(`${client}/`)));
 
-  const loaded = await specifiersLoadedBy(`await import(${JSON.stringify(new URL('./registry.ts', import.meta.url).href)});`);
+  const loaded = await specifiersLoadedBy(
+    `await import(${JSON.stringify(new URL('./registry.ts', import.meta.url).href)});`,
+  );
   t.same(loaded.filter(isClient), []);
-  t.same((await specifiersLoadedBy("await import('kafkajs');")).filter(isClient), ['kafkajs'], 'a client that is loaded is seen');
+  t.same(
+    (await specifiersLoadedBy("await import('kafkajs');")).filter(isClient),
+    ['kafkajs'],
+    'a client that is loaded is seen',
+  );
 });

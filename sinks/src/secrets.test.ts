@@ -19,14 +19,26 @@ const signing = `whsec_${Buffer.from(secret).toString('base64')}`;
 /** Nobody listens there. */
 const nowhere = '127.0.0.1:1';
 
-/** For sinks whose secrets have a form of their own, or that speak HTTP; with all secrets at once. The others need no row. */
+/**
+ * For sinks whose secrets have a form of their own, or that speak HTTP; with all secrets at once. The others need no
+ * row.
+ */
 function valuesFor(type: string, httpUrl: string): Readonly<Record<string, string>> | undefined {
   const cases: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-    http: { SINK_HTTP_ADDRESS: `${httpUrl}/in?key=${secret}`, SINK_HTTP_SIGNING_SECRET: signing, SINK_HTTP_HEADERS: `X-Key: ${secret}`, SINK_HTTP_BASIC_AUTH: '' },
+    http: {
+      SINK_HTTP_ADDRESS: `${httpUrl}/in?key=${secret}`,
+      SINK_HTTP_SIGNING_SECRET: signing,
+      SINK_HTTP_HEADERS: `X-Key: ${secret}`,
+      SINK_HTTP_BASIC_AUTH: '',
+    },
     loki: { SINK_LOKI_ADDRESS: `${httpUrl}/?key=${secret}`, SINK_LOKI_BASIC_AUTH: '' },
     slack: { SINK_SLACK_WEBHOOK_URL: `${httpUrl}/services/${secret}?key=${encodeURIComponent(querySecret)}` },
     pagerduty: { SINK_PAGERDUTY_ADDRESS: `${httpUrl}/?key=${secret}` },
-    amqp: { SINK_AMQP_CONNECTION: `amqp://ann:${secret}@${nowhere}/`, AMQP_CONNECTION: `amqp://ann:${secret}@${nowhere}/other`, SINK_AMQP_EXCHANGE: 'elsewhere' },
+    amqp: {
+      SINK_AMQP_CONNECTION: `amqp://ann:${secret}@${nowhere}/`,
+      AMQP_CONNECTION: `amqp://ann:${secret}@${nowhere}/other`,
+      SINK_AMQP_EXCHANGE: 'elsewhere',
+    },
     redis: { SINK_REDIS_URL: `redis://ann:${secret}@${nowhere}/0` },
     mongodb: { SINK_MONGODB_CONNECTION: `mongodb://ann:${secret}@${nowhere}/?serverSelectionTimeoutMS=200` },
     syslog: { SINK_SYSLOG_PROTO: 'tcp', SINK_SYSLOG_ADDR: nowhere },
@@ -43,17 +55,33 @@ const hostAndPort = /[a-z0-9-]+(?:\.[a-z0-9-]+)*:\d{1,5}/gu;
 
 /** What a sink has to be given, as its examples say, with addresses at which it fails at once. */
 function requiredValues({ settings }: AnySink): Record<string, string> {
-  const required = Object.entries(settings).filter(([, setting]) => setting.required === true && setting.example !== undefined);
-  return Object.fromEntries(required.map(([name, setting]) => [name, (setting.example ?? '').replaceAll(hostAndPort, nowhere)]));
+  const required = Object.entries(settings).filter(
+    ([, setting]) => setting.required === true && setting.example !== undefined,
+  );
+  return Object.fromEntries(
+    required.map(([name, setting]) => [name, (setting.example ?? '').replaceAll(hostAndPort, nowhere)]),
+  );
 }
 
-/** Where there is no row of values, one for each secret: several may be ways to log in of which only one is taken. A password goes with the user of its name. */
+/**
+ * Where there is no row of values, one for each secret: several may be ways to log in of which only one is taken. A
+ * password goes with the user of its name.
+ */
 function makeEnvironments(definition: AnySink, httpUrl: string): readonly Record<string, string>[] {
   const { type, settings } = definition;
-  const secrets = Object.keys(settings).filter((name) => settings[name]?.sensitive === true && settings[name].format.parse(secret) !== undefined);
+  const secrets = Object.keys(settings).filter(
+    (name) => settings[name]?.sensitive === true && settings[name].format.parse(secret) !== undefined,
+  );
   const required = requiredValues(definition);
   const values = valuesFor(type, httpUrl);
-  if (values !== undefined) return [{ ...required, ...Object.fromEntries(secrets.map((name) => [name, secret])), ...Object.fromEntries(Object.entries(values).filter(([name]) => name in settings)) }];
+  if (values !== undefined)
+    return [
+      {
+        ...required,
+        ...Object.fromEntries(secrets.map((name) => [name, secret])),
+        ...Object.fromEntries(Object.entries(values).filter(([name]) => name in settings)),
+      },
+    ];
   if (secrets.length === 0) return [required];
   return secrets.map((name) => {
     const user = name.replace(/PASSWORD$/u, 'USER');
@@ -75,12 +103,18 @@ for (const type of sinkTypes.filter((type) => type !== 'stdout')) {
     const definition = findSink(type);
     if (definition === undefined) throw new Error(`Expected a sink ${type}`);
     // It says back all that it was sent, as badly behaved servers do.
-    const receiver = await startHttpReceiver(t, { answer: ({ path, headers, body }) => ({ status: 401, body: `${path} ${JSON.stringify(headers)} ${body.toString()}` }) });
+    const receiver = await startHttpReceiver(t, {
+      answer: ({ path, headers, body }) => ({
+        status: 401,
+        body: `${path} ${JSON.stringify(headers)} ${body.toString()}`,
+      }),
+    });
     const environments = makeEnvironments(definition, receiver.url);
     t.ok(environments.length > 0);
     for (const env of environments) {
       const text = await sayEverything(t, definition, env);
-      for (const form of [secret, encodeURIComponent(secret), Buffer.from(`ann:${secret}`).toString('base64'), signing]) t.notOk(text.includes(form), around(text, form));
+      for (const form of [secret, encodeURIComponent(secret), Buffer.from(`ann:${secret}`).toString('base64'), signing])
+        t.notOk(text.includes(form), around(text, form));
     }
   });
 
@@ -91,7 +125,14 @@ for (const type of sinkTypes.filter((type) => type !== 'stdout')) {
     const secrets = Object.keys(settings).filter((name) => settings[name]?.sensitive === true);
     for (const name of secrets) {
       // A line break is in no secret that any of them takes.
-      const text = ((): string => { try { load(definition, { [name]: `${secret}\n:// ${secret}` }); return ''; } catch (error) { return describeError(error); } })();
+      const text = ((): string => {
+        try {
+          load(definition, { [name]: `${secret}\n:// ${secret}` });
+          return '';
+        } catch (error) {
+          return describeError(error);
+        }
+      })();
       t.notOk(text.includes(secret), around(text, secret));
     }
     t.end();
@@ -105,11 +146,22 @@ async function sayEverything(t: Test, definition: AnySink, env: Record<string, s
   const said: unknown[] = [formatConfig(definition.settings, values)];
   const sink = definition.create(values, { log, name: definition.type });
   const limit = new AbortController();
-  const timer = systemClock.after(limitMs, () => { limit.abort(); });
-  t.teardown(() => { timer.cancel(); });
+  const timer = systemClock.after(limitMs, () => {
+    limit.abort();
+  });
+  t.teardown(() => {
+    timer.cancel();
+  });
   const { signal } = limit;
-  for (const act of [() => sink.connect(signal), () => sink.write([makeSinkMessage(1)], signal), () => sink.healthcheck(signal)]) {
-    const error = await act().then(() => undefined, (thrown: unknown) => thrown);
+  for (const act of [
+    () => sink.connect(signal),
+    () => sink.write([makeSinkMessage(1)], signal),
+    () => sink.healthcheck(signal),
+  ]) {
+    const error = await act().then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
     said.push(describeError(error), error);
   }
   await sink.close();

@@ -1,4 +1,7 @@
-/** Says in Slack what happened, through an incoming webhook: a sentence, facts, the next step and a link, each within Slack's sizes. */
+/**
+ * Says in Slack what happened, through an incoming webhook: a sentence, facts, the next step and a link, each within
+ * Slack's sizes.
+ */
 import type { Batch, Sink, SinkContext, SinkDefinition } from '@hydrant/shared/delivery/sink';
 import type { Message } from '@hydrant/shared/messages/message';
 import { url } from '@hydrant/shared/runtime/config/formats';
@@ -30,7 +33,10 @@ const settings = {
 
 type SlackValues = Values<typeof settings>;
 
-/** Slack's limits are 3000 characters for the text of a block and 40,000 for that of a message, which it shortens itself. */
+/**
+ * Slack's limits are 3000 characters for the text of a block and 40,000 for that of a message, which it shortens
+ * itself.
+ */
 const mostBlockText = 3000;
 const mostFallback = 1000;
 /** n.b. A command is shown whole: of the 500 characters that it may have, none takes more than five here. */
@@ -39,10 +45,18 @@ const mostLink = 2000;
 const mostFact = 600;
 const mostLabel = 40;
 
-const signs: Readonly<Record<NoticeKind, string>> = { opened: ':rotating_light:', ongoing: ':warning:', resolved: ':white_check_mark:', event: ':information_source:' };
+const signs: Readonly<Record<NoticeKind, string>> = {
+  opened: ':rotating_light:',
+  ongoing: ':warning:',
+  resolved: ':white_check_mark:',
+  event: ':information_source:',
+};
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
 
-/** Of the text that stands for the blocks in notifications: no markup, no links or mentions of what looks like one, and no previews of pages. */
+/**
+ * Of the text that stands for the blocks in notifications: no markup, no links or mentions of what looks like one, and
+ * no previews of pages.
+ */
 const asItIs = { mrkdwn: false, parse: 'none', link_names: false, unfurl_links: false, unfurl_media: false } as const;
 
 function escape(text: string): string {
@@ -54,20 +68,27 @@ function plain(text: string, max: number): string {
   return shorten(text, max, escape);
 }
 
-/** n.b. unless it is verbatim, Slack makes links of what looks like an address and mentions of what looks like a name. */
+/**
+ * n.b. unless it is verbatim, Slack makes links of what looks like an address and mentions of what looks like a name.
+ */
 function markup(text: string): Readonly<Record<string, unknown>> {
   return { type: 'mrkdwn', text, verbatim: true };
 }
 
 export function makeSlackMessage(notice: Notice): Readonly<Record<string, unknown>> {
   const facts = notice.facts.map(({ label, text }) => `*${plain(label, mostLabel)}:* ${plain(text, mostFact)}`);
-  const links = notice.link === undefined || notice.link.length > mostLink ? [] : [`<${escape(notice.link).replaceAll('|', '%7C')}|Show it in Nomad>`];
+  const links =
+    notice.link === undefined || notice.link.length > mostLink
+      ? []
+      : [`<${escape(notice.link).replaceAll('|', '%7C')}|Show it in Nomad>`];
   const foot = [...links, ...(notice.time === undefined ? [] : [notice.time])];
   const sections = [
     `${signs[notice.kind]} *${plain(notice.sentence, mostFallback)}*`,
     ...(facts.length === 0 ? [] : [facts.join('\n')]),
     // A backquote would end the block of code. n.b. what stands for it must not be a quote to a shell.
-    ...(notice.nextStep === undefined ? [] : [`*Next:*\n\`\`\`${plain(notice.nextStep.replaceAll('`', 'ˋ'), mostCommand)}\`\`\``]),
+    ...(notice.nextStep === undefined
+      ? []
+      : [`*Next:*\n\`\`\`${plain(notice.nextStep.replaceAll('`', 'ˋ'), mostCommand)}\`\`\``]),
   ];
   return {
     ...asItIs,
@@ -85,7 +106,9 @@ const hints: Readonly<Record<number, string>> = {
   410: 'the channel is archived: make a SINK_SLACK_WEBHOOK_URL for another one',
 };
 
-/** What is wrong with the message is refused; what is wrong with the webhook or its channel is mended there and waits. */
+/**
+ * What is wrong with the message is refused; what is wrong with the webhook or its channel is mended there and waits.
+ */
 export function judgeStatus(status: number): HttpVerdict {
   if (status >= 200 && status < 300) return 'taken';
   return status === 400 || status === 413 ? 'refused' : 'retry';
@@ -127,8 +150,17 @@ class SlackSink implements Sink {
 
   async #say(message: Message, signal: AbortSignal): Promise<void> {
     const body = encodeOrRefuse(() => Buffer.from(JSON.stringify(makeSlackMessage(makeNotice(message, this.#uiUrl)))));
-    const answer = await this.#client.send({ method: 'POST', headers: { 'content-type': 'application/json; charset=utf-8' }, body, signal });
-    const failure = explainAnswer(judgeAnswer(answer, judgeStatus), answer, { target: this.#target, what: 'a message', hint: hints[answer.status] });
+    const answer = await this.#client.send({
+      method: 'POST',
+      headers: { 'content-type': 'application/json; charset=utf-8' },
+      body,
+      signal,
+    });
+    const failure = explainAnswer(judgeAnswer(answer, judgeStatus), answer, {
+      target: this.#target,
+      what: 'a message',
+      hint: hints[answer.status],
+    });
     if (failure !== undefined) throw failure;
   }
 }

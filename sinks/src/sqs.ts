@@ -1,4 +1,7 @@
-/** Sends messages to a queue of Amazon SQS, standard or FIFO, ten a call; what a call did not take is tried again alone. The client is loaded when the sink is used, not before. */
+/**
+ * Sends messages to a queue of Amazon SQS, standard or FIFO, ten a call; what a call did not take is tried again alone.
+ * The client is loaded when the sink is used, not before.
+ */
 import { createHash } from 'node:crypto';
 import type { SendMessageBatchCommandOutput, SendMessageBatchRequestEntry, SQSClient } from '@aws-sdk/client-sqs';
 import { retryable, type Batch, type Sink, type SinkDefinition } from '@hydrant/shared/delivery/sink';
@@ -12,11 +15,36 @@ import { encodeOrRefuse } from './encoding/encode-or-refuse.ts';
 import { plainText } from './encoding/foreign-text.ts';
 
 const settings = {
-  SINK_SQS_QUEUE_NAME: { doc: 'Queue; a FIFO queue is known by its name, which ends in `.fifo`.', format: text, default: null, required: true, example: 'nomad-events.fifo' },
-  SINK_SQS_ACCOUNT_ID: { doc: "Account that owns the queue; none: the credentials' own.", format: text, default: null, aliases: ['AWS_ACCOUNT_ID'] },
-  SINK_SQS_REGION: { doc: 'Region; otherwise as the usual AWS chain has it.', format: text, default: null, example: 'eu-central-1' },
-  SINK_SQS_ENDPOINT: { doc: 'Address of another server that speaks SQS.', format: url(['http:', 'https:']), default: null, example: 'http://elasticmq:9324' },
-  SINK_SQS_MAX_BYTES: { doc: 'Most bytes of a message, and of a call; a message above it is dead-lettered and not sent. Up to what the queue takes (`MaximumMessageSize`).', format: size, default: '256KiB' },
+  SINK_SQS_QUEUE_NAME: {
+    doc: 'Queue; a FIFO queue is known by its name, which ends in `.fifo`.',
+    format: text,
+    default: null,
+    required: true,
+    example: 'nomad-events.fifo',
+  },
+  SINK_SQS_ACCOUNT_ID: {
+    doc: "Account that owns the queue; none: the credentials' own.",
+    format: text,
+    default: null,
+    aliases: ['AWS_ACCOUNT_ID'],
+  },
+  SINK_SQS_REGION: {
+    doc: 'Region; otherwise as the usual AWS chain has it.',
+    format: text,
+    default: null,
+    example: 'eu-central-1',
+  },
+  SINK_SQS_ENDPOINT: {
+    doc: 'Address of another server that speaks SQS.',
+    format: url(['http:', 'https:']),
+    default: null,
+    example: 'http://elasticmq:9324',
+  },
+  SINK_SQS_MAX_BYTES: {
+    doc: 'Most bytes of a message, and of a call; a message above it is dead-lettered and not sent. Up to what the queue takes (`MaximumMessageSize`).',
+    format: size,
+    default: '256KiB',
+  },
   ...proxySettings,
 } as const satisfies Schema;
 
@@ -24,12 +52,21 @@ type SqsValues = Values<typeof settings>;
 
 const maxEntries = 10;
 const mostDeduplicationId = 128;
-const hints: Readonly<Record<string, string>> = { QueueDoesNotExist: 'make it or set SINK_SQS_QUEUE_NAME', RequestThrottled: 'the queue is at its limit' };
+const hints: Readonly<Record<string, string>> = {
+  QueueDoesNotExist: 'make it or set SINK_SQS_QUEUE_NAME',
+  RequestThrottled: 'the queue is at its limit',
+};
 const refusals = new Set(['InvalidMessageContents', 'BatchRequestTooLong', 'InvalidBatchEntryId']);
 /** SQS takes characters of XML only. In JSON these can only stand in a text, where their escapes mean the same. */
 const noncharacter = /[\uFFFE\uFFFF]/gu;
 /** The names that nomad-firehose gave to groups. */
-const groups = new Map([['Allocation', 'allocations'], ['Deployment', 'deployments'], ['Evaluation', 'evaluations'], ['Job', 'jobs'], ['Node', 'nodes']]);
+const groups = new Map([
+  ['Allocation', 'allocations'],
+  ['Deployment', 'deployments'],
+  ['Evaluation', 'evaluations'],
+  ['Job', 'jobs'],
+  ['Node', 'nodes'],
+]);
 
 function escapeInJson(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16)}`;
@@ -44,32 +81,50 @@ export function groupOf({ type, routingKey }: Message): string {
 /** By which SQS drops repeats for five minutes: the message's id, or its hash where SQS would not take it. */
 export function deduplicationId({ id, body }: Message): string {
   const isFit = id !== '' && id.length <= mostDeduplicationId && /^[!-~]+$/u.test(id);
-  return isFit ? id : createHash('sha256').update(id === '' ? body : id).digest('hex');
+  return isFit
+    ? id
+    : createHash('sha256')
+        .update(id === '' ? body : id)
+        .digest('hex');
 }
 
 export function makeEntry(message: Message, index: number, isFifo: boolean): Entry<SendMessageBatchRequestEntry> {
-  const attributes = Object.entries({ id: plainText(message.id), type: plainText(message.type) }).filter(([, value]) => value !== '');
-  const bytes = message.body.length + attributes.reduce((sum, [name, value]) => sum + Buffer.byteLength(value) + name.length + 'String'.length, 0);
+  const attributes = Object.entries({ id: plainText(message.id), type: plainText(message.type) }).filter(
+    ([, value]) => value !== '',
+  );
+  const bytes =
+    message.body.length +
+    attributes.reduce((sum, [name, value]) => sum + Buffer.byteLength(value) + name.length + 'String'.length, 0);
   const value: SendMessageBatchRequestEntry = {
     Id: String(index),
     MessageBody: message.body.toString('utf8').replaceAll(noncharacter, escapeInJson),
-    MessageAttributes: Object.fromEntries(attributes.map(([name, said]) => [name, { DataType: 'String', StringValue: said }])),
+    MessageAttributes: Object.fromEntries(
+      attributes.map(([name, said]) => [name, { DataType: 'String', StringValue: said }]),
+    ),
     ...(isFifo ? { MessageGroupId: groupOf(message), MessageDeduplicationId: deduplicationId(message) } : {}),
   };
   return { index, bytes, value };
 }
 
-/** What SQS says is the sender's fault fails again, but for keys of encryption, which are mended at KMS. What it says nothing of was not taken. */
-export function judgeAnswer({ Successful = [], Failed = [] }: Pick<SendMessageBatchCommandOutput, 'Successful' | 'Failed'>, ids: readonly (string | undefined)[]): readonly EntryFailure[] {
+/**
+ * What SQS says is the sender's fault fails again, but for keys of encryption, which are mended at KMS. What it says
+ * nothing of was not taken.
+ */
+export function judgeAnswer(
+  { Successful = [], Failed = [] }: Pick<SendMessageBatchCommandOutput, 'Successful' | 'Failed'>,
+  ids: readonly (string | undefined)[],
+): readonly EntryFailure[] {
   const successful = new Set(Successful.map(({ Id }) => Id));
   return ids.flatMap((id, position) => {
     if (successful.has(id)) return [];
     const { Code = 'nothing', Message: said = '', SenderFault } = Failed.find(({ Id }) => Id === id) ?? {};
-    return [{
-      position,
-      reason: `Expected SQS to take a message, got ${Code}${said === '' ? '' : `: ${said}`}`,
-      retryable: SenderFault !== true || /^kms/iu.test(Code) || /throttl/iu.test(Code),
-    }];
+    return [
+      {
+        position,
+        reason: `Expected SQS to take a message, got ${Code}${said === '' ? '' : `: ${said}`}`,
+        retryable: SenderFault !== true || /^kms/iu.test(Code) || /throttl/iu.test(Code),
+      },
+    ];
   });
 }
 
@@ -86,20 +141,36 @@ class SqsSink implements Sink {
 
   async connect(signal: AbortSignal): Promise<void> {
     const { SQSClient: Client } = await loadClient('@aws-sdk/client-sqs', 'sqs', () => import('@aws-sdk/client-sqs'));
-    this.#client ??= new Client(clientOptions({ region: this.#values.SINK_SQS_REGION, endpoint: this.#values.SINK_SQS_ENDPOINT, values: this.#values }));
+    this.#client ??= new Client(
+      clientOptions({
+        region: this.#values.SINK_SQS_REGION,
+        endpoint: this.#values.SINK_SQS_ENDPOINT,
+        values: this.#values,
+      }),
+    );
     this.#queueUrl = await this.#findQueue(this.#client, signal);
   }
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
     const { SendMessageBatchCommand } = await import('@aws-sdk/client-sqs');
     const [client, queueUrl] = [this.#client, this.#queueUrl];
-    if (client === undefined || queueUrl === undefined) throw retryable('Expected the SQS sink to be connected, it is not');
+    if (client === undefined || queueUrl === undefined)
+      throw retryable('Expected the SQS sink to be connected, it is not');
     const { SINK_SQS_MAX_BYTES: maxBytes, SINK_SQS_QUEUE_NAME: name } = this.#values;
-    const entries = encodeOrRefuse(() => batch.map((message, index) => makeEntry(message, index, name.endsWith('.fifo'))));
-    await sendEntries(entries, { maxEntries, maxBytes, maxEntryBytes: maxBytes }, (values) => callAws(this.#call, async () => {
-      const answer = await client.send(new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries: [...values] }), { abortSignal: signal });
-      return judgeAnswer(answer, values.map(({ Id }) => Id));
-    }));
+    const entries = encodeOrRefuse(() =>
+      batch.map((message, index) => makeEntry(message, index, name.endsWith('.fifo'))),
+    );
+    await sendEntries(entries, { maxEntries, maxBytes, maxEntryBytes: maxBytes }, (values) =>
+      callAws(this.#call, async () => {
+        const answer = await client.send(new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries: [...values] }), {
+          abortSignal: signal,
+        });
+        return judgeAnswer(
+          answer,
+          values.map(({ Id }) => Id),
+        );
+      }),
+    );
   }
 
   async healthcheck(signal: AbortSignal): Promise<void> {
@@ -117,15 +188,21 @@ class SqsSink implements Sink {
     const { GetQueueUrlCommand } = await import('@aws-sdk/client-sqs');
     const { SINK_SQS_QUEUE_NAME: QueueName, SINK_SQS_ACCOUNT_ID: owner } = this.#values;
     return callAws(this.#call, async () => {
-      const { QueueUrl } = await client.send(new GetQueueUrlCommand({ QueueName, ...(owner === null ? {} : { QueueOwnerAWSAccountId: owner }) }), { abortSignal: signal });
-      if (QueueUrl === undefined) throw retryable(`Expected SQS to know the address of the queue ${QueueName}, got none`);
+      const { QueueUrl } = await client.send(
+        new GetQueueUrlCommand({ QueueName, ...(owner === null ? {} : { QueueOwnerAWSAccountId: owner }) }),
+        { abortSignal: signal },
+      );
+      if (QueueUrl === undefined)
+        throw retryable(`Expected SQS to know the address of the queue ${QueueName}, got none`);
       return QueueUrl;
     });
   }
 }
 
 function check({ SINK_SQS_QUEUE_NAME: name }: SqsValues): readonly string[] {
-  return /^[A-Za-z0-9_-]{1,80}(?:\.fifo)?$/u.test(name) && name.length <= 80 ? [] : [`Expected \`SINK_SQS_QUEUE_NAME\` to be the name of a queue, not its URL or ARN, got "${name}"`];
+  return /^[A-Za-z0-9_-]{1,80}(?:\.fifo)?$/u.test(name) && name.length <= 80
+    ? []
+    : [`Expected \`SINK_SQS_QUEUE_NAME\` to be the name of a queue, not its URL or ARN, got "${name}"`];
 }
 
 export const sqsSink: SinkDefinition<typeof settings> = {

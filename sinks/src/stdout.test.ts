@@ -50,7 +50,9 @@ sinkContract(t, {
     return {
       sink: createStdoutSink(pipe),
       arrived: () => linesOf(pipe.text),
-      stall: () => { pipe.reader = 'waits'; },
+      stall: () => {
+        pipe.reader = 'waits';
+      },
     };
   },
 });
@@ -101,9 +103,16 @@ void t.test('a closed pipe is an error of each try and not the end of the proces
     });
     process.send('ready');
   `;
-  const loader = process.execArgv.filter((argument) => argument.startsWith('--import') || argument.startsWith('--conditions'));
-  const child = spawn(process.execPath, [...loader, '--input-type=module', '--eval', program], { cwd: fileURLToPath(new URL('.', import.meta.url)), stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
-  t.teardown(() => { child.kill('SIGKILL'); });
+  const loader = process.execArgv.filter(
+    (argument) => argument.startsWith('--import') || argument.startsWith('--conditions'),
+  );
+  const child = spawn(process.execPath, [...loader, '--input-type=module', '--eval', program], {
+    cwd: fileURLToPath(new URL('.', import.meta.url)),
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  });
+  t.teardown(() => {
+    child.kill('SIGKILL');
+  });
   const exited = once(child, 'exit');
 
   await once(child, 'message');
@@ -116,7 +125,7 @@ void t.test('a closed pipe is an error of each try and not the end of the proces
   child.send('write');
 
   // The first write may still go into the pipe: nobody has told the process yet.
-  const [codes] = await said as [readonly string[]];
+  const [codes] = (await said) as [readonly string[]];
   t.same(codes.slice(1), ['sink-retryable', 'sink-retryable']);
   t.same((await exited)[0], 0);
 });

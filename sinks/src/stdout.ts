@@ -1,6 +1,6 @@
 /**
- * Prints each message on standard output, one line each, and waits when nobody reads. What a slow reader has not taken yet is printed once,
- * however often the delivery asks for it.
+ * Prints each message on standard output, one line each, and waits when nobody reads. What a slow reader has not taken
+ * yet is printed once, however often the delivery asks for it.
  */
 import type { Writable } from 'node:stream';
 import type { WriteStream } from 'node:tty';
@@ -46,7 +46,11 @@ export function createStdoutSink(stdout: Writable & Pick<Partial<WriteStream>, '
     async write(batch, signal) {
       if (printing !== undefined && !isSame(printing.batch, batch)) {
         // How it ended is of no more interest: its own delivery has given up waiting.
-        await unlessAborted(printing.done.catch(() => undefined), signal, unread);
+        await unlessAborted(
+          printing.done.catch(() => undefined),
+          signal,
+          unread,
+        );
         printing = undefined;
       }
       printing ??= print(batch);

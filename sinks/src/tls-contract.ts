@@ -1,4 +1,7 @@
-/** TLS of a sink that speaks it to a server of its own protocol, for the sink's test: authority, client certificate, and errors that say what is wrong and what to set. */
+/**
+ * TLS of a sink that speaks it to a server of its own protocol, for the sink's test: authority, client certificate, and
+ * errors that say what is wrong and what to set.
+ */
 import { makeSinkMessage } from '@hydrant/shared/delivery/sink-contract';
 import type { Sink } from '@hydrant/shared/delivery/sink';
 import { describeError } from '@hydrant/shared/foundation/errors';
@@ -39,37 +42,74 @@ function createSink(t: Test, type: string, env: Env): Sink {
   const definition = findSink(type);
   if (definition === undefined) throw new Error(`Expected a sink ${type}`);
   // `check` is given what the schema made.
-  const values = loadConfig(definition.settings, { env: { ...env }, check: (given) => definition.check?.(given as Values<Schema>) ?? [] });
+  const values = loadConfig(definition.settings, {
+    env: { ...env },
+    check: (given) => definition.check?.(given as Values<Schema>) ?? [],
+  });
   const sink = definition.create(values, { log: testLog(), name: type });
   t.teardown(() => sink.close());
   return sink;
 }
 
 /** Each wrong setting, and what the error says of it. */
-function wrongSettings(prefix: string, { authority, other, client, expired }: Secured): readonly (readonly [string, Env, RegExp])[] {
-  const own = { [`${prefix}_CLIENT_CERT`]: client.certFile, [`${prefix}_CLIENT_KEY`]: client.keyFile, [`${prefix}_TLS_SERVER_NAME`]: 'sink.internal' };
+function wrongSettings(
+  prefix: string,
+  { authority, other, client, expired }: Secured,
+): readonly (readonly [string, Env, RegExp])[] {
+  const own = {
+    [`${prefix}_CLIENT_CERT`]: client.certFile,
+    [`${prefix}_CLIENT_KEY`]: client.keyFile,
+    [`${prefix}_TLS_SERVER_NAME`]: 'sink.internal',
+  };
   const ca = { [`${prefix}_CACERT`]: authority.certFile };
   return [
     ['no authority', own, new RegExp(`not trusted here: set ${prefix}_CACERT`, 'u')],
-    ['another authority', { ...own, [`${prefix}_CACERT`]: other.certFile }, new RegExp(`not signed by an authority in .*other\\.pem \\(${prefix}_CACERT\\)`, 'u')],
-    ['another name', { ...own, ...ca, [`${prefix}_TLS_SERVER_NAME`]: 'elsewhere.internal' }, new RegExp(`for other names .*set ${prefix}_TLS_SERVER_NAME`, 'u')],
-    ['no client certificate', { ...ca, [`${prefix}_TLS_SERVER_NAME`]: 'sink.internal' }, new RegExp(`client certificate.*${prefix}_CLIENT_CERT`, 'u')],
-    ['an expired client certificate', { ...own, ...ca, [`${prefix}_CLIENT_CERT`]: expired.certFile, [`${prefix}_CLIENT_KEY`]: expired.keyFile }, new RegExp(`our own certificate in .*old\\.pem \\(${prefix}_CLIENT_CERT\\) expired on`, 'u')],
+    [
+      'another authority',
+      { ...own, [`${prefix}_CACERT`]: other.certFile },
+      new RegExp(`not signed by an authority in .*other\\.pem \\(${prefix}_CACERT\\)`, 'u'),
+    ],
+    [
+      'another name',
+      { ...own, ...ca, [`${prefix}_TLS_SERVER_NAME`]: 'elsewhere.internal' },
+      new RegExp(`for other names .*set ${prefix}_TLS_SERVER_NAME`, 'u'),
+    ],
+    [
+      'no client certificate',
+      { ...ca, [`${prefix}_TLS_SERVER_NAME`]: 'sink.internal' },
+      new RegExp(`client certificate.*${prefix}_CLIENT_CERT`, 'u'),
+    ],
+    [
+      'an expired client certificate',
+      { ...own, ...ca, [`${prefix}_CLIENT_CERT`]: expired.certFile, [`${prefix}_CLIENT_KEY`]: expired.keyFile },
+      new RegExp(`our own certificate in .*old\\.pem \\(${prefix}_CLIENT_CERT\\) expired on`, 'u'),
+    ],
   ];
 }
 
 function goodSettings(prefix: string, { authority, client }: Secured): Env {
-  return { [`${prefix}_CACERT`]: authority.certFile, [`${prefix}_CLIENT_CERT`]: client.certFile, [`${prefix}_CLIENT_KEY`]: client.keyFile, [`${prefix}_TLS_SERVER_NAME`]: 'sink.internal' };
+  return {
+    [`${prefix}_CACERT`]: authority.certFile,
+    [`${prefix}_CLIENT_CERT`]: client.certFile,
+    [`${prefix}_CLIENT_KEY`]: client.keyFile,
+    [`${prefix}_TLS_SERVER_NAME`]: 'sink.internal',
+  };
 }
 
 /** Until the error says it: what a server has against our certificate may come after the handshake. */
 async function whenSaid(sink: Sink, expected: RegExp): Promise<string> {
   let said = '';
-  return eventually(async () => {
-    said = await sink.connect(never).then(() => sink.write([makeSinkMessage(1)], never)).then(() => 'taken', describeError);
-    if (!expected.test(said)) throw new Error(said);
-    return said;
-  }, { timeoutMs: 60_000, message: `the error to say ${String(expected)}` });
+  return eventually(
+    async () => {
+      said = await sink
+        .connect(never)
+        .then(() => sink.write([makeSinkMessage(1)], never))
+        .then(() => 'taken', describeError);
+      if (!expected.test(said)) throw new Error(said);
+      return said;
+    },
+    { timeoutMs: 60_000, message: `the error to say ${String(expected)}` },
+  );
 }
 
 export interface TlsUnderTest {
@@ -77,7 +117,10 @@ export interface TlsUnderTest {
   readonly type: string;
   /** What the names of its settings for TLS begin with. */
   readonly prefix: string;
-  /** A server with that certificate, called `sink.internal`, at which clients must show one of that authority; resolves with the settings that lead there, and with what must be in no error. */
+  /**
+   * A server with that certificate, called `sink.internal`, at which clients must show one of that authority; resolves
+   * with the settings that lead there, and with what must be in no error.
+   */
   start(t: Test, secured: Secured): Promise<{ readonly env: Env; readonly secret: string }>;
 }
 

@@ -19,7 +19,10 @@ export interface BashAnswer {
 }
 
 /** Runs all of them in one bash that knows no program but `nomad`, each on a line of its own. */
-export function runInBash(commands: readonly string[], { folder, isInteractive = false, locale = 'C.UTF-8' }: BashOptions): BashAnswer {
+export function runInBash(
+  commands: readonly string[],
+  { folder, isInteractive = false, locale = 'C.UTF-8' }: BashOptions,
+): BashAnswer {
   const script = [
     `PATH='${folder}'`,
     String.raw`nomad() { printf 'call\0%d\0' "$#"; [ $# -eq 0 ] || printf '%s\0' "$@"; }`,
@@ -28,7 +31,11 @@ export function runInBash(commands: readonly string[], { folder, isInteractive =
     '',
   ].join('\n');
   const { stdout, status, error } = spawnSync('bash', ['--norc', '--noprofile', ...(isInteractive ? ['-i'] : [])], {
-    cwd: folder, input: script, env: { PATH: process.env['PATH'], LC_ALL: locale, PS1: '', PS2: '' }, maxBuffer: 256 * 1024 * 1024, timeout: 60_000,
+    cwd: folder,
+    input: script,
+    env: { PATH: process.env['PATH'], LC_ALL: locale, PS1: '', PS2: '' },
+    maxBuffer: 256 * 1024 * 1024,
+    timeout: 60_000,
   });
   if (error !== undefined && status === null) throw error;
   return readAnswer(stdout.toString(), readdirSync(folder), commands.length);

@@ -11,10 +11,13 @@ export interface EventuallyOptions {
 type Falsy = undefined | null | false | 0 | '';
 
 /**
- * Calls `check` again and again until it gives something truthy, and resolves with that. What it throws counts as "not yet" and becomes the
- * cause of the error when time is up.
+ * Calls `check` again and again until it gives something truthy, and resolves with that. What it throws counts as "not
+ * yet" and becomes the cause of the error when time is up.
  */
-export async function eventually<T>(check: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<Exclude<T, Falsy>> {
+export async function eventually<T>(
+  check: () => T | Promise<T>,
+  options: EventuallyOptions = {},
+): Promise<Exclude<T, Falsy>> {
   const timeoutMs = options.timeoutMs ?? 10_000;
   const limit = Date.now() + timeoutMs;
   let pauseMs = 2;

@@ -1,9 +1,9 @@
 /**
  * A TCP proxy between a component and its server that can be told to misbehave.
  *
- * pass (at start, after `restore`): bytes go through, late by `latency`.
- * cut: every connection is reset, new ones are reset as soon as they are made.
- * black hole: connections stay open, new ones are accepted, no byte goes through; after `restore` what was held back goes on.
+ * pass (at start, after `restore`): bytes go through, late by `latency`. cut: every connection is reset, new ones are
+ * reset as soon as they are made. black hole: connections stay open, new ones are accepted, no byte goes through; after
+ * `restore` what was held back goes on.
  */
 import { createConnection, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
@@ -39,7 +39,10 @@ type Mode = 'pass' | 'cut' | 'black-hole';
 
 const maxHeldBytes = 1024 * 1024;
 
-export async function startFaultProxy(first: TestLike | FaultProxyOptions, second?: FaultProxyOptions): Promise<FaultProxy> {
+export async function startFaultProxy(
+  first: TestLike | FaultProxyOptions,
+  second?: FaultProxyOptions,
+): Promise<FaultProxy> {
   const { test, options } = readHelperArguments<FaultProxyOptions>(first, second);
   if (options === undefined) throw new Error('Expected startFaultProxy to be given a targetPort');
   const proxy = new TcpFaultProxy(options);
@@ -60,7 +63,9 @@ class TcpFaultProxy implements FaultProxy {
   constructor(options: FaultProxyOptions) {
     this.#options = options;
     this.#targetPort = options.targetPort;
-    this.#server = createServer((client) => { this.#accept(client); });
+    this.#server = createServer((client) => {
+      this.#accept(client);
+    });
   }
 
   get port(): number {
@@ -108,7 +113,9 @@ class TcpFaultProxy implements FaultProxy {
   async close(): Promise<void> {
     this.cutOnce();
     if (!this.#server.listening) return;
-    await new Promise((resolve) => { this.#server.close(resolve); });
+    await new Promise((resolve) => {
+      this.#server.close(resolve);
+    });
   }
 
   #accept(client: Socket): void {
@@ -119,7 +126,14 @@ class TcpFaultProxy implements FaultProxy {
       return;
     }
     const target = createConnection({ port: this.#targetPort, host: this.#options.targetHost ?? '127.0.0.1' });
-    const link = new Link(client, target, () => this.#latencyMs, () => { this.#links.delete(link); });
+    const link = new Link(
+      client,
+      target,
+      () => this.#latencyMs,
+      () => {
+        this.#links.delete(link);
+      },
+    );
     this.#links.add(link);
     link.setHeld(this.#mode === 'black-hole');
   }
@@ -135,7 +149,9 @@ class Link {
     this.#pipes = [new Pipe(client, target, latencyMs), new Pipe(target, client, latencyMs)];
     for (const socket of this.#sockets) {
       socket.setNoDelay(true);
-      socket.on('error', () => { this.reset(); });
+      socket.on('error', () => {
+        this.reset();
+      });
       socket.once('close', () => {
         onEnd();
         this.reset();
@@ -177,9 +193,15 @@ class Pipe {
     this.#from = from;
     this.#to = to;
     this.#latencyMs = latencyMs;
-    from.on('data', (bytes) => { this.#push(bytes); });
-    from.on('end', () => { this.#push(undefined); });
-    to.on('drain', () => { this.#flush(); });
+    from.on('data', (bytes) => {
+      this.#push(bytes);
+    });
+    from.on('end', () => {
+      this.#push(undefined);
+    });
+    to.on('drain', () => {
+      this.#flush();
+    });
   }
 
   setHeld(held: boolean): void {
@@ -206,7 +228,9 @@ class Pipe {
       if (chunk === undefined) break;
       const waitMs = chunk.dueMs - Date.now();
       if (waitMs > 0) {
-        this.#timer = setTimeout(() => { this.#flush(); }, waitMs);
+        this.#timer = setTimeout(() => {
+          this.#flush();
+        }, waitMs);
         break;
       }
       this.#chunks.shift();

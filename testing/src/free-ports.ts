@@ -1,6 +1,6 @@
 /**
- * Free TCP ports on the loopback address, from below the range that the system gives to outgoing connections: a server that is
- * killed and started again on its port then finds it free.
+ * Free TCP ports on the loopback address, from below the range that the system gives to outgoing connections: a server
+ * that is killed and started again on its port then finds it free.
  */
 import { createServer } from 'node:net';
 import type { Server } from 'node:net';
@@ -11,8 +11,12 @@ const count = 20_000;
 function tryListen(port: number): Promise<Server | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', () => { resolve(undefined); });
-    server.listen(port, '127.0.0.1', () => { resolve(server); });
+    server.once('error', () => {
+      resolve(undefined);
+    });
+    server.listen(port, '127.0.0.1', () => {
+      resolve(server);
+    });
   });
 }
 
@@ -27,7 +31,17 @@ export async function findFreePorts(wanted: number): Promise<number[]> {
     held.push(server);
     ports.push(port);
   }
-  await Promise.all(held.map((server) => new Promise((resolve) => { server.close(resolve); })));
-  if (ports.length < wanted) throw new Error(`Expected to find ${wanted} free ports between ${lowest} and ${lowest + count}, found ${ports.length}`);
+  await Promise.all(
+    held.map(
+      (server) =>
+        new Promise((resolve) => {
+          server.close(resolve);
+        }),
+    ),
+  );
+  if (ports.length < wanted)
+    throw new Error(
+      `Expected to find ${wanted} free ports between ${lowest} and ${lowest + count}, found ${ports.length}`,
+    );
   return ports;
 }

@@ -21,5 +21,8 @@ t.test('a round that fails is named by its seed', async (t) => {
     if (seeds.length === 3) throw new Error('that one');
   });
   await t.rejects(failing, { message: /FUZZ_SEED=\d+ repeats it: that one/u });
-  t.same(seeds.map((seed) => seed - (seeds[0] ?? 0)), [0, 1, 2]);
+  t.same(
+    seeds.map((seed) => seed - (seeds[0] ?? 0)),
+    [0, 1, 2],
+  );
 });

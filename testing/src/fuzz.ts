@@ -1,6 +1,7 @@
 /**
- * Fuzzing that can be repeated: a generator of random numbers from a seed, and a loop with a budget. In `make test` each fuzzer takes about a second; `make fuzz FOR=1m`
- * gives it longer. The environment says how long and from which seed on: `FUZZ_MS`, `FUZZ_SEED`.
+ * Fuzzing that can be repeated: a generator of random numbers from a seed, and a loop with a budget. In `make test`
+ * each fuzzer takes about a second; `make fuzz FOR=1m` gives it longer. The environment says how long and from which
+ * seed on: `FUZZ_MS`, `FUZZ_SEED`.
  */
 
 export interface Random {
@@ -44,8 +45,8 @@ export function createRandom(seed: number): Random {
 }
 
 /**
- * Runs `round` again and again, each with a generator of its own, until the time is over. What a round throws is thrown with its seed: `FUZZ_SEED=<seed>` begins with that round.
- * Says in the end how many rounds there were.
+ * Runs `round` again and again, each with a generator of its own, until the time is over. What a round throws is thrown
+ * with its seed: `FUZZ_SEED=<seed>` begins with that round. Says in the end how many rounds there were.
  */
 export async function fuzz(t: FuzzTest, round: (random: Random, seed: number) => unknown): Promise<void> {
   const budgetMs = Number(process.env['FUZZ_MS'] ?? defaultMs);
@@ -58,7 +59,10 @@ export async function fuzz(t: FuzzTest, round: (random: Random, seed: number) =>
     } catch (cause) {
       // n.b. tap leaves out some messages that hold the signs of its own language.
       t.comment(`FUZZ_SEED=${String(seed)} repeats it`);
-      throw new Error(`Round of seed ${String(seed)} failed; FUZZ_SEED=${String(seed)} repeats it: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+      throw new Error(
+        `Round of seed ${String(seed)} failed; FUZZ_SEED=${String(seed)} repeats it: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
     }
     seed += 1;
   }

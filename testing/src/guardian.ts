@@ -1,6 +1,6 @@
 /**
- * Private servers must not outlive the test process, however it ends (`kill -9` included). One small shell waits at the other end of a pipe:
- * when the pipe closes, it kills the process groups and removes the folders it was told of.
+ * Private servers must not outlive the test process, however it ends (`kill -9` included). One small shell waits at the
+ * other end of a pipe: when the pipe closes, it kills the process groups and removes the folders it was told of.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -43,7 +43,9 @@ function startGuardian(): Writable {
 export function guardGroup(child: ChildProcess): void {
   if (child.pid === undefined) return;
   tell(`group ${child.pid}`);
-  child.once('exit', () => { tell(`forget-group ${child.pid}`); });
+  child.once('exit', () => {
+    tell(`forget-group ${child.pid}`);
+  });
 }
 
 /** From now on `folder` is removed when this process ends. */

@@ -52,7 +52,10 @@ export interface HttpReceiver {
   close(): Promise<void>;
 }
 
-export async function startHttpReceiver(first?: TestLike | HttpReceiverOptions, second?: HttpReceiverOptions): Promise<HttpReceiver> {
+export async function startHttpReceiver(
+  first?: TestLike | HttpReceiverOptions,
+  second?: HttpReceiverOptions,
+): Promise<HttpReceiver> {
   const { test, options } = readHelperArguments<HttpReceiverOptions>(first, second);
   const receiver = new NodeHttpReceiver(options ?? {});
   await receiver.listen();
@@ -72,7 +75,9 @@ class NodeHttpReceiver implements HttpReceiver {
     this.#options = options;
     this.#answer = options.answer ?? (() => ({ status: 200 }));
     this.#server = createServer((request, response) => {
-      this.#receive(request, response).catch((thrown: unknown) => { reply(response, { status: 500, body: String(thrown) }); });
+      this.#receive(request, response).catch((thrown: unknown) => {
+        reply(response, { status: 500, body: String(thrown) });
+      });
     });
   }
 
@@ -102,7 +107,9 @@ class NodeHttpReceiver implements HttpReceiver {
 
   async close(): Promise<void> {
     if (!this.#server.listening) return;
-    const closed = new Promise((resolve) => { this.#server.close(resolve); });
+    const closed = new Promise((resolve) => {
+      this.#server.close(resolve);
+    });
     this.#server.closeAllConnections();
     await closed;
   }

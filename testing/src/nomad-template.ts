@@ -1,6 +1,6 @@
 /**
- * Takes the files with users out of the jobs of deploy/nomad and renders the few forms of Nomad's template language that they are made of, so that tests and
- * checks can use them on servers that Nomad did not start.
+ * Takes the files with users out of the jobs of deploy/nomad and renders the few forms of Nomad's template language
+ * that they are made of, so that tests and checks can use them on servers that Nomad did not start.
  */
 import { createHash } from 'node:crypto';
 
@@ -17,7 +17,10 @@ export function renderNomadTemplate(template: string, items: Readonly<Record<str
       const [, item = '', filter = ''] = /^\.(\w+)\.Value \| (\w+)$/u.exec(inner) ?? [];
       const value = items[item];
       const apply = filters[filter];
-      if (value === undefined || apply === undefined) throw new Error(`Expected {{ .item.Value | filter }} of the items ${Object.keys(items).join(', ')}, got {{ ${inner} }}`);
+      if (value === undefined || apply === undefined)
+        throw new Error(
+          `Expected {{ .item.Value | filter }} of the items ${Object.keys(items).join(', ')}, got {{ ${inner} }}`,
+        );
       return apply(value);
     })
     .trimStart();
@@ -25,7 +28,10 @@ export function renderNomadTemplate(template: string, items: Readonly<Record<str
 
 /** The text of the template that a job has for a file, as it stands in the job. */
 export function findNomadTemplate(job: string, file: string): string {
-  const template = new RegExp(`destination = "[^"]*/${file.replaceAll('.', '\\.')}"\\n +data += <<-(\\w+)\\n([\\s\\S]*?)\\n *\\1\\n`, 'u').exec(job)?.[2];
+  const template = new RegExp(
+    `destination = "[^"]*/${file.replaceAll('.', '\\.')}"\\n +data += <<-(\\w+)\\n([\\s\\S]*?)\\n *\\1\\n`,
+    'u',
+  ).exec(job)?.[2];
   if (template === undefined) throw new Error(`Expected the job to have a template for ${file}`);
   return template.replaceAll(/^ +/gmu, '');
 }

@@ -1,8 +1,13 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** The folder and all within it that others than the owner may read, write or enter, with their modes; and what the folder holds, so that a test sees that it looked at something. */
-export async function findOpenToOthers(folder: string): Promise<{ readonly open: readonly string[]; readonly seen: readonly string[] }> {
+/**
+ * The folder and all within it that others than the owner may read, write or enter, with their modes; and what the
+ * folder holds, so that a test sees that it looked at something.
+ */
+export async function findOpenToOthers(
+  folder: string,
+): Promise<{ readonly open: readonly string[]; readonly seen: readonly string[] }> {
   const seen = (await readdir(folder, { recursive: true })).sort();
   const open: string[] = [];
   for (const name of ['.', ...seen]) {

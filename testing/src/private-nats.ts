@@ -1,4 +1,7 @@
-/** A nats-server with JetStream of its own for a test: up in some hundred milliseconds, in a private folder, on the loopback address. */
+/**
+ * A nats-server with JetStream of its own for a test: up in some hundred milliseconds, in a private folder, on the
+ * loopback address.
+ */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findFreePorts } from './free-ports.ts';
@@ -23,19 +26,34 @@ export interface PrivateNats extends ServerLevers {
 }
 
 /** For a test's `skip`: why it cannot be run, or false. */
-export const withoutNatsServer: string | false = findNatsServer() === undefined ? 'nats-server is not installed' : false;
+export const withoutNatsServer: string | false =
+  findNatsServer() === undefined ? 'nats-server is not installed' : false;
 
-export async function startPrivateNats(first?: TestLike | PrivateNatsOptions, second?: PrivateNatsOptions): Promise<PrivateNats> {
+export async function startPrivateNats(
+  first?: TestLike | PrivateNatsOptions,
+  second?: PrivateNatsOptions,
+): Promise<PrivateNats> {
   const { test, options } = readHelperArguments<PrivateNatsOptions>(first, second);
   const folder = await makePrivateFolder('nats');
-  const [port] = await findFreePorts(1) as [number];
+  const [port] = (await findFreePorts(1)) as [number];
   const configFile = join(folder, 'server.conf');
-  await writeFile(configFile, [`listen: 127.0.0.1:${port}`, `jetstream { store_dir: "${folder}" }`, ...(options?.config ?? []), ''].join('\n'));
+  await writeFile(
+    configFile,
+    [`listen: 127.0.0.1:${port}`, `jetstream { store_dir: "${folder}" }`, ...(options?.config ?? []), ''].join('\n'),
+  );
   const server = new PrivateProcess({
-    name: 'nats-server', command: findNatsServer() ?? 'nats-server', args: ['-c', configFile],
-    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LANG: 'C' }, folder, logFile: join(folder, 'server.log'),
+    name: 'nats-server',
+    command: findNatsServer() ?? 'nats-server',
+    args: ['-c', configFile],
+    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LANG: 'C' },
+    folder,
+    logFile: join(folder, 'server.log'),
     // It greets whoever connects, before any login and without TLS.
-    isReady: async (readOutput) => (await readOutput()).includes('Server is ready') && probe(port, Buffer.alloc(0), (bytes) => bytes.includes('INFO ')), readyTimeoutMs: 10_000, pollMs: 10,
+    isReady: async (readOutput) =>
+      (await readOutput()).includes('Server is ready') &&
+      probe(port, Buffer.alloc(0), (bytes) => bytes.includes('INFO ')),
+    readyTimeoutMs: 10_000,
+    pollMs: 10,
   });
   await server.start();
   const nats = withLevers(server, {

@@ -1,4 +1,6 @@
-/** One server process in a process group of its own, with its output in a file: started, stopped, killed, started again. */
+/**
+ * One server process in a process group of its own, with its output in a file: started, stopped, killed, started again.
+ */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, fstatSync, openSync } from 'node:fs';
@@ -35,7 +37,8 @@ export class PrivateProcess {
 
   /** Resolves when the server answers; rejects with the end of its output when it does not. */
   async start(): Promise<void> {
-    if (this.#child !== undefined) throw new Error(`Expected ${this.#options.name} to be stopped before start, but it runs`);
+    if (this.#child !== undefined)
+      throw new Error(`Expected ${this.#options.name} to be stopped before start, but it runs`);
     const child = this.#spawn();
     const limit = Date.now() + this.#options.readyTimeoutMs;
     while (Date.now() < limit && this.#child === child) {
@@ -44,7 +47,9 @@ export class PrivateProcess {
     }
     const tail = (await this.#readOutput()).split('\n').slice(-30).join('\n');
     await this.kill();
-    throw new Error(`Expected ${this.#options.name} to answer within ${this.#options.readyTimeoutMs} ms of its start, it did not. Its output ends in:\n${tail}`);
+    throw new Error(
+      `Expected ${this.#options.name} to answer within ${this.#options.readyTimeoutMs} ms of its start, it did not. Its output ends in:\n${tail}`,
+    );
   }
 
   /** Asks it to end (SIGTERM) and waits until it has; kills it after `timeoutMs`. */
@@ -53,7 +58,9 @@ export class PrivateProcess {
     if (child === undefined) return;
     const ended = this.#ended(child);
     signal(child.pid, 'SIGTERM');
-    const timer = setTimeout(() => { this.#killGroup(child); }, timeoutMs);
+    const timer = setTimeout(() => {
+      this.#killGroup(child);
+    }, timeoutMs);
     await ended;
     clearTimeout(timer);
     // What the server started beside itself goes too.
@@ -82,13 +89,20 @@ export class PrivateProcess {
     const log = openSync(this.#options.logFile, 'a');
     this.#outputStart = fstatSync(log).size;
     const child = spawn(this.#options.command, this.#options.args, {
-      cwd: this.#options.folder, env: { ...this.#options.env }, detached: true, stdio: ['ignore', log, log],
+      cwd: this.#options.folder,
+      env: { ...this.#options.env },
+      detached: true,
+      stdio: ['ignore', log, log],
     });
     closeSync(log);
     // A test that forgets to close must end all the same; the guardian then ends the server.
     child.unref();
-    child.once('error', () => { this.#child = undefined; });
-    child.once('exit', () => { if (this.#child === child) this.#child = undefined; });
+    child.once('error', () => {
+      this.#child = undefined;
+    });
+    child.once('exit', () => {
+      if (this.#child === child) this.#child = undefined;
+    });
     guardGroup(child);
     this.#child = child;
     return child;
@@ -97,7 +111,11 @@ export class PrivateProcess {
   #ended(child: ChildProcess): Promise<void> {
     if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
     child.ref();
-    return new Promise((resolve) => { child.once('exit', () => { resolve(); }); });
+    return new Promise((resolve) => {
+      child.once('exit', () => {
+        resolve();
+      });
+    });
   }
 
   #killGroup(child: ChildProcess): void {

@@ -1,6 +1,7 @@
 /**
- * RabbitMQ for tests. Booting costs about 5 s, so by default the tests of a process (or of a whole run, see serve.ts) share one node and each call gets a
- * virtual host of its own. A test that stops or kills the broker asks for `exclusive: true` and gets a node of its own.
+ * RabbitMQ for tests. Booting costs about 5 s, so by default the tests of a process (or of a whole run, see serve.ts)
+ * share one node and each call gets a virtual host of its own. A test that stops or kills the broker asks for
+ * `exclusive: true` and gets a node of its own.
  */
 import { RabbitMqNode, readRabbitMqPlace, runRabbitMqCtl } from './rabbitmq-node.ts';
 import type { RabbitMqNodeOptions, RabbitMqPlace } from './rabbitmq-node.ts';
@@ -57,7 +58,11 @@ async function startExclusive(options: RabbitMqNodeOptions): Promise<ExclusiveRa
 }
 
 function describeNode(node: RabbitMqNode): ClusterNode {
-  return withLevers(node, { ...describePlace(node.place, '/'), nodeName: node.place.nodeName, close: () => node.close() });
+  return withLevers(node, {
+    ...describePlace(node.place, '/'),
+    nodeName: node.place.nodeName,
+    close: () => node.close(),
+  });
 }
 
 export interface PrivateRabbitMqCluster {
@@ -102,8 +107,10 @@ async function findSharedPlace(): Promise<RabbitMqPlace> {
 /** One call where `add_vhost` and `set_permissions` would be two of half a second each. */
 async function addVirtualHost(place: RabbitMqPlace, vhost: string): Promise<void> {
   const all = '<<".*">>';
-  await runRabbitMqCtl(place, ['eval',
-    `rabbit_vhost:add(<<"${vhost}">>, <<"hydrant">>), rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"${vhost}">>, ${all}, ${all}, ${all}, <<"hydrant">>).`]);
+  await runRabbitMqCtl(place, [
+    'eval',
+    `rabbit_vhost:add(<<"${vhost}">>, <<"hydrant">>), rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"${vhost}">>, ${all}, ${all}, ${all}, <<"hydrant">>).`,
+  ]);
 }
 
 function describePlace(place: RabbitMqPlace, vhost: string): Omit<PrivateRabbitMq, 'close'> {

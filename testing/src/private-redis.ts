@@ -28,19 +28,52 @@ export interface PrivateRedis extends ServerLevers {
   close(): Promise<void>;
 }
 
-export async function startPrivateRedis(first?: TestLike | PrivateRedisOptions, second?: PrivateRedisOptions): Promise<PrivateRedis> {
+export async function startPrivateRedis(
+  first?: TestLike | PrivateRedisOptions,
+  second?: PrivateRedisOptions,
+): Promise<PrivateRedis> {
   const { test, options } = readHelperArguments<PrivateRedisOptions>(first, second);
   const folder = await makePrivateFolder('redis');
-  const [port, tlsPort] = await findFreePorts(2) as [number, number];
+  const [port, tlsPort] = (await findFreePorts(2)) as [number, number];
   const { tls } = options ?? {};
-  const security = tls === undefined ? [] : ['--tls-port', String(tlsPort), '--tls-cert-file', tls.certFile, '--tls-key-file', tls.keyFile, '--tls-ca-cert-file', tls.caFile];
-  const durability = options?.persistent === false ? ['--appendonly', 'no'] : ['--appendonly', 'yes', '--appendfsync', 'no'];
+  const security =
+    tls === undefined
+      ? []
+      : [
+          '--tls-port',
+          String(tlsPort),
+          '--tls-cert-file',
+          tls.certFile,
+          '--tls-key-file',
+          tls.keyFile,
+          '--tls-ca-cert-file',
+          tls.caFile,
+        ];
+  const durability =
+    options?.persistent === false ? ['--appendonly', 'no'] : ['--appendonly', 'yes', '--appendfsync', 'no'];
   const server = new PrivateProcess({
-    name: 'Redis', command: 'redis-server',
-    args: ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...durability, ...security, ...(options?.args ?? [])],
-    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LANG: 'C' }, folder, logFile: join(folder, 'server.log'),
+    name: 'Redis',
+    command: 'redis-server',
+    args: [
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      folder,
+      '--save',
+      '',
+      ...durability,
+      ...security,
+      ...(options?.args ?? []),
+    ],
+    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LANG: 'C' },
+    folder,
+    logFile: join(folder, 'server.log'),
     // An error reply (NOAUTH) is an answer too; LOADING is not.
-    isReady: () => probe(port, Buffer.from('PING\r\n'), (bytes) => !bytes.includes('LOADING')), readyTimeoutMs: 10_000, pollMs: 5,
+    isReady: () => probe(port, Buffer.from('PING\r\n'), (bytes) => !bytes.includes('LOADING')),
+    readyTimeoutMs: 10_000,
+    pollMs: 5,
   });
   await server.start();
   const urlAt = (at: number): string => `redis://127.0.0.1:${at}/0`;

@@ -17,18 +17,35 @@ export interface PrivateSentinelOptions {
 }
 
 /** Ended with the test. */
-export async function startPrivateSentinel(test: TestLike, { masterPort, masterName, quorum = 1 }: PrivateSentinelOptions): Promise<{ readonly address: string }> {
+export async function startPrivateSentinel(
+  test: TestLike,
+  { masterPort, masterName, quorum = 1 }: PrivateSentinelOptions,
+): Promise<{ readonly address: string }> {
   const folder = await makePrivateFolder('sentinel');
-  const [port] = await findFreePorts(1) as [number];
+  const [port] = (await findFreePorts(1)) as [number];
   const config = join(folder, 'sentinel.conf');
-  await writeFile(config, [
-    `port ${port}`, 'bind 127.0.0.1', `dir ${folder}`, `sentinel monitor ${masterName} 127.0.0.1 ${masterPort} ${quorum}`,
-    `sentinel down-after-milliseconds ${masterName} 500`, `sentinel failover-timeout ${masterName} 5000`, '',
-  ].join('\n'));
+  await writeFile(
+    config,
+    [
+      `port ${port}`,
+      'bind 127.0.0.1',
+      `dir ${folder}`,
+      `sentinel monitor ${masterName} 127.0.0.1 ${masterPort} ${quorum}`,
+      `sentinel down-after-milliseconds ${masterName} 500`,
+      `sentinel failover-timeout ${masterName} 5000`,
+      '',
+    ].join('\n'),
+  );
   const sentinel = new PrivateProcess({
-    name: 'Sentinel', command: 'redis-server', args: [config, '--sentinel'],
-    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LANG: 'C' }, folder, logFile: join(folder, 'sentinel.log'),
-    isReady: () => probe(port, Buffer.from('PING\r\n'), (bytes) => bytes.includes('PONG')), readyTimeoutMs: 10_000, pollMs: 5,
+    name: 'Sentinel',
+    command: 'redis-server',
+    args: [config, '--sentinel'],
+    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LANG: 'C' },
+    folder,
+    logFile: join(folder, 'sentinel.log'),
+    isReady: () => probe(port, Buffer.from('PING\r\n'), (bytes) => bytes.includes('PONG')),
+    readyTimeoutMs: 10_000,
+    pollMs: 5,
   });
   test.teardown(async () => {
     await sentinel.kill();

@@ -1,6 +1,6 @@
 /**
- * One RabbitMQ node in a private folder with an epmd of its own, everything on the loopback address. RabbitMQ's own programs are called directly:
- * the distribution's wrappers change the user and write to /var.
+ * One RabbitMQ node in a private folder with an epmd of its own, everything on the loopback address. RabbitMQ's own
+ * programs are called directly: the distribution's wrappers change the user and write to /var.
  */
 import { execFile } from 'node:child_process';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -40,29 +40,49 @@ function isConnectionStart(bytes: Buffer): boolean {
   return bytes.length >= 11 && bytes[0] === 1 && bytes.readUInt16BE(7) === 10 && bytes.readUInt16BE(9) === 10;
 }
 
-/** The listener answers some moments before the broker has recovered its queues; then it says that its start is completed. */
+/**
+ * The listener answers some moments before the broker has recovered its queues; then it says that its start is
+ * completed.
+ */
 async function isUp(port: number, readOutput: () => Promise<string>): Promise<boolean> {
-  return (await readOutput()).includes('completed with') && await probe(port, protocolHeader, isConnectionStart);
+  return (await readOutput()).includes('completed with') && (await probe(port, protocolHeader, isConnectionStart));
 }
 
 function environment(place: RabbitMqPlace, schedulers: number): Record<string, string> {
   const inFolder = (name: string): string => join(place.folder, name);
   return {
-    PATH: process.env['PATH'] ?? '/usr/bin:/bin', LANG: 'C.UTF-8', HOME: inFolder('home'),
-    ERL_EPMD_PORT: String(place.epmdPort), ERL_EPMD_ADDRESS: '127.0.0.1',
-    RABBITMQ_NODENAME: place.nodeName, RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
-    RABBITMQ_NODE_PORT: String(place.port), RABBITMQ_DIST_PORT: String(place.distributionPort),
-    RABBITMQ_MNESIA_BASE: inFolder('mnesia'), RABBITMQ_LOG_BASE: inFolder('log'), RABBITMQ_PID_FILE: inFolder('rabbit.pid'),
-    RABBITMQ_CONF_ENV_FILE: inFolder('none-env.conf'), RABBITMQ_CONFIG_FILE: inFolder('rabbitmq.conf'),
-    RABBITMQ_ENABLED_PLUGINS_FILE: inFolder('enabled_plugins'), RABBITMQ_GENERATED_CONFIG_DIR: inFolder('generated'),
+    PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+    LANG: 'C.UTF-8',
+    HOME: inFolder('home'),
+    ERL_EPMD_PORT: String(place.epmdPort),
+    ERL_EPMD_ADDRESS: '127.0.0.1',
+    RABBITMQ_NODENAME: place.nodeName,
+    RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
+    RABBITMQ_NODE_PORT: String(place.port),
+    RABBITMQ_DIST_PORT: String(place.distributionPort),
+    RABBITMQ_MNESIA_BASE: inFolder('mnesia'),
+    RABBITMQ_LOG_BASE: inFolder('log'),
+    RABBITMQ_PID_FILE: inFolder('rabbit.pid'),
+    RABBITMQ_CONF_ENV_FILE: inFolder('none-env.conf'),
+    RABBITMQ_CONFIG_FILE: inFolder('rabbitmq.conf'),
+    RABBITMQ_ENABLED_PLUGINS_FILE: inFolder('enabled_plugins'),
+    RABBITMQ_GENERATED_CONFIG_DIR: inFolder('generated'),
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `+S ${schedulers}:${schedulers} +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}`,
   };
 }
 
 /** Runs `rabbitmqctl` against the node and gives what it prints. */
 export async function runRabbitMqCtl(place: RabbitMqPlace, args: readonly string[]): Promise<string> {
-  const env = { ...environment(place, 1), RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '', RABBITMQ_CTL_ERL_ARGS: '+S 1:1 +sbwt none' };
-  const { stdout } = await promisify(execFile)(join(place.programs, 'rabbitmqctl'), ['--quiet', ...args], { env, timeout: 60_000, maxBuffer: 16 * 1024 * 1024 });
+  const env = {
+    ...environment(place, 1),
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '',
+    RABBITMQ_CTL_ERL_ARGS: '+S 1:1 +sbwt none',
+  };
+  const { stdout } = await promisify(execFile)(join(place.programs, 'rabbitmqctl'), ['--quiet', ...args], {
+    env,
+    timeout: 60_000,
+    maxBuffer: 16 * 1024 * 1024,
+  });
   return stdout;
 }
 
@@ -90,28 +110,49 @@ export class RabbitMqNode {
   private constructor(place: RabbitMqPlace, { schedulers = 1, beside }: RabbitMqNodeOptions) {
     this.place = place;
     const shared = { folder: place.folder, env: environment(place, schedulers) };
-    this.#epmd = beside !== undefined ? undefined : new PrivateProcess({
-      ...shared, name: 'epmd', command: 'epmd', args: ['-port', String(place.epmdPort), '-address', '127.0.0.1'], logFile: join(place.folder, 'epmd.log'),
-      isReady: () => probe(place.epmdPort, Buffer.from([0, 1, 0x6e]), (bytes) => bytes.length >= 4), readyTimeoutMs: 5000, pollMs: 10,
-    });
+    this.#epmd =
+      beside !== undefined
+        ? undefined
+        : new PrivateProcess({
+            ...shared,
+            name: 'epmd',
+            command: 'epmd',
+            args: ['-port', String(place.epmdPort), '-address', '127.0.0.1'],
+            logFile: join(place.folder, 'epmd.log'),
+            isReady: () => probe(place.epmdPort, Buffer.from([0, 1, 0x6e]), (bytes) => bytes.length >= 4),
+            readyTimeoutMs: 5000,
+            pollMs: 10,
+          });
     this.#server = new PrivateProcess({
-      ...shared, name: 'RabbitMQ', command: join(place.programs, 'rabbitmq-server'), args: [], logFile: join(place.folder, 'server.log'),
-      isReady: (readOutput) => isUp(place.port, readOutput), readyTimeoutMs: 240_000, pollMs: 50,
+      ...shared,
+      name: 'RabbitMQ',
+      command: join(place.programs, 'rabbitmq-server'),
+      args: [],
+      logFile: join(place.folder, 'server.log'),
+      isReady: (readOutput) => isUp(place.port, readOutput),
+      readyTimeoutMs: 240_000,
+      pollMs: 50,
     });
   }
 
   /** Boots a node (about 5 s); resolves when its start is completed and it answers an AMQP handshake. */
   static async boot(options: RabbitMqNodeOptions = {}): Promise<RabbitMqNode> {
     const programs = findRabbitMqFolder();
-    if (programs === undefined) throw new Error('Expected RabbitMQ to be installed, but rabbitmq-server was not found: install the package rabbitmq-server');
+    if (programs === undefined)
+      throw new Error(
+        'Expected RabbitMQ to be installed, but rabbitmq-server was not found: install the package rabbitmq-server',
+      );
     const folder = await makePrivateFolder('rabbitmq');
     const { beside } = options;
-    const [port, distributionPort, ownEpmdPort] = await findFreePorts(3) as [number, number, number];
+    const [port, distributionPort, ownEpmdPort] = (await findFreePorts(3)) as [number, number, number];
     const epmdPort = beside?.epmdPort ?? ownEpmdPort;
     const place = { folder, programs, port, distributionPort, epmdPort, nodeName: `hydrant${port}@localhost` };
     await Promise.all(['home', 'mnesia', 'log', 'generated'].map((name) => mkdir(join(folder, name))));
     await writeFile(join(folder, 'enabled_plugins'), `[${(options.plugins ?? []).join(',')}].\n`);
-    await writeFile(join(folder, 'rabbitmq.conf'), ['loopback_users.guest = true', 'disk_free_limit.absolute = 50MB', ...(options.config ?? []), ''].join('\n'));
+    await writeFile(
+      join(folder, 'rabbitmq.conf'),
+      ['loopback_users.guest = true', 'disk_free_limit.absolute = 50MB', ...(options.config ?? []), ''].join('\n'),
+    );
     await writeFile(join(folder, 'node.json'), JSON.stringify(place));
     if (beside !== undefined) await copyFile(cookie(beside), cookie(place));
     const node = new RabbitMqNode(place, options);

@@ -1,12 +1,60 @@
-/** JSON texts as nobody would write them: every escape, any white space, keys that come twice, numbers that no program can hold. For fuzzers of what reads JSON. */
+/**
+ * JSON texts as nobody would write them: every escape, any white space, keys that come twice, numbers that no program
+ * can hold. For fuzzers of what reads JSON.
+ */
 import type { Random } from './fuzz.ts';
 
 const blanks = ['', '', '', '', ' ', '\t', '\n', '\r', '\r\n', ' \n\t '];
 const letters = ['a', 'Key', ' ', '/', '{a:[', ']}', ',', ':', 'ä', '\u2028', '\u007f', '\ufeff', '語', '😀', '\ufffd'];
 const simpleEscapes = ['\\"', '\\\\', '\\/', '\\b', '\\f', '\\n', '\\r', '\\t'];
-const escapedUnits = ['0000', '001f', '0022', '005c', '005C', '0061', '00e4', '2028', 'd83d\\ude00', 'D83D\\uDE00', 'd83d', 'de00', 'FFFF', 'fEfF'];
-const numbers = ['0', '-0', '1', '-1', '10', '9007199254740993', '1755765238123456789', '123456789012345678901234567890', '0.1', '-0.0', '1.50', '1e5', '1E+5', '1e-07', '2.5e308', '-1e999', '1e-999', '0e0'];
-const names = ['""', '"a"', '"\\u0061"', '"b"', '"__proto__"', '"constructor"', '"Index"', '"Events"', '"Topic"', '"0"'];
+const escapedUnits = [
+  '0000',
+  '001f',
+  '0022',
+  '005c',
+  '005C',
+  '0061',
+  '00e4',
+  '2028',
+  'd83d\\ude00',
+  'D83D\\uDE00',
+  'd83d',
+  'de00',
+  'FFFF',
+  'fEfF',
+];
+const numbers = [
+  '0',
+  '-0',
+  '1',
+  '-1',
+  '10',
+  '9007199254740993',
+  '1755765238123456789',
+  '123456789012345678901234567890',
+  '0.1',
+  '-0.0',
+  '1.50',
+  '1e5',
+  '1E+5',
+  '1e-07',
+  '2.5e308',
+  '-1e999',
+  '1e-999',
+  '0e0',
+];
+const names = [
+  '""',
+  '"a"',
+  '"\\u0061"',
+  '"b"',
+  '"__proto__"',
+  '"constructor"',
+  '"Index"',
+  '"Events"',
+  '"Topic"',
+  '"0"',
+];
 
 export function makeBlank({ pick }: Random): string {
   return pick(blanks);
@@ -46,7 +94,8 @@ export function damageJson({ below, oneIn, pick }: Random, bytes: Buffer): Buffe
     const between = pick(['plant', 'replace', 'drop', 'double', 'cut']);
     const byte = Buffer.from([planted[below(planted.length)] ?? 0]);
     if (between === 'plant') damaged = Buffer.concat([damaged.subarray(0, at), byte, damaged.subarray(at)]);
-    else if (between === 'replace') damaged = Buffer.concat([damaged.subarray(0, at), byte, damaged.subarray(Math.min(damaged.length, at + 1))]);
+    else if (between === 'replace')
+      damaged = Buffer.concat([damaged.subarray(0, at), byte, damaged.subarray(Math.min(damaged.length, at + 1))]);
     else if (between === 'drop') damaged = Buffer.concat([damaged.subarray(0, at), damaged.subarray(behind)]);
     else if (between === 'double') damaged = Buffer.concat([damaged.subarray(0, behind), damaged.subarray(at)]);
     else damaged = damaged.subarray(0, at);

@@ -12,7 +12,12 @@ export interface MissingRequirement {
   readonly skipped?: string;
 }
 
-const rabbitMqFolders = ['/usr/lib/rabbitmq/bin', '/opt/rabbitmq/sbin', '/usr/local/opt/rabbitmq/sbin', '/opt/homebrew/opt/rabbitmq/sbin'];
+const rabbitMqFolders = [
+  '/usr/lib/rabbitmq/bin',
+  '/opt/rabbitmq/sbin',
+  '/usr/local/opt/rabbitmq/sbin',
+  '/opt/homebrew/opt/rabbitmq/sbin',
+];
 
 function isExecutable(file: string): boolean {
   try {
@@ -24,7 +29,9 @@ function isExecutable(file: string): boolean {
 }
 
 function isOnPath(program: string): boolean {
-  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => folder !== '' && isExecutable(join(folder, program)));
+  return (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .some((folder) => folder !== '' && isExecutable(join(folder, program)));
 }
 
 /** The folder of RabbitMQ's own programs (not the wrappers in /usr/sbin, which change the user and write to /var). */
@@ -35,8 +42,17 @@ export function findRabbitMqFolder(): string | undefined {
 
 /** n.b. Debian puts it where the PATH of people does not look. */
 export function findNatsServer(): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/usr/local/bin', '/opt/homebrew/bin'];
-  return folders.filter((folder) => folder !== '').map((folder) => join(folder, 'nats-server')).find(isExecutable);
+  const folders = [
+    ...(process.env['PATH'] ?? '').split(delimiter),
+    '/usr/sbin',
+    '/usr/local/sbin',
+    '/usr/local/bin',
+    '/opt/homebrew/bin',
+  ];
+  return folders
+    .filter((folder) => folder !== '')
+    .map((folder) => join(folder, 'nats-server'))
+    .find(isExecutable);
 }
 
 /** Empty when every server that the tests start is there. */
@@ -50,10 +66,19 @@ export function missingRequirements(): readonly MissingRequirement[] {
     });
   }
   if (!isOnPath('redis-server')) {
-    missing.push({ name: 'redis-server', how: 'Install it with "apt-get install --no-install-recommends redis-server"', debianPackage: 'redis-server' });
+    missing.push({
+      name: 'redis-server',
+      how: 'Install it with "apt-get install --no-install-recommends redis-server"',
+      debianPackage: 'redis-server',
+    });
   }
   if (findNatsServer() === undefined) {
-    missing.push({ name: 'nats-server', how: 'Install it with "apt-get install --no-install-recommends nats-server"', debianPackage: 'nats-server', skipped: 'the tests of the sink nats' });
+    missing.push({
+      name: 'nats-server',
+      how: 'Install it with "apt-get install --no-install-recommends nats-server"',
+      debianPackage: 'nats-server',
+      skipped: 'the tests of the sink nats',
+    });
   }
   return missing;
 }

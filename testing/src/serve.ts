@@ -1,4 +1,7 @@
-/** The servers that a whole test run shares. For the program that starts the tests: start, run the tests with `env` added to theirs, close. */
+/**
+ * The servers that a whole test run shares. For the program that starts the tests: start, run the tests with `env`
+ * added to theirs, close.
+ */
 import { RabbitMqNode } from './rabbitmq-node.ts';
 import { sharedRabbitMqVariable } from './private-rabbitmq.ts';
 

@@ -19,9 +19,15 @@ export function withLevers<T extends object>(server: ServerLevers, own: T): Serv
     kill: () => server.kill(),
     stop: () => server.stop(),
     start: () => server.start(),
-    freeze: () => { server.freeze(); },
-    thaw: () => { server.thaw(); },
-    get pid() { return server.pid; },
+    freeze: () => {
+      server.freeze();
+    },
+    thaw: () => {
+      server.thaw();
+    },
+    get pid() {
+      return server.pid;
+    },
   };
   // n.b. a spread would read the process id now, once.
   return Object.assign(levers, own);

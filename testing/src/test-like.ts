@@ -8,7 +8,10 @@ export function isTestLike(value: unknown): value is TestLike {
 }
 
 /** Every helper may be called as `(t, options)`, `(t)`, `(options)` or `()`. */
-export function readHelperArguments<O extends object>(first?: TestLike | O, second?: O): { test: TestLike | undefined; options: O | undefined } {
+export function readHelperArguments<O extends object>(
+  first?: TestLike | O,
+  second?: O,
+): { test: TestLike | undefined; options: O | undefined } {
   if (isTestLike(first)) return { test: first, options: second };
   return { test: undefined, options: first };
 }

@@ -31,9 +31,15 @@ export function recordingLog(lowest: LogLevel = 'debug'): RecordingLog {
 
 /** The part of pino that the project calls: the six levels and `child`. */
 function makeLog(lines: LogLine[], lowest: number, bindings: Readonly<Record<string, unknown>>): Logger {
-  const methods = levels.map((level, rank) => [level, (...given: readonly unknown[]) => {
-    if (rank >= lowest) lines.push(makeLine(level, bindings, given));
-  }] as const);
+  const methods = levels.map(
+    (level, rank) =>
+      [
+        level,
+        (...given: readonly unknown[]) => {
+          if (rank >= lowest) lines.push(makeLine(level, bindings, given));
+        },
+      ] as const,
+  );
   const child = (more: Readonly<Record<string, unknown>>): Logger => makeLog(lines, lowest, { ...bindings, ...more });
   return { level: levels[lowest], ...Object.fromEntries(methods), child } as unknown as Logger;
 }
@@ -41,6 +47,6 @@ function makeLog(lines: LogLine[], lowest: number, bindings: Readonly<Record<str
 function makeLine(level: LogLevel, bindings: Readonly<Record<string, unknown>>, given: readonly unknown[]): LogLine {
   const [first, second] = given;
   if (typeof first === 'string') return { ...bindings, level, msg: first };
-  const fields = first instanceof Error ? { err: first } : first as Record<string, unknown>;
+  const fields = first instanceof Error ? { err: first } : (first as Record<string, unknown>);
   return { ...bindings, ...fields, level, msg: typeof second === 'string' ? second : '' };
 }

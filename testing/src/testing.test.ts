@@ -17,15 +17,17 @@ async function askRedis(port: number, command: string): Promise<string> {
   const socket = createConnection({ port, host: '127.0.0.1' });
   socket.write(`${command}\r\n`);
   const closed = new AbortController();
-  socket.once('close', () => { closed.abort(new Error('Expected an answer, the connection was closed')); });
-  const [bytes] = await once(socket, 'data', { signal: closed.signal }) as [Buffer];
+  socket.once('close', () => {
+    closed.abort(new Error('Expected an answer, the connection was closed'));
+  });
+  const [bytes] = (await once(socket, 'data', { signal: closed.signal })) as [Buffer];
   socket.destroy();
   return bytes.toString();
 }
 
 async function greeting(port: number): Promise<string> {
   const socket = createConnection({ port, host: '127.0.0.1' });
-  const [bytes] = await once(socket, 'data') as [Buffer];
+  const [bytes] = (await once(socket, 'data')) as [Buffer];
   socket.destroy();
   return bytes.toString();
 }
@@ -43,7 +45,10 @@ t.test('a private Redis keeps what was written over kill and start', async (t) =
 
 t.test('a private nats-server has JetStream and comes back on its port', { skip: withoutNatsServer }, async (t) => {
   const nats = await startPrivateNats(t, { config: ['max_payload: 4096'] });
-  t.match(await greeting(nats.port), /^INFO .*"max_payload":4096.*"jetstream":true|^INFO .*"jetstream":true.*"max_payload":4096/u);
+  t.match(
+    await greeting(nats.port),
+    /^INFO .*"max_payload":4096.*"jetstream":true|^INFO .*"jetstream":true.*"max_payload":4096/u,
+  );
 
   await nats.kill();
   t.equal(nats.pid, undefined);
@@ -78,14 +83,23 @@ t.test('servers and folders go when the test process is killed', async (t) => {
     const redis = await startPrivateRedis();
     process.stdout.write(JSON.stringify({ port: redis.port, pid: redis.pid }));
     setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, [...process.execArgv, '--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = await once(child.stdout, 'data') as [Buffer];
+  const child = spawn(process.execPath, [...process.execArgv, '--input-type=module', '-e', source], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
   const redis = JSON.parse(line.toString()) as { port: number; pid: number };
   t.ok(existsSync(`/proc/${redis.pid}`) || process.platform !== 'linux');
 
   child.kill('SIGKILL');
 
-  await eventually(() => askRedis(redis.port, 'PING').then(() => false, () => true), { message: 'Redis to be gone' });
+  await eventually(
+    () =>
+      askRedis(redis.port, 'PING').then(
+        () => false,
+        () => true,
+      ),
+    { message: 'Redis to be gone' },
+  );
 });
 
 t.test('the fault proxy passes, holds, delays and cuts', async (t) => {
@@ -112,9 +126,16 @@ t.test('the fault proxy passes, holds, delays and cuts', async (t) => {
 });
 
 t.test('the HTTP receiver keeps requests, unpacks them and answers as told', async (t) => {
-  const receiver = await startHttpReceiver(t, { answer: (request, index) => (index === 0 ? { status: 503, headers: { 'retry-after': '1' } } : { status: 200, body: request.path }) });
+  const receiver = await startHttpReceiver(t, {
+    answer: (request, index) =>
+      index === 0 ? { status: 503, headers: { 'retry-after': '1' } } : { status: 200, body: request.path },
+  });
 
-  const first = await fetch(`${receiver.url}/a?b=1`, { method: 'POST', body: gzipSync('hello'), headers: { 'content-encoding': 'gzip' } });
+  const first = await fetch(`${receiver.url}/a?b=1`, {
+    method: 'POST',
+    body: gzipSync('hello'),
+    headers: { 'content-encoding': 'gzip' },
+  });
   t.equal(first.status, 503);
   t.equal(first.headers.get('retry-after'), '1');
   t.equal(await (await fetch(`${receiver.url}/c`)).text(), '/c');
@@ -128,7 +149,15 @@ t.test('the HTTP receiver keeps requests, unpacks them and answers as told', asy
 t.test('eventually waits for a truthy value and names the last failure', async (t) => {
   let calls = 0;
   t.equal(await eventually(() => (calls += 1) > 3 && 'done'), 'done');
-  await t.rejects(eventually(() => { throw new Error('no luck'); }, { timeoutMs: 5, message: 'luck' }), { message: 'Expected luck within 5 ms, it last threw: no luck' });
+  await t.rejects(
+    eventually(
+      () => {
+        throw new Error('no luck');
+      },
+      { timeoutMs: 5, message: 'luck' },
+    ),
+    { message: 'Expected luck within 5 ms, it last threw: no luck' },
+  );
 });
 
 t.test('a recording gives its frames byte for byte', async (t) => {

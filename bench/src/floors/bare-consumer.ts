@@ -5,7 +5,8 @@
 import { connect } from 'amqplib';
 
 const [url, queue, count] = process.argv.slice(2);
-if (url === undefined || queue === undefined || count === undefined) throw new Error('Expected three arguments: an AMQP URL, a queue and a number of messages');
+if (url === undefined || queue === undefined || count === undefined)
+  throw new Error('Expected three arguments: an AMQP URL, a queue and a number of messages');
 const total = Number(count);
 const connection = await connect(url);
 const channel = await connection.createChannel();
@@ -13,13 +14,15 @@ await channel.prefetch(1000);
 let received = 0;
 let startedAt = 0;
 await new Promise<void>((resolve, reject) => {
-  channel.consume(queue, (message) => {
-    if (message === null) return;
-    if (received === 0) startedAt = performance.now();
-    received += 1;
-    channel.ack(message);
-    if (received === total) resolve();
-  }).catch(reject);
+  channel
+    .consume(queue, (message) => {
+      if (message === null) return;
+      if (received === 0) startedAt = performance.now();
+      received += 1;
+      channel.ack(message);
+      if (received === total) resolve();
+    })
+    .catch(reject);
 });
 process.stdout.write(`${String(total / ((performance.now() - startedAt) / 1000))}\n`);
 await channel.close();

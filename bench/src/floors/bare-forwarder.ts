@@ -1,11 +1,12 @@
 /**
- * Floor of standalone: reads the stream, splits it into lines, posts arrays of 500 lines, four requests at once. No parsing, no disk, no retry.
- * Arguments: Nomad's URL, destination, number of events. Ends when all were answered.
+ * Floor of standalone: reads the stream, splits it into lines, posts arrays of 500 lines, four requests at once. No
+ * parsing, no disk, no retry. Arguments: Nomad's URL, destination, number of events. Ends when all were answered.
  */
 import { Agent, request } from 'undici';
 
 const [nomad, destination, count] = process.argv.slice(2);
-if (nomad === undefined || destination === undefined || count === undefined) throw new Error('Expected three arguments: Nomad, destination, number of events');
+if (nomad === undefined || destination === undefined || count === undefined)
+  throw new Error('Expected three arguments: Nomad, destination, number of events');
 const total = Number(count);
 const batchSize = 500;
 const concurrency = 4;
@@ -20,7 +21,12 @@ async function post(lines: readonly Buffer[]): Promise<void> {
   const parts: Buffer[] = [Buffer.from('[')];
   for (const [position, line] of lines.entries()) parts.push(...(position === 0 ? [line] : [comma, line]));
   parts.push(Buffer.from(']'));
-  const response = await request(destination ?? '', { method: 'POST', dispatcher, headers: { 'content-type': 'application/json' }, body: Buffer.concat(parts) });
+  const response = await request(destination ?? '', {
+    method: 'POST',
+    dispatcher,
+    headers: { 'content-type': 'application/json' },
+    body: Buffer.concat(parts),
+  });
   await response.body.dump();
 }
 

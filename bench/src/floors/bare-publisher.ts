@@ -1,12 +1,14 @@
 /**
- * Floor of the firehose: amqplib's confirm channel and nothing else, the recording's allocation events as Buffers, a window of 1000, one quorum queue
- * behind a topic exchange. Arguments: AMQP URL, number of messages. Prints messages per second.
+ * Floor of the firehose: amqplib's confirm channel and nothing else, the recording's allocation events as Buffers, a
+ * window of 1000, one quorum queue behind a topic exchange. Arguments: AMQP URL, number of messages. Prints messages
+ * per second.
  */
 import { connect } from 'amqplib';
 import { readRecordedEvents } from '../recorded-events.ts';
 
 const [url, count] = process.argv.slice(2);
-if (url === undefined || count === undefined) throw new Error('Expected two arguments: an AMQP URL and a number of messages');
+if (url === undefined || count === undefined)
+  throw new Error('Expected two arguments: an AMQP URL and a number of messages');
 const total = Number(count);
 const window = 1000;
 const bodies = await readRecordedEvents('Allocation');
@@ -34,7 +36,13 @@ await new Promise<void>((resolve, reject) => {
       const body = bodies[sent % bodies.length];
       if (body === undefined) throw new Error('Expected the recording to hold events');
       sent += 1;
-      channel.publish('bare', 'event.Allocation.AllocationUpdated.default.job', body, { persistent: true, messageId: `bare/${String(sent)}`, contentType: 'application/json' }, onConfirm);
+      channel.publish(
+        'bare',
+        'event.Allocation.AllocationUpdated.default.job',
+        body,
+        { persistent: true, messageId: `bare/${String(sent)}`, contentType: 'application/json' },
+        onConfirm,
+      );
     }
   };
   publish();

@@ -4,7 +4,17 @@ import { accountFor, joinRanges } from './account.ts';
 import { EventTally } from './event-tally.ts';
 
 function makeEvent(index: number, key: string, type = 'AllocationUpdated'): Buffer {
-  return Buffer.from(JSON.stringify({ Topic: 'Allocation', Type: type, Key: key, Namespace: 'default', FilterKeys: ['job'], Index: index, Payload: { Allocation: { JobID: 'job' } } }));
+  return Buffer.from(
+    JSON.stringify({
+      Topic: 'Allocation',
+      Type: type,
+      Key: key,
+      Namespace: 'default',
+      FilterKeys: ['job'],
+      Index: index,
+      Payload: { Allocation: { JobID: 'job' } },
+    }),
+  );
 }
 
 /** Four events: 10 and 12 of object a, 11 and 13 of object b. */
@@ -24,9 +34,28 @@ function arrive(tally: EventTally, ...indexes: readonly number[]): void {
 
 const nothing = { delivered: 0, deadLettered: 0, healed: 0, superseded: 0 };
 
-const cases: readonly { readonly name: string; readonly happens: (tally: EventTally) => void; readonly counts: object; readonly unaccounted: readonly number[] }[] = [
-  { name: 'everything arrived', happens: (tally) => { arrive(tally, 13, 12, 11, 10); }, counts: { delivered: 4 }, unaccounted: [] },
-  { name: 'one did not arrive, though Nomad had it', happens: (tally) => { arrive(tally, 10, 12, 13); }, counts: { delivered: 3 }, unaccounted: [11] },
+const cases: readonly {
+  readonly name: string;
+  readonly happens: (tally: EventTally) => void;
+  readonly counts: object;
+  readonly unaccounted: readonly number[];
+}[] = [
+  {
+    name: 'everything arrived',
+    happens: (tally) => {
+      arrive(tally, 13, 12, 11, 10);
+    },
+    counts: { delivered: 4 },
+    unaccounted: [],
+  },
+  {
+    name: 'one did not arrive, though Nomad had it',
+    happens: (tally) => {
+      arrive(tally, 10, 12, 13);
+    },
+    counts: { delivered: 3 },
+    unaccounted: [11],
+  },
   {
     name: 'one lies with the dead letters',
     happens(tally) {
@@ -103,15 +132,29 @@ for (const { name, happens, counts, unaccounted } of cases) {
     const account = accountFor(tally);
 
     t.match(account, { ...nothing, ...counts });
-    t.same(account.unaccounted.map(({ index }) => index), unaccounted);
+    t.same(
+      account.unaccounted.map(({ index }) => index),
+      unaccounted,
+    );
     t.end();
   });
 }
 
 t.test('overlapping ranges become one, others stay', (t) => {
-  const ranges = [{ first: 20, last: 30, atMs: 3 }, { first: 1, last: 5, atMs: 1 }, { first: 4, last: 9, atMs: 2 }, { first: 10, last: 11, atMs: 2 }];
+  const ranges = [
+    { first: 20, last: 30, atMs: 3 },
+    { first: 1, last: 5, atMs: 1 },
+    { first: 4, last: 9, atMs: 2 },
+    { first: 10, last: 11, atMs: 2 },
+  ];
 
-  t.same(joinRanges(ranges).map(({ first, last }) => [first, last]), [[1, 11], [20, 30]]);
+  t.same(
+    joinRanges(ranges).map(({ first, last }) => [first, last]),
+    [
+      [1, 11],
+      [20, 30],
+    ],
+  );
   t.end();
 });
 

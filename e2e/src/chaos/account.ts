@@ -1,8 +1,9 @@
 /**
  * Names what became of every event. Pure.
  *
- * delivered: its own bytes have arrived · dead-lettered: it lies there · healed: Nomad no longer had it when the firehose asked, and its state came from a list ·
- * superseded: Nomad no longer had it, and a newer state of its object has arrived · unaccounted for: everything else. That is a loss.
+ * delivered: its own bytes have arrived · dead-lettered: it lies there · healed: Nomad no longer had it when the
+ * firehose asked, and its state came from a list · superseded: Nomad no longer had it, and a newer state of its object
+ * has arrived · unaccounted for: everything else. That is a loss.
  */
 import type { MissedRange, TalliedEvent } from './event-tally.ts';
 
@@ -37,7 +38,12 @@ export function accountFor(tally: Tally): Account {
     else if (!isMissed(index)) unaccounted.push({ index, madeAtMs, why: 'Nomad had it' });
     else if (event.healed) counts.healed += 1;
     else if (tally.newestStateOf(event.object) > index) counts.superseded += 1;
-    else unaccounted.push({ index, madeAtMs, why: 'Nomad had it no longer, and no newer state of its object has arrived' });
+    else
+      unaccounted.push({
+        index,
+        madeAtMs,
+        why: 'Nomad had it no longer, and no newer state of its object has arrived',
+      });
   }
   return { ...counts, unaccounted };
 }

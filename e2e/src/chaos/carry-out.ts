@@ -1,4 +1,7 @@
-/** Carries a plan out. Each kind of fault has a beginning, which gives its end; what is asked of one target happens one after the other, even when the machine is late. */
+/**
+ * Carries a plan out. Each kind of fault has a beginning, which gives its end; what is asked of one target happens one
+ * after the other, even when the machine is late.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FaultProxy } from '@hydrant/testing/fault-proxy';
 import type { ServiceProcess } from '../service-process.ts';
@@ -52,14 +55,18 @@ async function carryOutOne(fault: PlannedFault, { stage, supervisor, now, onBegu
   const late = new AbortController();
   await Promise.race([
     end(),
-    sleep(longestEndMs, undefined, { signal: late.signal }).then(() => { throw new Error(`Expected the fault ${fault.kind} of ${fault.target} to end within ${String(longestEndMs)} ms, it did not`); }),
+    sleep(longestEndMs, undefined, { signal: late.signal }).then(() => {
+      throw new Error(
+        `Expected the fault ${fault.kind} of ${fault.target} to end within ${String(longestEndMs)} ms, it did not`,
+      );
+    }),
   ]);
   late.abort();
   carried.endedAtMs = now();
 }
 
 const begin: Readonly<Record<FaultKind, Begin>> = {
-  async 'kill'({ target }, stage, supervisor) {
+  async kill({ target }, stage, supervisor) {
     const process = processOf(stage, target);
     supervisor.hold(process);
     await process.kill();
@@ -68,10 +75,12 @@ const begin: Readonly<Record<FaultKind, Begin>> = {
       supervisor.release(process);
     };
   },
-  'freeze'({ target }, stage) {
+  freeze({ target }, stage) {
     const process = processOf(stage, target);
     process.signal('SIGSTOP');
-    return () => { process.signal('SIGCONT'); };
+    return () => {
+      process.signal('SIGCONT');
+    };
   },
   async 'server-restart'({ target }, stage) {
     const server = serverOf(stage, target);
@@ -86,7 +95,9 @@ const begin: Readonly<Record<FaultKind, Begin>> = {
   'server-freeze'({ target }, stage) {
     const server = serverOf(stage, target);
     server.freeze();
-    return () => { server.thaw(); };
+    return () => {
+      server.thaw();
+    };
   },
   'black-hole'({ target, form }, stage) {
     const link = linkOf(stage, target);
@@ -100,24 +111,42 @@ const begin: Readonly<Record<FaultKind, Begin>> = {
   'slow-link'({ target, form }, stage) {
     const link = linkOf(stage, target);
     link.latency(50 + 950 * form);
-    return () => { link.latency(0); };
+    return () => {
+      link.latency(0);
+    };
   },
-  'sink-error': (_, { collector }) => toggle((on) => { collector.setDown(on); }),
-  'sink-hang': (_, { collector }) => toggle((on) => { collector.setSilent(on); }),
-  'sink-cut': (_, { collector }) => toggle((on) => { collector.setDead(on); }),
-  'sink-flaky': ({ form }, { collector }) => toggle((on) => { collector.setFailing(on ? 2 + Math.floor(form * 5) : 0); }),
+  'sink-error': (_, { collector }) =>
+    toggle((on) => {
+      collector.setDown(on);
+    }),
+  'sink-hang': (_, { collector }) =>
+    toggle((on) => {
+      collector.setSilent(on);
+    }),
+  'sink-cut': (_, { collector }) =>
+    toggle((on) => {
+      collector.setDead(on);
+    }),
+  'sink-flaky': ({ form }, { collector }) =>
+    toggle((on) => {
+      collector.setFailing(on ? 2 + Math.floor(form * 5) : 0);
+    }),
   'sink-refuse'(_, { collector, tally }) {
     collector.refuseWhere((event) => {
       const isRefused = isPoison(event);
       if (isRefused) tally.noteRefused(event);
       return isRefused;
     });
-    return () => { collector.refuseWhere(undefined); };
+    return () => {
+      collector.refuseWhere(undefined);
+    };
   },
   'disk-full'(_, { disk }) {
     disk?.fill();
     // What the service gives back meanwhile is taken, too.
-    const refill = setInterval(() => { disk?.fill(); }, refillMs);
+    const refill = setInterval(() => {
+      disk?.fill();
+    }, refillMs);
     return () => {
       clearInterval(refill);
       disk?.free();
@@ -143,7 +172,7 @@ const begin: Readonly<Record<FaultKind, Begin>> = {
     control.cut('end');
     return () => control.heal();
   },
-  async 'evict'({ form }, stage) {
+  async evict({ form }, stage) {
     await stage.simulator.control.refuse();
     stage.simulator.control.cut('reset');
     return () => evictAll(stage, 5 + Math.floor(form * 50));
@@ -158,7 +187,9 @@ export async function evictAll({ simulator: { control } }: ChaosStage, framesKep
 
 function toggle(set: (on: boolean) => void): End {
   set(true);
-  return () => { set(false); };
+  return () => {
+    set(false);
+  };
 }
 
 function processOf({ processes }: ChaosStage, name: string): ServiceProcess {
@@ -166,7 +197,10 @@ function processOf({ processes }: ChaosStage, name: string): ServiceProcess {
 }
 
 function serverOf({ shape }: ChaosStage, name: string): Server {
-  return expectFound(shape.servers.find((server) => server.name === name), name);
+  return expectFound(
+    shape.servers.find((server) => server.name === name),
+    name,
+  );
 }
 
 function linkOf({ links }: ChaosStage, target: string): FaultProxy {

@@ -1,6 +1,6 @@
 /**
- * What the faults play on: a load that is counted, Hydrant in one of its shapes, a fault proxy before everything that it talks to, and a destination that keeps
- * nothing but the tally.
+ * What the faults play on: a load that is counted, Hydrant in one of its shapes, a fault proxy before everything that
+ * it talks to, and a destination that keeps nothing but the tally.
  */
 import { readEventHead } from '@hydrant/shared/messages/nomad-event';
 import type { Simulator } from '@hydrant/simulator/simulator';
@@ -36,7 +36,10 @@ export interface ChaosStageOptions {
 
 /** Frames that Nomad has when nothing evicts them: longer than any fault lasts, and some hundred megabytes. */
 const bufferSize = 20_000;
-/** So few that objects change again and again and lists stay short, so many that a gap has objects that nothing shows but a list. */
+/**
+ * So few that objects change again and again and lists stay short, so many that a gap has objects that nothing shows
+ * but a list.
+ */
 const allocations = 4_000;
 const crashPercent = 5;
 const spool = { diskMebibytes: 64, maxBytes: '32MiB' };
@@ -50,16 +53,31 @@ export function isPoison(event: Buffer): boolean {
 }
 
 /** Nothing is started but the servers; the load is paused. */
-export async function setChaosStage({ shapeName, eventsPerSecond, spoolsToFolder }: ChaosStageOptions): Promise<ChaosStage> {
+export async function setChaosStage({
+  shapeName,
+  eventsPerSecond,
+  spoolsToFolder,
+}: ChaosStageOptions): Promise<ChaosStage> {
   const endings: (() => Promise<void>)[] = [];
   async function close(): Promise<void> {
     for (const end of endings.splice(0).reverse()) await end();
   }
   try {
     const tally = new EventTally(() => performance.now());
-    const simulator = await startSimulator({ load: { eventsPerSecond, allocations, crashPercent }, paused: true, shiftToNow: true, bufferSize, lists: 'played', observer: observeFor(tally) });
+    const simulator = await startSimulator({
+      load: { eventsPerSecond, allocations, crashPercent },
+      paused: true,
+      shiftToNow: true,
+      bufferSize,
+      lists: 'played',
+      observer: observeFor(tally),
+    });
     endings.push(() => simulator.close());
-    const collector = await startCollector({ take: (event) => { tally.noteArrived(event); } });
+    const collector = await startCollector({
+      take: (event) => {
+        tally.noteArrived(event);
+      },
+    });
     endings.push(() => collector.close());
     const links = new Map<string, FaultProxy>();
     const link = async (name: string, targetPort: number): Promise<number> => {
@@ -72,7 +90,8 @@ export async function setChaosStage({ shapeName, eventsPerSecond, spoolsToFolder
     const room = isStandalone ? log : spool;
     const disk = isStandalone || spoolsToFolder ? await mountSmallDisk(room.diskMebibytes) : undefined;
     if (disk !== undefined) endings.push(() => disk.close());
-    const folder = disk === undefined ? {} : { [isStandalone ? 'DATA_DIR' : 'FIREHOSE_SPOOL_DIR']: `${disk.folder}/spool` };
+    const folder =
+      disk === undefined ? {} : { [isStandalone ? 'DATA_DIR' : 'FIREHOSE_SPOOL_DIR']: `${disk.folder}/spool` };
     const shape = await shapes[shapeName]({
       nomadUrl: addressOf(await link('Nomad', simulator.port)),
       collectorUrl: addressOf(await link('destination', Number(new URL(collector.url).port))),
@@ -88,7 +107,10 @@ export async function setChaosStage({ shapeName, eventsPerSecond, spoolsToFolder
   }
 }
 
-export function observeFor(tally: EventTally): { frameMade(frame: LoadFrame): void; streamOpened(opened: { readonly index: number; readonly oldestIndex: number | undefined }): void } {
+export function observeFor(tally: EventTally): {
+  frameMade(frame: LoadFrame): void;
+  streamOpened(opened: { readonly index: number; readonly oldestIndex: number | undefined }): void;
+} {
   return {
     frameMade({ index, line, events }) {
       for (const { key, start, end } of events) tally.noteMade(index, key, line.subarray(start, end));

@@ -8,16 +8,29 @@ const soak = { command: 'soak', duration: '15m', shortestMs: 60_000, eventsPerSe
 t.test('nothing given: the defaults, and the seed by chance', (t) => {
   const options = readRunOptions(['--for=', '--seed=', '--shape=', '--rate=', '--spool='], chaos, 77);
 
-  t.same(options, { durationMs: 600_000, seed: 77, shapeName: 'three services', eventsPerSecond: 200, spoolsToFolder: true });
+  t.same(options, {
+    durationMs: 600_000,
+    seed: 77,
+    shapeName: 'three services',
+    eventsPerSecond: 200,
+    spoolsToFolder: true,
+  });
   t.equal(makeCommand(options, chaos), 'make chaos FOR=10m SEED=77');
   t.end();
 });
 
 t.test('the command says again all that was given', (t) => {
-  const options = readRunOptions(['--for=3m', '--seed=0', '--shape=standalone', '--rate=50', '--spool=memory'], chaos, 77);
+  const options = readRunOptions(
+    ['--for=3m', '--seed=0', '--shape=standalone', '--rate=50', '--spool=memory'],
+    chaos,
+    77,
+  );
 
   t.equal(makeCommand(options, chaos), 'make chaos FOR=3m SEED=0 SHAPE=standalone RATE=50 SPOOL=memory');
-  t.equal(makeCommand(readRunOptions(['--seed=1', '--shape=clusters'], chaos, 77), chaos), 'make chaos FOR=10m SEED=1 SHAPE=clusters');
+  t.equal(
+    makeCommand(readRunOptions(['--seed=1', '--shape=clusters'], chaos, 77), chaos),
+    'make chaos FOR=10m SEED=1 SHAPE=clusters',
+  );
   t.equal(makeCommand(readRunOptions(['--for=90s'], soak, 0), soak), 'make soak FOR=1m30s');
   t.end();
 });

@@ -1,4 +1,7 @@
-/** What `make chaos` and `make soak` are told, and the command that says it again. Pure; a bad value is named with what was expected. */
+/**
+ * What `make chaos` and `make soak` are told, and the command that says it again. Pure; a bad value is named with what
+ * was expected.
+ */
 import { parseArgs } from 'node:util';
 import { formatDuration, parseDuration } from '@hydrant/shared/foundation/durations';
 import type { ShapeName } from '../stage.ts';
@@ -18,17 +21,26 @@ export interface RunDefaults {
   readonly eventsPerSecond: number;
 }
 
-const shapeOfWord = new Map<string, ShapeName>([['services', 'three services'], ['clusters', 'three services on clusters'], ['standalone', 'standalone']]);
+const shapeOfWord = new Map<string, ShapeName>([
+  ['services', 'three services'],
+  ['clusters', 'three services on clusters'],
+  ['standalone', 'standalone'],
+]);
 const largestSeed = 2 ** 32 - 1;
 
 /** Without a seed it is `seedByChance`. An empty value is none, so that a Makefile may pass what it was not given. */
 export function readRunOptions(args: readonly string[], defaults: RunDefaults, seedByChance: number): RunOptions {
   const names = ['for', 'seed', 'shape', 'rate', 'spool'] as const;
-  const { values } = parseArgs({ args: [...args], options: Object.fromEntries(names.map((name) => [name, { type: 'string' as const }])) });
-  const given = (name: (typeof names)[number], otherwise: string): string => (typeof values[name] === 'string' && values[name] !== '' ? values[name] : otherwise);
+  const { values } = parseArgs({
+    args: [...args],
+    options: Object.fromEntries(names.map((name) => [name, { type: 'string' as const }])),
+  });
+  const given = (name: (typeof names)[number], otherwise: string): string =>
+    typeof values[name] === 'string' && values[name] !== '' ? values[name] : otherwise;
   const duration = given('for', defaults.duration);
   const durationMs = parseDuration(duration);
-  if (durationMs === undefined || durationMs < defaults.shortestMs) throw wrong('FOR', `a duration such as 10m, ${formatDuration(defaults.shortestMs)} or more`, duration);
+  if (durationMs === undefined || durationMs < defaults.shortestMs)
+    throw wrong('FOR', `a duration such as 10m, ${formatDuration(defaults.shortestMs)} or more`, duration);
   const shape = given('shape', 'services');
   const shapeName = shapeOfWord.get(shape);
   if (shapeName === undefined) throw wrong('SHAPE', 'services, clusters or standalone', shape);
@@ -44,7 +56,10 @@ export function readRunOptions(args: readonly string[], defaults: RunDefaults, s
 }
 
 /** The command that makes the same faults in the same order. */
-export function makeCommand({ durationMs, seed, shapeName, eventsPerSecond, spoolsToFolder }: RunOptions, { command, eventsPerSecond: usualRate }: RunDefaults): string {
+export function makeCommand(
+  { durationMs, seed, shapeName, eventsPerSecond, spoolsToFolder }: RunOptions,
+  { command, eventsPerSecond: usualRate }: RunDefaults,
+): string {
   return [
     `make ${command} FOR=${formatDuration(durationMs)}`,
     ...(command === 'chaos' ? [`SEED=${String(seed)}`] : []),

@@ -1,6 +1,7 @@
 /**
- * What became of each event, in some bytes for each: when it was made, whether and how it arrived, whether its destination refused it, and which indexes Nomad no
- * longer had when the firehose asked for them. Keeps no bodies. One frame has one event here, so an index is an event's number.
+ * What became of each event, in some bytes for each: when it was made, whether and how it arrived, whether its
+ * destination refused it, and which indexes Nomad no longer had when the firehose asked for them. Keeps no bodies. One
+ * frame has one event here, so an index is an event's number.
  */
 import { crc32 } from 'node:zlib';
 import { readEventHead } from '@hydrant/shared/messages/nomad-event';
@@ -63,7 +64,10 @@ export class EventTally {
   noteMade(index: number, key: string, bytes: Buffer): void {
     this.#first ??= index;
     const place = index - this.#first;
-    if (place !== this.made) throw new Error(`Expected the event with index ${String(this.#first + this.made)} to be made next, got ${String(index)}`);
+    if (place !== this.made)
+      throw new Error(
+        `Expected the event with index ${String(this.#first + this.made)} to be made next, got ${String(index)}`,
+      );
     if (place >= this.#flags.length) this.#grow();
     const object = this.#objects.get(key) ?? this.#objects.size;
     this.#objects.set(key, object);
@@ -114,7 +118,8 @@ export class EventTally {
   /** How many were refused and have not arrived: the dead letters have to have them. */
   get refused(): number {
     let count = 0;
-    for (let place = 0; place < this.made; place += 1) if (((this.#flags[place] ?? 0) & (bits.refused | bits.arrived)) === bits.refused) count += 1;
+    for (let place = 0; place < this.made; place += 1)
+      if (((this.#flags[place] ?? 0) & (bits.refused | bits.arrived)) === bits.refused) count += 1;
     return count;
   }
 
@@ -158,7 +163,8 @@ export class EventTally {
 
   #noteState(place: number, index: number): void {
     const object = this.#objectOf[place] ?? 0;
-    if (object >= this.#newestStates.length) this.#newestStates = enlarge(this.#newestStates, new Float64Array(object * 2));
+    if (object >= this.#newestStates.length)
+      this.#newestStates = enlarge(this.#newestStates, new Float64Array(object * 2));
     this.#newestStates[object] = Math.max(index, this.newestStateOf(object));
   }
 

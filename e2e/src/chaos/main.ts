@@ -1,6 +1,7 @@
 /**
- * `make chaos`: faults by a plan that a seed repeats, under load; then every event is accounted for. Exit code 1 when one is not, with the logs kept and the command
- * that makes the same faults again. Arguments: --for, --seed, --shape, --rate, --spool.
+ * `make chaos`: faults by a plan that a seed repeats, under load; then every event is accounted for. Exit code 1 when
+ * one is not, with the logs kept and the command that makes the same faults again. Arguments: --for, --seed, --shape,
+ * --rate, --spool.
  */
 import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -35,9 +36,15 @@ async function until(isDone: () => boolean, limitMs: number): Promise<void> {
   for (const limit = performance.now() + limitMs; !isDone() && performance.now() < limit;) await sleep(lookMs);
 }
 
-/** Nomad forgets frames that nobody has read, and then nothing more happens: what was in them can only come from the lists. */
+/**
+ * Nomad forgets frames that nobody has read, and then nothing more happens: what was in them can only come from the
+ * lists.
+ */
 async function endInGap(stage: ChaosStage, { eventsPerSecond }: RunOptions): Promise<void> {
-  const { simulator: { control }, tally } = stage;
+  const {
+    simulator: { control },
+    tally,
+  } = stage;
   await until(() => tally.made - tally.arrived - tally.refused < 2 * eventsPerSecond, longestCatchUpMs);
   await control.refuse();
   control.cut('reset');
@@ -75,7 +82,12 @@ interface Outcome {
 
 async function play(stage: ChaosStage, options: RunOptions, folder: string): Promise<Outcome> {
   const { tally, shape, collector, simulator } = stage;
-  const targets = { processes: [...stage.processes.keys()], servers: shape.servers.map(({ name }) => name), links: [...stage.links.keys()], hasDisk: stage.disk !== undefined };
+  const targets = {
+    processes: [...stage.processes.keys()],
+    servers: shape.servers.map(({ name }) => name),
+    links: [...stage.links.keys()],
+    hasDisk: stage.disk !== undefined,
+  };
   const plan = planFaults({ seed: options.seed, durationMs: options.durationMs, targets });
   const keeper = keepLogs(stage.processes, folder);
   await shape.start();
@@ -84,16 +96,36 @@ async function play(stage: ChaosStage, options: RunOptions, folder: string): Pro
   simulator.control.resume();
   const supervisor = startSupervisor(stage.processes, now);
   const faults: CarriedFault[] = [];
-  const progress = setInterval(() => { say(describeProgress({ seconds: now() / 1000, faults, planned: plan.length, tally })); }, progressMs);
+  const progress = setInterval(() => {
+    say(describeProgress({ seconds: now() / 1000, faults, planned: plan.length, tally }));
+  }, progressMs);
   try {
-    await carryOut(plan, { stage, supervisor, now, onBegun: (carried) => { faults.push(carried); } });
+    await carryOut(plan, {
+      stage,
+      supervisor,
+      now,
+      onBegun: (carried) => {
+        faults.push(carried);
+      },
+    });
     await until(() => now() >= options.durationMs, options.durationMs);
     await endInGap(stage, options);
     const account = await settle(stage);
-    say(`\n${describeClosing({ tally, account, faults, endings: supervisor.endings, alerts: collector.alerts.length })}`);
-    for (const { process: name, lastWords } of supervisor.endings) await appendFile(join(folder, 'endings.txt'), `${name}: ${lastWords}\n`);
-    await writeFile(join(folder, 'unaccounted.ndjson'), account.unaccounted.map((event) => `${JSON.stringify({ ...event, madeAtMs: Math.round(event.madeAtMs - startedAt) })}\n`).join(''));
-    return { isAccountedFor: account.unaccounted.length === 0 && tally.altered.length === 0 && tally.foreign === 0, hasEndings: supervisor.endings.length > 0 };
+    say(
+      `\n${describeClosing({ tally, account, faults, endings: supervisor.endings, alerts: collector.alerts.length })}`,
+    );
+    for (const { process: name, lastWords } of supervisor.endings)
+      await appendFile(join(folder, 'endings.txt'), `${name}: ${lastWords}\n`);
+    await writeFile(
+      join(folder, 'unaccounted.ndjson'),
+      account.unaccounted
+        .map((event) => `${JSON.stringify({ ...event, madeAtMs: Math.round(event.madeAtMs - startedAt) })}\n`)
+        .join(''),
+    );
+    return {
+      isAccountedFor: account.unaccounted.length === 0 && tally.altered.length === 0 && tally.foreign === 0,
+      hasEndings: supervisor.endings.length > 0,
+    };
   } finally {
     clearInterval(progress);
     supervisor.close();
@@ -108,7 +140,10 @@ async function main(): Promise<number> {
   say(`${command}: ${options.shapeName}, ${format(options.eventsPerSecond)} events/s`);
   const stage = await setChaosStage(options);
   const folder = await mkdtemp(join(tmpdir(), 'hydrant-chaos-'));
-  if (stage.disk === undefined) say(`skipped: disk full on the spool, ${options.spoolsToFolder ? 'which needs a tmpfs that only root on Linux can mount' : 'which is in memory'}`);
+  if (stage.disk === undefined)
+    say(
+      `skipped: disk full on the spool, ${options.spoolsToFolder ? 'which needs a tmpfs that only root on Linux can mount' : 'which is in memory'}`,
+    );
   let outcome: Outcome = { isAccountedFor: false, hasEndings: false };
   try {
     outcome = await play(stage, options, folder);
@@ -117,11 +152,16 @@ async function main(): Promise<number> {
     if (outcome.isAccountedFor && !outcome.hasEndings) await rm(folder, { recursive: true, force: true });
     else say(`Logs: ${folder}`);
   }
-  say(`${outcome.isAccountedFor ? 'Every event is accounted for' : 'Not every event is accounted for'}. The same faults again: ${command}`);
+  say(
+    `${outcome.isAccountedFor ? 'Every event is accounted for' : 'Not every event is accounted for'}. The same faults again: ${command}`,
+  );
   return outcome.isAccountedFor ? 0 : 1;
 }
 
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => { process.exit(1); });
+for (const name of ['SIGINT', 'SIGTERM'] as const)
+  process.once(name, () => {
+    process.exit(1);
+  });
 // n.b. at once: after a failure, faults that are still under way would start things again.
 const code = await main().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);

@@ -2,8 +2,18 @@
 import t from 'tap';
 import { faultKinds, planFaults, shortestMs, type FaultTargets } from './plan-faults.ts';
 
-const services: FaultTargets = { processes: ['firehose', 'sink-worker', 'crashloop-detector'], servers: ['RabbitMQ', 'Redis'], links: ['Nomad', 'RabbitMQ', 'Redis', 'destination'], hasDisk: true };
-const standalone: FaultTargets = { processes: ['standalone'], servers: [], links: ['Nomad', 'destination'], hasDisk: false };
+const services: FaultTargets = {
+  processes: ['firehose', 'sink-worker', 'crashloop-detector'],
+  servers: ['RabbitMQ', 'Redis'],
+  links: ['Nomad', 'RabbitMQ', 'Redis', 'destination'],
+  hasDisk: true,
+};
+const standalone: FaultTargets = {
+  processes: ['standalone'],
+  servers: [],
+  links: ['Nomad', 'destination'],
+  hasDisk: false,
+};
 const minute = 60_000;
 
 const plans = [
@@ -16,7 +26,8 @@ const seeds = [0, 1, 7, 4_294_967_295];
 
 for (const { name, durationMs, targets } of plans) {
   t.test(`${name}: the same seed gives the same plan, another one another`, (t) => {
-    for (const seed of seeds) t.same(planFaults({ seed, durationMs, targets }), planFaults({ seed, durationMs, targets }));
+    for (const seed of seeds)
+      t.same(planFaults({ seed, durationMs, targets }), planFaults({ seed, durationMs, targets }));
     t.equal(new Set(seeds.map((seed) => JSON.stringify(planFaults({ seed, durationMs, targets })))).size, seeds.length);
     t.end();
   });
@@ -24,10 +35,16 @@ for (const { name, durationMs, targets } of plans) {
   t.test(`${name}: every kind that has a target occurs, within the time and in order`, (t) => {
     for (const seed of seeds) {
       const plan = planFaults({ seed, durationMs, targets });
-      const expected = faultKinds.filter((kind) => (targets.servers.length > 0 || !kind.startsWith('server-')) && (targets.hasDisk || kind !== 'disk-full'));
+      const expected = faultKinds.filter(
+        (kind) =>
+          (targets.servers.length > 0 || !kind.startsWith('server-')) && (targets.hasDisk || kind !== 'disk-full'),
+      );
       t.same([...new Set(plan.map(({ kind }) => kind))].sort(), [...expected].sort());
       t.ok(plan.every(({ atMs }) => atMs >= 5_000 && atMs < durationMs));
-      t.same(plan.map(({ atMs }) => atMs), plan.map(({ atMs }) => atMs).sort((left, right) => left - right));
+      t.same(
+        plan.map(({ atMs }) => atMs),
+        plan.map(({ atMs }) => atMs).sort((left, right) => left - right),
+      );
     }
     t.end();
   });
@@ -45,11 +62,15 @@ for (const { name, durationMs, targets } of plans) {
 }
 
 t.test('every target is hit in ten minutes', (t) => {
-  const hit = new Set(planFaults({ seed: 3, durationMs: 10 * minute, targets: services }).map(({ kind, target }) => `${kind} ${target}`));
+  const hit = new Set(
+    planFaults({ seed: 3, durationMs: 10 * minute, targets: services }).map(({ kind, target }) => `${kind} ${target}`),
+  );
 
   for (const process of services.processes) for (const kind of ['kill', 'freeze']) t.ok(hit.has(`${kind} ${process}`));
-  for (const server of services.servers) for (const kind of ['server-restart', 'server-kill', 'server-freeze']) t.ok(hit.has(`${kind} ${server}`));
-  for (const link of services.links) for (const kind of ['black-hole', 'slow-link']) t.ok(hit.has(`${kind} link to ${link}`));
+  for (const server of services.servers)
+    for (const kind of ['server-restart', 'server-kill', 'server-freeze']) t.ok(hit.has(`${kind} ${server}`));
+  for (const link of services.links)
+    for (const kind of ['black-hole', 'slow-link']) t.ok(hit.has(`${kind} link to ${link}`));
   t.end();
 });
 

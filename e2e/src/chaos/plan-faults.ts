@@ -1,14 +1,30 @@
 /**
  * Which faults happen, when, to whom and for how long. Pure: the same seed, duration and targets give the same plan.
  *
- * Every kind gets its turn before any comes again, in an order that is shuffled anew for each round, and so do the targets of a kind. Faults may overlap,
- * but not two of one target: a process that is dead cannot be frozen.
+ * Every kind gets its turn before any comes again, in an order that is shuffled anew for each round, and so do the
+ * targets of a kind. Faults may overlap, but not two of one target: a process that is dead cannot be frozen.
  */
 import { createRandom } from './random.ts';
 
 export const faultKinds = [
-  'kill', 'freeze', 'server-restart', 'server-kill', 'server-freeze', 'black-hole', 'slow-link', 'sink-error', 'sink-hang', 'sink-cut', 'sink-flaky', 'sink-refuse',
-  'disk-full', 'stream-cut', 'nomad-away', 'nomad-stall', 'nomad-error', 'evict',
+  'kill',
+  'freeze',
+  'server-restart',
+  'server-kill',
+  'server-freeze',
+  'black-hole',
+  'slow-link',
+  'sink-error',
+  'sink-hang',
+  'sink-cut',
+  'sink-flaky',
+  'sink-refuse',
+  'disk-full',
+  'stream-cut',
+  'nomad-away',
+  'nomad-stall',
+  'nomad-error',
+  'evict',
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -39,8 +55,8 @@ export interface PlanRequest {
 
 /** Least and most milliseconds that a fault of the kind lasts. Between the two, short ones are more frequent. */
 const lasting: Readonly<Record<FaultKind, readonly [number, number]>> = {
-  'kill': [100, 4_000],
-  'freeze': [500, 12_000],
+  kill: [100, 4_000],
+  freeze: [500, 12_000],
   'server-restart': [100, 3_000],
   'server-kill': [100, 5_000],
   'server-freeze': [500, 15_000],
@@ -56,10 +72,13 @@ const lasting: Readonly<Record<FaultKind, readonly [number, number]>> = {
   'nomad-away': [500, 6_000],
   'nomad-stall': [500, 6_000],
   'nomad-error': [500, 4_000],
-  'evict': [1_500, 4_000],
+  evict: [1_500, 4_000],
 };
 
-/** The services have settled, and RabbitMQ has its queues for longer than a second (docs/operations.md says why that counts). */
+/**
+ * The services have settled, and RabbitMQ has its queues for longer than a second (docs/operations.md says why that
+ * counts).
+ */
 const firstAtMs = 5_000;
 const longestPauseMs = 5_000;
 /** Shorter runs have no room for every kind. */
@@ -79,7 +98,8 @@ export function planFaults({ seed, durationMs, targets }: PlanRequest): readonly
     const target = nextTarget.get(kind)?.() ?? kind;
     const [least, most] = lasting[kind];
     // n.b. in a short run faults are short, too: those that wait for one another still begin before the end.
-    const longestMs = (durationMs - firstAtMs) / (4 * kinds.filter((other) => targetsOf(other, targets).includes(target)).length);
+    const longestMs =
+      (durationMs - firstAtMs) / (4 * kinds.filter((other) => targetsOf(other, targets).includes(target)).length);
     const forMs = Math.round(Math.min(least + (most - least) * random() ** 2, longestMs));
     const atMs = Math.round(Math.max(ms, freeAtMs.get(target) ?? 0));
     plan.push({ atMs, kind, target, forMs, form: random() });
@@ -125,5 +145,8 @@ function createDeck<Card>(cards: readonly Card[], random: () => number): () => C
 }
 
 function shuffle<Card>(cards: readonly Card[], random: () => number): Card[] {
-  return cards.map((card) => ({ card, place: random() })).sort((left, right) => left.place - right.place).map(({ card }) => card);
+  return cards
+    .map((card) => ({ card, place: random() }))
+    .sort((left, right) => left.place - right.place)
+    .map(({ card }) => card);
 }

@@ -1,6 +1,7 @@
 /**
- * `make soak`: a steady load for a while, and whether memory, handles and latency stay flat under it. Exit code 1 when one of them rises or events are missing.
- * Arguments: --for, --shape, --rate. The samples and slopes go to soak-results.json as well.
+ * `make soak`: a steady load for a while, and whether memory, handles and latency stay flat under it. Exit code 1 when
+ * one of them rises or events are missing. Arguments: --for, --shape, --rate. The samples and slopes go to
+ * soak-results.json as well.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
@@ -29,7 +30,9 @@ function say(text: string): void {
 }
 
 function describeSample({ seconds, made, arrived, values }: SoakSample): string {
-  const memory = Object.entries(values).filter(([name]) => name.startsWith('memory ')).map(([name, value]) => `${name.replace('memory ', '')} ${value.toFixed(0)} MiB`);
+  const memory = Object.entries(values)
+    .filter(([name]) => name.startsWith('memory '))
+    .map(([name, value]) => `${name.replace('memory ', '')} ${value.toFixed(0)} MiB`);
   const latency = `p50 ${values['latency p50']?.toFixed(0) ?? '-'} ms, p99 ${values['latency p99']?.toFixed(0) ?? '-'} ms`;
   return `${String(Math.round(seconds)).padStart(5)} s  ${format(made)} events sent, ${format(made - arrived)} on their way; ${latency}; ${memory.join(', ')}`;
 }
@@ -64,13 +67,35 @@ async function conclude({ options, all, tally, loopDelayMs }: Soaked): Promise<b
   const missing = account.unaccounted.length;
   const { made, arrived, repeats } = tally;
   const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, node: process.version };
-  const result = { date: new Date().toISOString(), machine, shape: shapeName, durationMs, warmUpMs, rate, loopDelayMs, series, made, arrived, repeats, missing, samples: all };
+  const result = {
+    date: new Date().toISOString(),
+    machine,
+    shape: shapeName,
+    durationMs,
+    warmUpMs,
+    rate,
+    loopDelayMs,
+    series,
+    made,
+    arrived,
+    repeats,
+    missing,
+    samples: all,
+  };
   await writeFile(resultsFile, `${JSON.stringify(result, undefined, 2)}\n`);
   say(`\n${describeSeries(series)}\n`);
-  say(`${describeRate(rate)}; ${String(Math.round(warmUpMs / 1000))} s of warm-up left out, ${String(samples.length)} samples`);
-  say(`${format(made)} events sent, ${format(account.delivered)} delivered, ${format(account.healed + account.superseded)} dropped by Nomad unread, ${format(missing)} missing, ${format(repeats)} repeats`);
-  say(`The load and the destination share a process that was late by up to ${loopDelayMs.toFixed(0)} ms (p99): part of each latency`);
-  const rising = series.filter(({ name, verdict }) => verdict === 'rises' && /^(?:memory|handles|latency) /u.test(name)).map(({ name }) => name);
+  say(
+    `${describeRate(rate)}; ${String(Math.round(warmUpMs / 1000))} s of warm-up left out, ${String(samples.length)} samples`,
+  );
+  say(
+    `${format(made)} events sent, ${format(account.delivered)} delivered, ${format(account.healed + account.superseded)} dropped by Nomad unread, ${format(missing)} missing, ${format(repeats)} repeats`,
+  );
+  say(
+    `The load and the destination share a process that was late by up to ${loopDelayMs.toFixed(0)} ms (p99): part of each latency`,
+  );
+  const rising = series
+    .filter(({ name, verdict }) => verdict === 'rises' && /^(?:memory|handles|latency) /u.test(name))
+    .map(({ name }) => name);
   say(rising.length === 0 ? 'Nothing rises' : `Rises: ${rising.join(', ')}`);
   return missing === 0 && rising.length === 0;
 }
@@ -83,7 +108,8 @@ async function soak(options: RunOptions, stage: SoakStage): Promise<boolean> {
   const all = await sampleFor(options.durationMs, stage);
   loop.disable();
   simulator.control.pause();
-  for (const limit = performance.now() + longestDrainMs; tally.arrived < tally.made && performance.now() < limit;) await sleep(lookMs);
+  for (const limit = performance.now() + longestDrainMs; tally.arrived < tally.made && performance.now() < limit;)
+    await sleep(lookMs);
   return conclude({ options, all, tally, loopDelayMs: loop.percentile(99) / 1e6 });
 }
 
@@ -94,7 +120,12 @@ async function main(): Promise<number> {
   const endings: (() => Promise<unknown>)[] = [];
   let isFlat = false;
   try {
-    isFlat = await soak(options, await setSoakStage(options, folder, (end) => { endings.unshift(end); }));
+    isFlat = await soak(
+      options,
+      await setSoakStage(options, folder, (end) => {
+        endings.unshift(end);
+      }),
+    );
   } finally {
     for (const end of endings) await end();
     if (isFlat) await rm(folder, { recursive: true, force: true });
@@ -103,7 +134,10 @@ async function main(): Promise<number> {
   return isFlat ? 0 : 1;
 }
 
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => { process.exit(1); });
+for (const name of ['SIGINT', 'SIGTERM'] as const)
+  process.once(name, () => {
+    process.exit(1);
+  });
 // n.b. at once: after a failure, what is still being started would keep the process alive.
 const code = await main().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);

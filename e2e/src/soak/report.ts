@@ -43,7 +43,9 @@ function kindOf(name: string): Kind {
 export function readSeries(samples: readonly SoakSample[]): readonly SeriesResult[] {
   const names = [...new Set(samples.flatMap(({ values }) => Object.keys(values)))];
   return names.map((name) => {
-    const slope = fitSlope(samples.flatMap(({ seconds, values }) => (values[name] === undefined ? [] : [{ seconds, value: values[name] }])));
+    const slope = fitSlope(
+      samples.flatMap(({ seconds, values }) => (values[name] === undefined ? [] : [{ seconds, value: values[name] }])),
+    );
     return { name, unit: kindOf(name).unit, slope, verdict: judge(slope, kindOf(name).least) };
   });
 }
@@ -57,13 +59,23 @@ export function readRate(samples: readonly SoakSample[], offered: number): RateR
 }
 
 export function describeSeries(results: readonly SeriesResult[]): string {
-  const header = ['series'.padEnd(36), 'mean'.padStart(12), 'slope an hour'.padStart(16), '95 % interval'.padStart(24), '  verdict'].join(' ');
+  const header = [
+    'series'.padEnd(36),
+    'mean'.padStart(12),
+    'slope an hour'.padStart(16),
+    '95 % interval'.padStart(24),
+    '  verdict',
+  ].join(' ');
   const rows = results.map(({ name, unit, slope, verdict }) => {
     const { digits } = kindOf(name);
-    const hourly = (perSecond: number | undefined): string => (perSecond === undefined ? '-' : withSign(perSecond * secondsPerHour, digits));
+    const hourly = (perSecond: number | undefined): string =>
+      perSecond === undefined ? '-' : withSign(perSecond * secondsPerHour, digits);
     return [
-      name.padEnd(36), `${slope === undefined ? '-' : slope.mean.toFixed(digits)} ${unit}`.padStart(12), hourly(slope?.perSecond).padStart(16),
-      `${hourly(slope?.low)} to ${hourly(slope?.high)}`.padStart(24), `  ${verdict}`,
+      name.padEnd(36),
+      `${slope === undefined ? '-' : slope.mean.toFixed(digits)} ${unit}`.padStart(12),
+      hourly(slope?.perSecond).padStart(16),
+      `${hourly(slope?.low)} to ${hourly(slope?.high)}`.padStart(24),
+      `  ${verdict}`,
     ].join(' ');
   });
   return [header, ...rows].join('\n');
@@ -71,7 +83,9 @@ export function describeSeries(results: readonly SeriesResult[]): string {
 
 export function describeRate({ offered, made, delivered, isHeld }: RateResult): string {
   const reached = `${format(made)} events/s made, ${format(delivered)} delivered`;
-  return isHeld ? `${format(offered)} events/s held: ${reached}` : `The machine did not hold ${format(offered)} events/s: ${reached}. What rises below may rise for that reason alone`;
+  return isHeld
+    ? `${format(offered)} events/s held: ${reached}`
+    : `The machine did not hold ${format(offered)} events/s: ${reached}. What rises below may rise for that reason alone`;
 }
 
 function withSign(value: number, digits: number): string {

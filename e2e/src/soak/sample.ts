@@ -1,4 +1,7 @@
-/** What is looked at every few seconds: memory and open handles of each process by /proc, how long deliveries took, how much is on its way. */
+/**
+ * What is looked at every few seconds: memory and open handles of each process by /proc, how long deliveries took, how
+ * much is on its way.
+ */
 import { readdir, readFile } from 'node:fs/promises';
 import type { Channel } from 'amqplib';
 import type { EventTally } from '../chaos/event-tally.ts';
@@ -24,7 +27,10 @@ export interface SamplePorts {
 const mebibyte = 1024 * 1024;
 const queues = ['hydrant.sink.http', 'hydrant.crashloop-detector'];
 
-export async function takeSample(seconds: number, { processes, tally, channel, takeLatencies }: SamplePorts): Promise<SoakSample> {
+export async function takeSample(
+  seconds: number,
+  { processes, tally, channel, takeLatencies }: SamplePorts,
+): Promise<SoakSample> {
   const values: Record<string, number> = {};
   for (const [name, { pid }] of processes) {
     values[`memory ${name}`] = (await readResidentBytes(pid)) / mebibyte;
@@ -37,7 +43,8 @@ export async function takeSample(seconds: number, { processes, tally, channel, t
   }
   const { made, arrived } = tally;
   values['on their way'] = made - arrived;
-  for (const queue of channel === undefined ? [] : queues) values[`queue ${queue}`] = (await channel?.checkQueue(queue))?.messageCount ?? NaN;
+  for (const queue of channel === undefined ? [] : queues)
+    values[`queue ${queue}`] = (await channel?.checkQueue(queue))?.messageCount ?? NaN;
   return { seconds, made, arrived, values };
 }
 

@@ -1,7 +1,8 @@
 /**
  * The straight line through a series by least squares, how sure its slope is, and what that says. Pure.
  *
- * Neighbouring samples resemble one another (memory does), so they are worth less than as many independent ones: the interval is made wider by their correlation.
+ * Neighbouring samples resemble one another (memory does), so they are worth less than as many independent ones: the
+ * interval is made wider by their correlation.
  */
 export interface Sample {
   readonly seconds: number;
@@ -22,7 +23,10 @@ export interface Slope {
 export type Verdict = 'flat' | 'rises' | 'falls' | 'unclear';
 
 const leastSamples = 10;
-/** A change over the whole series counts from this share of its mean on, and the interval of what is flat lies within twice that. */
+/**
+ * A change over the whole series counts from this share of its mean on, and the interval of what is flat lies within
+ * twice that.
+ */
 const notableShare = 0.05;
 
 /** Undefined for fewer than ten samples. */
@@ -35,10 +39,22 @@ export function fitSlope(samples: readonly Sample[]): Slope | undefined {
   const perSecond = sumOf(samples.map(({ seconds, value }) => (seconds - meanSeconds) * (value - mean))) / spread;
   const residuals = samples.map(({ seconds, value }) => value - mean - perSecond * (seconds - meanSeconds));
   const squares = sumOf(residuals.map((residual) => residual ** 2));
-  const likeness = squares === 0 ? 0 : Math.max(0, sumOf(residuals.slice(1).map((residual, position) => residual * (residuals[position] ?? 0))) / squares);
+  const likeness =
+    squares === 0
+      ? 0
+      : Math.max(
+          0,
+          sumOf(residuals.slice(1).map((residual, position) => residual * (residuals[position] ?? 0))) / squares,
+        );
   const freedom = Math.max(2, (count * (1 - likeness)) / (1 + likeness) - 2);
   const margin = studentT(freedom) * Math.sqrt(squares / freedom / spread);
-  return { perSecond, low: perSecond - margin, high: perSecond + margin, mean, seconds: (samples.at(-1)?.seconds ?? 0) - (samples[0]?.seconds ?? 0) };
+  return {
+    perSecond,
+    low: perSecond - margin,
+    high: perSecond + margin,
+    mean,
+    seconds: (samples.at(-1)?.seconds ?? 0) - (samples[0]?.seconds ?? 0),
+  };
 }
 
 /** `least` is the smallest change over the whole series that would matter, in the series' unit. */
@@ -51,10 +67,19 @@ export function judge(slope: Slope | undefined, least: number): Verdict {
   return Math.max(-slope.low, slope.high) * slope.seconds <= 2 * notable ? 'flat' : 'unclear';
 }
 
-/** The 97.5 % quantile of Student's distribution, by the expansion of Cornish and Fisher; from 4 degrees of freedom on right to two digits. */
+/**
+ * The 97.5 % quantile of Student's distribution, by the expansion of Cornish and Fisher; from 4 degrees of freedom on
+ * right to two digits.
+ */
 export function studentT(freedom: number): number {
   const z = 1.959_964;
-  const terms = [z, (z ** 3 + z) / 4, (5 * z ** 5 + 16 * z ** 3 + 3 * z) / 96, (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / 384, (79 * z ** 9 + 776 * z ** 7 + 1482 * z ** 5 - 1920 * z ** 3 - 945 * z) / 92_160];
+  const terms = [
+    z,
+    (z ** 3 + z) / 4,
+    (5 * z ** 5 + 16 * z ** 3 + 3 * z) / 96,
+    (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / 384,
+    (79 * z ** 9 + 776 * z ** 7 + 1482 * z ** 5 - 1920 * z ** 3 - 945 * z) / 92_160,
+  ];
   return sumOf(terms.map((term, power) => term / freedom ** power));
 }
 

@@ -1,4 +1,7 @@
-/** What is soaked: a steady load, Hydrant in one of its shapes with its defaults, and a destination that notes how long each event took. */
+/**
+ * What is soaked: a steady load, Hydrant in one of its shapes with its defaults, and a destination that notes how long
+ * each event took.
+ */
 import { startSimulator, type Simulator } from '@hydrant/simulator/simulator';
 import { connect } from 'amqplib';
 import { nameProcesses, observeFor } from '../chaos/chaos-stage.ts';
@@ -20,10 +23,21 @@ const crashPercent = 1;
 const bufferSize = 20_000;
 
 /** Everything runs but the load. What has to be ended is given to `onEnd`, the last first. Logs go into `folder`. */
-export async function setSoakStage({ eventsPerSecond, shapeName }: RunOptions, folder: string, onEnd: (end: () => Promise<unknown>) => void): Promise<SoakStage> {
+export async function setSoakStage(
+  { eventsPerSecond, shapeName }: RunOptions,
+  folder: string,
+  onEnd: (end: () => Promise<unknown>) => void,
+): Promise<SoakStage> {
   const tally = new EventTally(() => performance.now());
   let latencies: number[] = [];
-  const simulator = await startSimulator({ load: { eventsPerSecond, allocations, crashPercent }, paused: true, shiftToNow: true, bufferSize, writes: 'joined', observer: observeFor(tally) });
+  const simulator = await startSimulator({
+    load: { eventsPerSecond, allocations, crashPercent },
+    paused: true,
+    shiftToNow: true,
+    bufferSize,
+    writes: 'joined',
+    observer: observeFor(tally),
+  });
   onEnd(() => simulator.close());
   const collector = await startCollector({
     take(event) {
@@ -32,7 +46,11 @@ export async function setSoakStage({ eventsPerSecond, shapeName }: RunOptions, f
     },
   });
   onEnd(() => collector.close());
-  const shape = await shapes[shapeName]({ nomadUrl: simulator.url, collectorUrl: collector.url, firehose: { FIREHOSE_TOPICS: 'Allocation' } });
+  const shape = await shapes[shapeName]({
+    nomadUrl: simulator.url,
+    collectorUrl: collector.url,
+    firehose: { FIREHOSE_TOPICS: 'Allocation' },
+  });
   onEnd(() => shape.close());
   const processes = nameProcesses(shape.processes);
   const keeper = keepLogs(processes, folder);

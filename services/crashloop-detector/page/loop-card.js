@@ -17,8 +17,12 @@ export class LoopCard {
   #filled;
 
   constructor() {
-    this.#details.addEventListener('toggle', () => { void this.#fillTable(); });
-    this.element.querySelector('.copy').addEventListener('click', ({ currentTarget }) => { void copy(this.#texts.get('next'), currentTarget); });
+    this.#details.addEventListener('toggle', () => {
+      void this.#fillTable();
+    });
+    this.element.querySelector('.copy').addEventListener('click', ({ currentTarget }) => {
+      void copy(this.#texts.get('next'), currentTarget);
+    });
   }
 
   /** `loop` as `GET /crashloops` has it; `now` by the detector's clock. */
@@ -37,10 +41,15 @@ export class LoopCard {
     this.#write('pace', describePace(loop, now));
     this.#write('from', `${loop.restartInterval} ago`);
     this.#write('next', loop.nextStep ?? '');
-    this.#write('details', `${showCount(loop.count, 'crash')}${loop.allocations > 1 ? ` of ${showCount(loop.allocations, 'allocation')}` : ''}`);
+    this.#write(
+      'details',
+      `${showCount(loop.count, 'crash')}${loop.allocations > 1 ? ` of ${showCount(loop.allocations, 'allocation')}` : ''}`,
+    );
     this.#texts.get('badge').dataset.kind = newest?.oomKilled ? 'oom' : newest?.exitCode === null ? 'failed' : 'exit';
     this.element.querySelector('.next').hidden = loop.nextStep === null;
-    this.element.querySelector('.timeline').setAttribute('aria-label', `${showCount(loop.count, 'crash')} within ${loop.restartInterval}`);
+    this.element
+      .querySelector('.timeline')
+      .setAttribute('aria-label', `${showCount(loop.count, 'crash')} within ${loop.restartInterval}`);
     this.#link('job', loop.jobUrl);
     this.#link('task', loop.taskUrl);
     this.tick(now);
@@ -79,13 +88,22 @@ export class LoopCard {
   }
 
   #showCrashes(crashes, { count }) {
-    this.#details.querySelector('tbody').replaceChildren(...crashes.toReversed().map((crash) => makeRow(crash, this.#now)));
-    this.#write('shown', crashes.length < count ? `The newest ${showNumber(crashes.length)} of ${showCount(count, 'crash')}.` : '');
+    this.#details
+      .querySelector('tbody')
+      .replaceChildren(...crashes.toReversed().map((crash) => makeRow(crash, this.#now)));
+    this.#write(
+      'shown',
+      crashes.length < count ? `The newest ${showNumber(crashes.length)} of ${showCount(count, 'crash')}.` : '',
+    );
   }
 }
 
 function describePlace({ cluster, namespace, node }) {
-  return [namespace, ...(cluster === 'default' || cluster === '' ? [] : [`cluster ${cluster}`]), ...(node === null ? [] : [`node ${shortId(node)}`])].join(' · ');
+  return [
+    namespace,
+    ...(cluster === 'default' || cluster === '' ? [] : [`cluster ${cluster}`]),
+    ...(node === null ? [] : [`node ${shortId(node)}`]),
+  ].join(' · ');
 }
 
 export function describeExit({ exitCode, signal, oomKilled }) {
@@ -105,12 +123,20 @@ function describePace({ openedAt, firstCrash, newestCrash, count }, now) {
 
 function makeRow(crash, now) {
   const row = document.createElement('tr');
-  const cells = [showClock(Date.parse(crash.time), now), describeExit(crash), describeReason(crash), shortId(crash.allocation), crash.node === null ? '' : shortId(crash.node)];
-  row.append(...cells.map((text) => {
-    const cell = document.createElement('td');
-    cell.textContent = text;
-    return cell;
-  }));
+  const cells = [
+    showClock(Date.parse(crash.time), now),
+    describeExit(crash),
+    describeReason(crash),
+    shortId(crash.allocation),
+    crash.node === null ? '' : shortId(crash.node),
+  ];
+  row.append(
+    ...cells.map((text) => {
+      const cell = document.createElement('td');
+      cell.textContent = text;
+      return cell;
+    }),
+  );
   return row;
 }
 
@@ -125,5 +151,7 @@ async function copy(node, button) {
     isCopied = document.execCommand('copy');
   }
   button.textContent = isCopied ? 'Copied' : 'Press Ctrl+C';
-  setTimeout(() => { button.textContent = 'Copy'; }, 2000);
+  setTimeout(() => {
+    button.textContent = 'Copy';
+  }, 2000);
 }

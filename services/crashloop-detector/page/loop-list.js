@@ -1,6 +1,6 @@
 /**
- * The list of crash loops: filtered, sorted, with the many loops of one job folded under a head. Only what is shown is in the document, and only what
- * changed is touched, so a thousand loops stay usable and an open card stays open.
+ * The list of crash loops: filtered, sorted, with the many loops of one job folded under a head. Only what is shown is
+ * in the document, and only what changed is touched, so a thousand loops stay usable and an open card stays open.
  */
 import { LoopCard, describeExit, describeReason } from './loop-card.js';
 import { showCount, showNumber } from './words.js';
@@ -52,7 +52,9 @@ export class LoopList {
     const before = new Map(this.#loops.map((loop) => [loop.id, loop]));
     const textsBefore = this.#texts;
     this.#texts = new Map(loops.map((loop) => [loop.id, JSON.stringify(loop)]));
-    this.#loops = loops.map((loop) => (textsBefore.get(loop.id) === this.#texts.get(loop.id) ? before.get(loop.id) : loop));
+    this.#loops = loops.map((loop) =>
+      textsBefore.get(loop.id) === this.#texts.get(loop.id) ? before.get(loop.id) : loop,
+    );
     this.#render();
     this.#isFirst = false;
   }
@@ -63,7 +65,10 @@ export class LoopList {
   }
 
   filter(text) {
-    this.#words = text.toLowerCase().split(/\s+/u).filter((word) => word !== '');
+    this.#words = text
+      .toLowerCase()
+      .split(/\s+/u)
+      .filter((word) => word !== '');
     this.#limit = pageSize;
     this.#render();
   }
@@ -142,7 +147,16 @@ function searchText(loop) {
   let text = searchTexts.get(loop);
   if (text === undefined) {
     const crash = loop.newest;
-    const parts = [loop.job, loop.group, loop.task, loop.namespace, loop.cluster, loop.node ?? '', loop.allocation ?? '', ...(crash === null ? [] : [describeExit(crash), describeReason(crash)])];
+    const parts = [
+      loop.job,
+      loop.group,
+      loop.task,
+      loop.namespace,
+      loop.cluster,
+      loop.node ?? '',
+      loop.allocation ?? '',
+      ...(crash === null ? [] : [describeExit(crash), describeReason(crash)]),
+    ];
     text = parts.join('\n').toLowerCase();
     searchTexts.set(loop, text);
   }
@@ -161,7 +175,15 @@ function arrange(loops, opened, isFiltered) {
   const items = [];
   for (const [key, ofJob] of jobs) {
     const isOpen = opened.has(key) || isFiltered;
-    if (ofJob.length > folded) items.push({ key, job: ofJob[0].job, count: ofJob.length, crashes: ofJob.reduce((sum, { count }) => sum + count, 0), isOpen, canFold: !isFiltered });
+    if (ofJob.length > folded)
+      items.push({
+        key,
+        job: ofJob[0].job,
+        count: ofJob.length,
+        crashes: ofJob.reduce((sum, { count }) => sum + count, 0),
+        isOpen,
+        canFold: !isFiltered,
+      });
     const isGrouped = ofJob.length > folded;
     for (const loop of isOpen ? ofJob : ofJob.slice(0, folded)) items.push({ key: loop.id, loop, isGrouped });
   }

@@ -80,18 +80,27 @@ function makeStrong(text) {
 
 function noteEnded(loops) {
   const now = new Set(loops.map(({ id }) => id));
-  for (const { id, job, task } of known?.loops ?? []) if (!now.has(id)) ended.unshift({ job, task, at: connection.now() });
+  for (const { id, job, task } of known?.loops ?? [])
+    if (!now.has(id)) ended.unshift({ job, task, at: connection.now() });
   ended.length = Math.min(ended.length, mostEnded);
   at('ended').hidden = ended.length === 0;
-  at('ended').querySelector('ul').replaceChildren(...ended.map(({ job, task, at: time }) => {
-    const item = document.createElement('li');
-    item.append(makeStrong(job), ` / ${task}, at ${showClock(time, connection.now())}`);
-    return item;
-  }));
+  at('ended')
+    .querySelector('ul')
+    .replaceChildren(
+      ...ended.map(({ job, task, at: time }) => {
+        const item = document.createElement('li');
+        item.append(makeStrong(job), ` / ${task}, at ${showClock(time, connection.now())}`);
+        return item;
+      }),
+    );
 }
 
-at('filter').addEventListener('input', ({ currentTarget }) => { list.filter(currentTarget.value); });
-at('order').addEventListener('change', ({ currentTarget }) => { list.sort(currentTarget.value); });
+at('filter').addEventListener('input', ({ currentTarget }) => {
+  list.filter(currentTarget.value);
+});
+at('order').addEventListener('change', ({ currentTarget }) => {
+  list.sort(currentTarget.value);
+});
 setInterval(() => {
   if (document.hidden) return;
   list.tick();

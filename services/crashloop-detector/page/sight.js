@@ -2,11 +2,18 @@
 import { showAgo, showClock, showLength } from './words.js';
 
 /**
- * `kind` is `well`; `away`: the detector does not answer; `blind`: it is not connected to what its events come from; `quiet`: no event has come for so long that
- * nobody can tell. `state` is that of the page's own connection, `answer` the newest one of the detector, if there is any.
+ * `kind` is `well`; `away`: the detector does not answer; `blind`: it is not connected to what its events come from;
+ * `quiet`: no event has come for so long that nobody can tell. `state` is that of the page's own connection, `answer`
+ * the newest one of the detector, if there is any.
  */
 export function describeSight({ isLive, since, why }, answer, now) {
-  if (!isLive) return { kind: 'away', what: 'The detector does not answer', why: `Not connected since ${showSince(since, now)}${why === '' ? '' : `: ${why}`}.`, so: 'What is shown here is what was known then.' };
+  if (!isLive)
+    return {
+      kind: 'away',
+      what: 'The detector does not answer',
+      why: `Not connected since ${showSince(since, now)}${why === '' ? '' : `: ${why}`}.`,
+      so: 'What is shown here is what was known then.',
+    };
   if (answer === undefined) return { kind: 'well' };
   const lost = answer.connections.find(({ isConnected }) => !isConnected);
   if (lost !== undefined) {
@@ -28,7 +35,9 @@ export function describeSight({ isLive, since, why }, answer, now) {
 }
 
 export function describeNewestEvent({ newestEvent, startedAt }, now) {
-  return newestEvent === null ? `No event has come since the start at ${showSince(Date.parse(startedAt), now)}.` : `The newest event came ${showAgo(now - Date.parse(newestEvent))}.`;
+  return newestEvent === null
+    ? `No event has come since the start at ${showSince(Date.parse(startedAt), now)}.`
+    : `The newest event came ${showAgo(now - Date.parse(newestEvent))}.`;
 }
 
 function showSince(ms, now) {

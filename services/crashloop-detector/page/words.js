@@ -18,7 +18,8 @@ export function showCount(value, noun) {
 /** `42 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`. */
 function showSpan(ms) {
   if (ms < minute) return `${Math.round(ms / second)} s`;
-  const [unit, name, part, partName] = ms < hour ? [minute, 'min', second, 's'] : ms < day ? [hour, 'h', minute, 'min'] : [day, 'd', hour, 'h'];
+  const [unit, name, part, partName] =
+    ms < hour ? [minute, 'min', second, 's'] : ms < day ? [hour, 'h', minute, 'min'] : [day, 'd', hour, 'h'];
   const whole = Math.floor(ms / unit);
   const rest = Math.floor((ms % unit) / part);
   return rest === 0 ? `${whole} ${name}` : `${whole} ${name} ${rest} ${partName}`;

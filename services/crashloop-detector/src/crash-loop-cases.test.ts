@@ -1,4 +1,7 @@
-/** What has happened to people with Nomad, as events in fixtures/crash-loops, each played from bytes into the rule as it is in production. */
+/**
+ * What has happened to people with Nomad, as events in fixtures/crash-loops, each played from bytes into the rule as it
+ * is in production.
+ */
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { makeEventMessage } from '@hydrant/shared/messages/event-message';
@@ -13,15 +16,33 @@ const rule = { count: 5, intervalMs: 600_000, notificationIntervalMs: 600_000 };
 
 async function readLines(name: string): Promise<readonly Buffer[]> {
   const text = await readFile(new URL(`../../../fixtures/crash-loops/${name}`, import.meta.url), 'utf8');
-  return text.split('\n').filter((line) => line !== '').map((line) => Buffer.from(line));
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => Buffer.from(line));
 }
 
 function makeMessage(body: Buffer): Message {
   const { topic, type, key, index } = readEventHead(body, 0, body.length);
-  return makeEventMessage({ cluster: 'c', region: 'global', index, origin: 'stream', timestampMs: 1, topic, type, body, routingKey: 'x', id: `c/${index}/${key}` });
+  return makeEventMessage({
+    cluster: 'c',
+    region: 'global',
+    index,
+    origin: 'stream',
+    timestampMs: 1,
+    topic,
+    type,
+    body,
+    routingKey: 'x',
+    id: `c/${index}/${key}`,
+  });
 }
 
-async function play(ledger: TimedLedger, lines: readonly Buffer[], beforeEach: () => Promise<void> = () => Promise.resolve()): Promise<readonly Decision[]> {
+async function play(
+  ledger: TimedLedger,
+  lines: readonly Buffer[],
+  beforeEach: () => Promise<void> = () => Promise.resolve(),
+): Promise<readonly Decision[]> {
   const decisions: Decision[] = [];
   for (const line of lines) {
     const input = readObservations(makeMessage(line), 'lineage');
@@ -38,12 +59,41 @@ async function play(ledger: TimedLedger, lines: readonly Buffer[], beforeEach: (
 }
 
 /** An allocation event in which the task of a name crashed once, `at` seconds after the start. */
-function event(allocation: string, at: number, fields: Readonly<Record<string, unknown>>, task: Readonly<Record<string, unknown>> = {}): Buffer {
+function event(
+  allocation: string,
+  at: number,
+  fields: Readonly<Record<string, unknown>>,
+  task: Readonly<Record<string, unknown>> = {},
+): Buffer {
   const ns = (seconds: number): string => `@${1_795_200_000 + seconds}000000000@`;
-  const state = { State: 'running', Failed: false, Restarts: 0, Events: [{ Type: 'Started', Time: ns(at), Details: {} }], ...task };
+  const state = {
+    State: 'running',
+    Failed: false,
+    Restarts: 0,
+    Events: [{ Type: 'Started', Time: ns(at), Details: {} }],
+    ...task,
+  };
   const body = {
-    Topic: 'Allocation', Type: 'AllocationUpdated', Key: allocation, Namespace: 'default', Index: 100 + at,
-    Payload: { Allocation: { ID: allocation, Namespace: 'default', Name: 'web.app[0]', NodeName: 'node-1', JobID: 'web', TaskGroup: 'app', DesiredStatus: 'run', ClientStatus: 'running', TaskStates: { app: state }, ModifyTime: ns(at), ...fields } },
+    Topic: 'Allocation',
+    Type: 'AllocationUpdated',
+    Key: allocation,
+    Namespace: 'default',
+    Index: 100 + at,
+    Payload: {
+      Allocation: {
+        ID: allocation,
+        Namespace: 'default',
+        Name: 'web.app[0]',
+        NodeName: 'node-1',
+        JobID: 'web',
+        TaskGroup: 'app',
+        DesiredStatus: 'run',
+        ClientStatus: 'running',
+        TaskStates: { app: state },
+        ModifyTime: ns(at),
+        ...fields,
+      },
+    },
   };
   return Buffer.from(JSON.stringify(body).replace(/"@(\d+)@"/gu, '$1'));
 }
@@ -72,30 +122,55 @@ t.test('replacements whose parent Nomad does not tell are one lineage, as if it 
   for (const name of ['replacements-without-parent.ndjson', 'replacements-with-parent.ndjson']) {
     const ledger = createPlayedLedger();
     const decisions = await play(ledger, await readLines(name));
-    counts.push([decisions.filter(({ action }) => action === 'announce').length, (await ledger.loops()).map(({ crashes }) => crashes.length)]);
+    counts.push([
+      decisions.filter(({ action }) => action === 'announce').length,
+      (await ledger.loops()).map(({ crashes }) => crashes.length),
+    ]);
   }
 
-  t.same(counts, [[1, [8]], [1, [8]]]);
+  t.same(counts, [
+    [1, [8]],
+    [1, [8]],
+  ]);
 });
 
 t.test('a job that was purged and runs again goes on with its loop', async (t) => {
   const ledger = createPlayedLedger();
   const crash = (at: number): Readonly<Record<string, unknown>> => ({
-    State: 'pending', Restarts: 1, Events: [{ Type: 'Terminated', Time: `@${1_795_200_000 + at}000000000@`, Details: {} }, { Type: 'Restarting', Time: `@${1_795_200_000 + at}000000000@`, RestartReason: 'Restart within policy', Details: {} }],
+    State: 'pending',
+    Restarts: 1,
+    Events: [
+      { Type: 'Terminated', Time: `@${1_795_200_000 + at}000000000@`, Details: {} },
+      {
+        Type: 'Restarting',
+        Time: `@${1_795_200_000 + at}000000000@`,
+        RestartReason: 'Restart within policy',
+        Details: {},
+      },
+    ],
   });
   const stopped = { DesiredStatus: 'stop', ClientStatus: 'complete' };
   for (let run = 0; run < 5; run += 1) {
-    await play(ledger, [event(`a${run}`, run * 60, {}, crash(run * 60)), event(`a${run}`, run * 60 + 10, stopped, { ...crash(run * 60), State: 'dead' })]);
+    await play(ledger, [
+      event(`a${run}`, run * 60, {}, crash(run * 60)),
+      event(`a${run}`, run * 60 + 10, stopped, { ...crash(run * 60), State: 'dead' }),
+    ]);
   }
 
-  t.same((await ledger.loops()).map(({ crashes }) => crashes.length), [5]);
+  t.same(
+    (await ledger.loops()).map(({ crashes }) => crashes.length),
+    [5],
+  );
 });
 
 t.test('an allocation that fails eight times counts eight times', async (t) => {
   const ledger = createPlayedLedger();
   const decisions = await play(ledger, await readLines('allocation-fails-again.ndjson'));
 
-  t.same((await ledger.loops()).map(({ crashes }) => crashes.length), [8]);
+  t.same(
+    (await ledger.loops()).map(({ crashes }) => crashes.length),
+    [8],
+  );
   t.equal(decisions.filter(({ action }) => action === 'announce').length, 1);
 });
 
@@ -103,7 +178,10 @@ t.test('a task without a state takes none of the others with it', async (t) => {
   const ledger = createPlayedLedger();
   await play(ledger, await readLines('task-state-null.ndjson'));
 
-  t.same((await ledger.loops()).map(({ crashes }) => crashes.length), [1]);
+  t.same(
+    (await ledger.loops()).map(({ crashes }) => crashes.length),
+    [1],
+  );
 });
 
 t.test('explain says of these files what the rule says, however they are written', async (t) => {
@@ -116,7 +194,10 @@ t.test('explain says of these files what the rule says, however they are written
   ];
   for (const [name, expected] of cases) {
     const explainer = new Explainer({ rules: { rule, overrides: [] }, groupBy: 'lineage' });
-    for (const line of (await readFile(new URL(`../../../fixtures/crash-loops/${name}`, import.meta.url), 'utf8')).split('\n')) await explainer.take(Buffer.from(line));
+    for (const line of (
+      await readFile(new URL(`../../../fixtures/crash-loops/${name}`, import.meta.url), 'utf8')
+    ).split('\n'))
+      await explainer.take(Buffer.from(line));
     await explainer.end();
     const summary = explainer.summary().join('\n');
     t.match(summary, expected, name);

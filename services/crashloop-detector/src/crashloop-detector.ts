@@ -1,6 +1,6 @@
 /**
- * The wiring of the detector: event → observations → ledger → alert. Everything outside comes in as a port, so that the same
- * function serves the process of its own and the standalone one.
+ * The wiring of the detector: event → observations → ledger → alert. Everything outside comes in as a port, so that the
+ * same function serves the process of its own and the standalone one.
  */
 import type { Bus, Delivery, Settlement, Subscription } from '@hydrant/shared/bus/bus';
 import { createBackoff } from '@hydrant/shared/foundation/backoff';
@@ -87,11 +87,16 @@ class CrashloopDetector implements Component {
     this.#subscribing ??= this.#subscribe();
     this.#resolving ??= this.#resolver.run(this.#stopping.signal);
     const waited = new AbortController();
-    await Promise.race([this.#subscribing, this.#ports.clock.sleep(subscribeGraceMs, AbortSignal.any([signal, waited.signal]))]);
+    await Promise.race([
+      this.#subscribing,
+      this.#ports.clock.sleep(subscribeGraceMs, AbortSignal.any([signal, waited.signal])),
+    ]);
     waited.abort();
   }
 
-  /** Rejects when a newer version wrote the ledger. One that is away says so at its first use: events wait meanwhile. */
+  /**
+   * Rejects when a newer version wrote the ledger. One that is away says so at its first use: events wait meanwhile.
+   */
   async #prepareLedger(signal: AbortSignal): Promise<void> {
     const waited = new AbortController();
     const limit = this.#ports.clock.sleep(ledgerGraceMs, AbortSignal.any([signal, waited.signal]));
@@ -131,7 +136,11 @@ class CrashloopDetector implements Component {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
-        const subscription = await bus.subscribe({ name, bindings, prefetch, maxHeldBytes, consumer: this.name }, (delivery) => this.#handle(delivery), signal);
+        const subscription = await bus.subscribe(
+          { name, bindings, prefetch, maxHeldBytes, consumer: this.name },
+          (delivery) => this.#handle(delivery),
+          signal,
+        );
         this.#isSubscribed = true;
         return subscription;
       } catch (err) {
@@ -157,7 +166,8 @@ class CrashloopDetector implements Component {
     telemetry.eventReceived(input.kind);
     if (input.kind === 'foreign' || input.observations.length === 0) return { action: 'ack' };
     for (const odd of input.odd) telemetry.partIgnored(odd);
-    if (input.kind === 'crash' && this.#toldTwice.isNews(message.type, input.observations)) telemetry.crashesToldTwice(options.queue);
+    if (input.kind === 'crash' && this.#toldTwice.isNews(message.type, input.observations))
+      telemetry.crashesToldTwice(options.queue);
     try {
       // One after the other: with `DETECTOR_GROUP_BY=name` the tasks of an event share a loop, and so a claim.
       for (const observation of input.observations) await this.#detect(observation);
@@ -181,7 +191,12 @@ class CrashloopDetector implements Component {
     telemetry.decided(decision, (clock.monotonic() - began) / 1000);
     if (decision.clockBehindUs > 0) telemetry.clockBehind(observation.node, decision.clockBehindUs / 1_000_000);
     if (decision.action !== 'announce') return;
-    await this.#announcer.announce(decision, { place: observation.place, rule, routingKey: options.alertRoutingKey, timestampMs: clock.now() });
+    await this.#announcer.announce(decision, {
+      place: observation.place,
+      rule,
+      routingKey: options.alertRoutingKey,
+      timestampMs: clock.now(),
+    });
   }
 
   #settleFailure(error: unknown): Settlement {

@@ -1,7 +1,7 @@
 /**
- * From a message to what it proves: the whole way from bytes to observations, without any input or output.
- * Only messages with an event's body arrive here for parsing; most are told apart by their bytes. nomad-firehose's `allocations` payload is told
- * apart by its shape.
+ * From a message to what it proves: the whole way from bytes to observations, without any input or output. Only
+ * messages with an event's body arrive here for parsing; most are told apart by their bytes. nomad-firehose's
+ * `allocations` payload is told apart by its shape.
  */
 import { HydrantError } from '@hydrant/shared/foundation/errors';
 import { readEventMessage } from '@hydrant/shared/messages/event-message';
@@ -19,14 +19,17 @@ export type Input =
   /** An event of another topic: a binding is wider than it needs to be. */
   | { readonly kind: 'foreign' }
   | {
-    /** Without a crash, an observation tells what became of a task. */
-    readonly kind: 'no-crash' | 'crash';
-    readonly observations: readonly Observation[];
-    /** Why parts of the event were left out. */
-    readonly odd: readonly Error[];
-  };
+      /** Without a crash, an observation tells what became of a task. */
+      readonly kind: 'no-crash' | 'crash';
+      readonly observations: readonly Observation[];
+      /** Why parts of the event were left out. */
+      readonly odd: readonly Error[];
+    };
 
-/** `nowMs`: wall clock, for messages without a time of the servers. Throws a permanent error when the message is no event, or an allocation event without the fields that matter. */
+/**
+ * `nowMs`: wall clock, for messages without a time of the servers. Throws a permanent error when the message is no
+ * event, or an allocation event without the fields that matter.
+ */
 export function readObservations(message: Message, groupBy: GroupBy, nowMs = Infinity): Input {
   return observeFirehose(message, nowMs) ?? observeEvent(message, groupBy);
 }
@@ -46,7 +49,9 @@ function observeEvent(message: Message, groupBy: GroupBy): Input {
   if (!mayHoldStatus(message.body)) return { kind: 'no-crash', observations: [], odd: [] };
 
   const allocation = readAllocation(message.body);
-  const observations = extractCrashes(allocation).map((crashes) => makeObservation(message.id, { cluster, region }, allocation, crashes, groupBy));
+  const observations = extractCrashes(allocation).map((crashes) =>
+    makeObservation(message.id, { cluster, region }, allocation, crashes, groupBy),
+  );
   return { kind: observations.some(showsCrash) ? 'crash' : 'no-crash', observations, odd: allocation.odd };
 }
 
@@ -54,7 +59,13 @@ export function showsCrash({ restarts, timed }: Observation): boolean {
   return restarts.length > 0 || timed.length > 0;
 }
 
-function makeObservation(eventId: string, origin: Origin, allocation: Allocation, crashes: TaskCrashes, groupBy: GroupBy): Observation {
+function makeObservation(
+  eventId: string,
+  origin: Origin,
+  allocation: Allocation,
+  crashes: TaskCrashes,
+  groupBy: GroupBy,
+): Observation {
   const { task, restarts, failures } = crashes;
   const newest = newestCrash(crashes);
   const modifiedAtUs = microseconds(allocation.modifyTimeNs);
@@ -64,7 +75,13 @@ function makeObservation(eventId: string, origin: Origin, allocation: Allocation
     followLineage: groupBy === 'lineage',
     allocation: allocationKey(origin, allocation.id),
     task: task.name,
-    place: { cluster: origin.cluster, namespace: allocation.namespace, job: allocation.jobId, group: allocation.group, task: task.name },
+    place: {
+      cluster: origin.cluster,
+      namespace: allocation.namespace,
+      job: allocation.jobId,
+      group: allocation.group,
+      task: task.name,
+    },
     node: allocation.node,
     links: groupBy === 'lineage' ? lineageLinks(origin, allocation) : [],
     modifiedAtUs,
@@ -85,7 +102,12 @@ function newestCrash({ restarts, failures }: TaskCrashes): Crash | null {
 }
 
 function observed({ timeNs, ranNs, detail }: Crash): ObservedCrash {
-  return { timeUs: microseconds(timeNs), timeNs: String(timeNs), detail: JSON.stringify(detail), ranUs: ranNs === undefined ? undefined : microseconds(ranNs) };
+  return {
+    timeUs: microseconds(timeNs),
+    timeNs: String(timeNs),
+    detail: JSON.stringify(detail),
+    ranUs: ranNs === undefined ? undefined : microseconds(ranNs),
+  };
 }
 
 function microseconds(ns: bigint): number {

@@ -1,6 +1,6 @@
 /**
- * What the recordings of a real Nomad come to, whatever the order in which their events arrive: each event goes the whole way from bytes
- * into the ledger's rules.
+ * What the recordings of a real Nomad come to, whatever the order in which their events arrive: each event goes the
+ * whole way from bytes into the ledger's rules.
  */
 import t from 'tap';
 import { forEachElement, forEachMember } from '@hydrant/shared/foundation/json-scanner';
@@ -16,7 +16,16 @@ const rule = { count: 5, intervalMs: 3_600_000, notificationIntervalMs: 600_000 
 function makeMessage(body: Buffer, origin: 'stream' | 'snapshot'): Message {
   const { topic, type, key, namespace, index } = readEventHead(body, 0, body.length);
   return makeEventMessage({
-    cluster: 'c', region: 'global', index, origin, timestampMs: 1, topic, type, body, routingKey: 'x', id: `c/${index}/${topic}/${namespace}/${key}/${origin}`,
+    cluster: 'c',
+    region: 'global',
+    index,
+    origin,
+    timestampMs: 1,
+    topic,
+    type,
+    body,
+    routingKey: 'x',
+    id: `c/${index}/${topic}/${namespace}/${key}/${origin}`,
   });
 }
 
@@ -24,7 +33,10 @@ async function streamMessages(name: RecordingName): Promise<Message[]> {
   const messages: Message[] = [];
   for (const line of await readRecording(name)) {
     forEachMember(line, 0, (member, at) => {
-      if (member === 'Events') forEachElement(line, at, (from, to) => { messages.push(makeMessage(line.subarray(from, to), 'stream')); });
+      if (member === 'Events')
+        forEachElement(line, at, (from, to) => {
+          messages.push(makeMessage(line.subarray(from, to), 'stream'));
+        });
     });
   }
   return messages.filter(({ type }) => type.startsWith('nomad.Allocation.'));
@@ -37,7 +49,14 @@ async function listMessages(name: RecordingName): Promise<Message[]> {
   const messages: Message[] = [];
   forEachElement(bytes, 0, (from, to) => {
     const { ID, Namespace, ModifyIndex } = heads[messages.length] ?? {};
-    const head = JSON.stringify({ Topic: 'Allocation', Type: 'Snapshot', Key: ID, Namespace, FilterKeys: [], Index: ModifyIndex });
+    const head = JSON.stringify({
+      Topic: 'Allocation',
+      Type: 'Snapshot',
+      Key: ID,
+      Namespace,
+      FilterKeys: [],
+      Index: ModifyIndex,
+    });
     const body = `${head.slice(0, -1)},"Payload":{"Allocation":${bytes.toString('utf8', from, to)}}}`;
     messages.push(makeMessage(Buffer.from(body), 'snapshot'));
   });
@@ -70,7 +89,10 @@ function shuffle<T>(items: readonly T[], width: number, seed: number): T[] {
   const random = (): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 4_294_967_296;
   const placed = items.flatMap((item, index) => {
     const copies = random() < 0.2 ? 2 : 1;
-    return Array.from({ length: copies }, (_, copy) => ({ item, at: index + random() * width + copy * 100 * random() }));
+    return Array.from({ length: copies }, (_, copy) => ({
+      item,
+      at: index + random() * width + copy * 100 * random(),
+    }));
   });
   return placed.sort((a, b) => a.at - b.at).map(({ item }) => item);
 }
@@ -81,12 +103,17 @@ t.test('crashing-cluster, from its stream', async (t) => {
   const messages = await streamMessages('crashing-cluster');
 
   t.same(crashesByJob(await play(messages)), fromStream, 'in order');
-  for (let seed = 1; seed <= 20; seed += 1) t.same(crashesByJob(await play(shuffle(messages, 30, seed))), fromStream, `shuffled within 30 and repeated, ${seed}`);
+  for (let seed = 1; seed <= 20; seed += 1)
+    t.same(
+      crashesByJob(await play(shuffle(messages, 30, seed))),
+      fromStream,
+      `shuffled within 30 and repeated, ${seed}`,
+    );
   t.equal((await play(messages)).length, 5 + 3, 'one lineage for each that loops, and those with requested restarts');
 });
 
 t.test('crashing-cluster, from its stream and then its lists', async (t) => {
-  const messages = [...await streamMessages('crashing-cluster'), ...await listMessages('crashing-cluster')];
+  const messages = [...(await streamMessages('crashing-cluster')), ...(await listMessages('crashing-cluster'))];
 
   const { ledger, ...others } = crashesByJob(await play(messages));
   t.same(others, fromStream);
@@ -95,13 +122,22 @@ t.test('crashing-cluster, from its stream and then its lists', async (t) => {
 
 t.test('crashing-cluster, from its lists alone: what the events that are visible prove', async (t) => {
   const visible: Record<string, number> = {};
-  for (const allocation of await readRecordedList('crashing-cluster', 'allocations') as unknown as WrittenAllocation[]) {
-    const crashes = taskEvents(allocation).filter(({ Type, RestartReason }) => Type === 'Not Restarting' || (Type === 'Restarting' && RestartReason !== ''));
+  for (const allocation of (await readRecordedList(
+    'crashing-cluster',
+    'allocations',
+  )) as unknown as WrittenAllocation[]) {
+    const crashes = taskEvents(allocation).filter(
+      ({ Type, RestartReason }) => Type === 'Not Restarting' || (Type === 'Restarting' && RestartReason !== ''),
+    );
     if (crashes.length > 0) visible[allocation.JobID] = (visible[allocation.JobID] ?? 0) + crashes.length;
   }
 
   t.same(crashesByJob(await play(await listMessages('crashing-cluster'))), visible);
-  t.same(Object.keys(visible).sort(), ['billing-sync', 'checkout-api', 'geo-index', 'ledger', 'node-agent', 'thumbnailer'], 'what a user or a template restarted is none');
+  t.same(
+    Object.keys(visible).sort(),
+    ['billing-sync', 'checkout-api', 'geo-index', 'ledger', 'node-agent', 'thumbnailer'],
+    'what a user or a template restarted is none',
+  );
 });
 
 t.test('burst: each storm of two allocations is a lineage with all its crashes', async (t) => {
@@ -113,7 +149,8 @@ t.test('burst: each storm of two allocations is a lineage with all its crashes',
     const { ID, PreviousAllocation, JobID, TaskStates } = Payload.Allocation;
     if (JobID !== 'storm') continue;
     if (PreviousAllocation !== undefined && PreviousAllocation !== '') parents.set(ID, PreviousAllocation);
-    for (const { Restarts, Failed } of Object.values(TaskStates ?? {})) counts.set(ID, Math.max(counts.get(ID) ?? 0, Restarts + (Failed ? 1 : 0)));
+    for (const { Restarts, Failed } of Object.values(TaskStates ?? {}))
+      counts.set(ID, Math.max(counts.get(ID) ?? 0, Restarts + (Failed ? 1 : 0)));
   }
   const expected = new Map<string, number>();
   for (const [id, count] of counts) {
@@ -124,7 +161,9 @@ t.test('burst: each storm of two allocations is a lineage with all its crashes',
   t.equal(expected.size, 120);
 
   for (const events of [messages, shuffle(messages, 30, 1), shuffle(messages, 30, 2)]) {
-    const found = new Map((await play(events)).map(({ key, crashes }) => [key.split('/').at(-1) ?? '', crashes.length]));
+    const found = new Map(
+      (await play(events)).map(({ key, crashes }) => [key.split('/').at(-1) ?? '', crashes.length]),
+    );
     t.same(found, expected);
   }
 });
@@ -133,7 +172,16 @@ interface WrittenAllocation {
   readonly ID: string;
   readonly JobID: string;
   readonly PreviousAllocation?: string;
-  readonly TaskStates: Readonly<Record<string, { readonly Restarts: number; readonly Failed: boolean; readonly Events: readonly { readonly Type: string; readonly RestartReason: string }[] | null }>> | null;
+  readonly TaskStates: Readonly<
+    Record<
+      string,
+      {
+        readonly Restarts: number;
+        readonly Failed: boolean;
+        readonly Events: readonly { readonly Type: string; readonly RestartReason: string }[] | null;
+      }
+    >
+  > | null;
 }
 
 function taskEvents({ TaskStates }: WrittenAllocation) {

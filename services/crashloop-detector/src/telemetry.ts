@@ -29,8 +29,9 @@ export interface DetectorTelemetry extends AnnouncerTelemetry, Omit<ResolverTele
 }
 
 const prefix = 'hydrant_crashloop_detector';
-const toldTwice = 'Each crash comes twice, in Nomad\'s event and in nomad-firehose\'s message, and so does each alert: '
-  + 'unbind the queue from `allocations`, or set `AMQP_BINDINGS=allocations` and unbind it from `event.Allocation.#`';
+const toldTwice =
+  "Each crash comes twice, in Nomad's event and in nomad-firehose's message, and so does each alert: " +
+  'unbind the queue from `allocations`, or set `AMQP_BINDINGS=allocations` and unbind it from `event.Allocation.#`';
 
 export interface DetectorTelemetryOptions {
   readonly metrics: Metrics;
@@ -42,7 +43,11 @@ export interface DetectorTelemetryOptions {
 /** So many nodes and loops are remembered as logged. */
 const mostRemembered = 10_000;
 
-export function createDetectorTelemetry({ metrics, log, destinationAdvice }: DetectorTelemetryOptions): DetectorTelemetry {
+export function createDetectorTelemetry({
+  metrics,
+  log,
+  destinationAdvice,
+}: DetectorTelemetryOptions): DetectorTelemetry {
   const meters = createMeters(metrics);
   const logged = new Set<string>();
   // A kind of trouble is logged once, and again after it went away.
@@ -52,11 +57,13 @@ export function createDetectorTelemetry({ metrics, log, destinationAdvice }: Det
   return {
     eventReceived(kind) {
       meters.events.inc(1, { outcome: kind });
-      if (kind === 'foreign' && isNews('foreign')) log.warn('Received events of other topics, ignored: `AMQP_BINDINGS` is wider than the detector needs');
+      if (kind === 'foreign' && isNews('foreign'))
+        log.warn('Received events of other topics, ignored: `AMQP_BINDINGS` is wider than the detector needs');
     },
     eventRefused(err) {
       meters.events.inc(1, { outcome: 'refused' });
-      if (isNews(`refused ${errorCode(err) ?? ''}`)) log.warn({ err }, 'Event refused, dead-lettered; more of this kind are counted only');
+      if (isNews(`refused ${errorCode(err) ?? ''}`))
+        log.warn({ err }, 'Event refused, dead-lettered; more of this kind are counted only');
     },
     eventRetried(err) {
       meters.retries.inc();
@@ -71,7 +78,8 @@ export function createDetectorTelemetry({ metrics, log, destinationAdvice }: Det
       if (decision.action === 'late') meters.late.inc();
       if (decision.recorded.forgotten > 0) {
         meters.forgotten.inc(decision.recorded.forgotten);
-        if (isNews('forgotten')) log.warn('Ledger is full, the lineages with the oldest news are forgotten: their crashes are counted anew');
+        if (isNews('forgotten'))
+          log.warn('Ledger is full, the lineages with the oldest news are forgotten: their crashes are counted anew');
       }
     },
     crashesMuted() {
@@ -79,20 +87,36 @@ export function createDetectorTelemetry({ metrics, log, destinationAdvice }: Det
     },
     partIgnored(err) {
       meters.ignored.inc();
-      if (isNews('ignored')) log.warn({ err }, 'Part of an event cannot be read, the rest of it counts; more are counted only');
+      if (isNews('ignored'))
+        log.warn({ err }, 'Part of an event cannot be read, the rest of it counts; more are counted only');
     },
     clockBehind(node, seconds) {
-      if (nodes.add(node)) log.warn({ node, seconds: Math.round(seconds) }, 'Clock of a node is behind that of the servers: its crashes are shown too early, check its time synchronisation');
+      if (nodes.add(node))
+        log.warn(
+          { node, seconds: Math.round(seconds) },
+          'Clock of a node is behind that of the servers: its crashes are shown too early, check its time synchronisation',
+        );
     },
-    crashesToldTwice: (queue) => { log.warn({ queue }, toldTwice); },
+    crashesToldTwice: (queue) => {
+      log.warn({ queue }, toldTwice);
+    },
     eventSettled() {
       logged.delete('retried');
     },
-    ...createAlertTelemetry(meters, log, { isNews, forget: (kind) => { logged.delete(kind); }, destinationAdvice }),
+    ...createAlertTelemetry(meters, log, {
+      isNews,
+      forget: (kind) => {
+        logged.delete(kind);
+      },
+      destinationAdvice,
+    }),
   };
 }
 
-type AlertTelemetry = Pick<DetectorTelemetry, 'alertPublished' | 'alertUnrouted' | 'loopSilent' | 'resolvedRefused' | 'resolvedRetried' | 'ledgerSized'>;
+type AlertTelemetry = Pick<
+  DetectorTelemetry,
+  'alertPublished' | 'alertUnrouted' | 'loopSilent' | 'resolvedRefused' | 'resolvedRetried' | 'ledgerSized'
+>;
 
 interface AlertLogging {
   /** Of a kind of trouble: true the first time, and again after `forget`. */
@@ -101,16 +125,26 @@ interface AlertLogging {
   readonly destinationAdvice: string;
 }
 
-function createAlertTelemetry(meters: ReturnType<typeof createMeters>, log: Logger, { isNews, forget, destinationAdvice }: AlertLogging): AlertTelemetry {
+function createAlertTelemetry(
+  meters: ReturnType<typeof createMeters>,
+  log: Logger,
+  { isNews, forget, destinationAdvice }: AlertLogging,
+): AlertTelemetry {
   const unrouted = new LoggedOnce();
   return {
     alertPublished(status, message, { namespace, job, group, task }) {
       meters.alerts.inc(1, { status });
-      log.info({ alert: message.id, status, namespace, job, group, task, routingKey: message.routingKey }, status === 'resolved' ? 'End of a crash loop announced' : 'Crash loop announced');
+      log.info(
+        { alert: message.id, status, namespace, job, group, task, routingKey: message.routingKey },
+        status === 'resolved' ? 'End of a crash loop announced' : 'Crash loop announced',
+      );
       if (status === 'resolved') forget('resolved retried');
     },
     loopSilent({ alertId, place: { namespace, job, group, task } }) {
-      log.warn({ alert: alertId, namespace, job, group, task }, 'Crash loop ended because nothing was heard of it for very long: its job is gone, or its events are missing');
+      log.warn(
+        { alert: alertId, namespace, job, group, task },
+        'Crash loop ended because nothing was heard of it for very long: its job is gone, or its events are missing',
+      );
     },
     resolvedRefused(message, err) {
       meters.unresolved.inc();
@@ -129,7 +163,10 @@ function createAlertTelemetry(meters: ReturnType<typeof createMeters>, log: Logg
       meters.alerts.inc(1, { status });
       const [alert = ''] = message.id.split('/');
       if (status === 'resolved' || !unrouted.add(alert)) return;
-      log.warn({ alert, status, namespace, job, group, task, routingKey: message.routingKey }, `Crash loop, and nobody is told of it: ${destinationAdvice}`);
+      log.warn(
+        { alert, status, namespace, job, group, task, routingKey: message.routingKey },
+        `Crash loop, and nobody is told of it: ${destinationAdvice}`,
+      );
     },
   };
 }
@@ -150,18 +187,45 @@ class LoggedOnce {
 
 function createMeters(metrics: Metrics) {
   return {
-    events: metrics.counter({ name: `${prefix}_events_total`, help: 'Messages received, by what they turned out to be', labels: ['outcome'] }),
-    crashes: metrics.counter({ name: `${prefix}_crashes_total`, help: 'Restarts and failures recorded; requested ones are not counted as crashes', labels: ['kind'] }),
-    alerts: metrics.counter({ name: `${prefix}_alerts_total`, help: 'Alerts that the destination took', labels: ['status'] }),
+    events: metrics.counter({
+      name: `${prefix}_events_total`,
+      help: 'Messages received, by what they turned out to be',
+      labels: ['outcome'],
+    }),
+    crashes: metrics.counter({
+      name: `${prefix}_crashes_total`,
+      help: 'Restarts and failures recorded; requested ones are not counted as crashes',
+      labels: ['kind'],
+    }),
+    alerts: metrics.counter({
+      name: `${prefix}_alerts_total`,
+      help: 'Alerts that the destination took',
+      labels: ['status'],
+    }),
     unrouted: metrics.counter({ name: `${prefix}_unrouted_alerts_total`, help: 'Alerts that no queue received' }),
-    unresolved: metrics.counter({ name: `${prefix}_refused_resolved_alerts_total`, help: 'Ends of crash loops that the destination refused for good' }),
+    unresolved: metrics.counter({
+      name: `${prefix}_refused_resolved_alerts_total`,
+      help: 'Ends of crash loops that the destination refused for good',
+    }),
     lineages: metrics.gauge({ name: `${prefix}_lineages`, help: 'Lineages that the ledger knows' }),
     openLoops: metrics.gauge({ name: `${prefix}_open_loops`, help: 'Crash loops that have not ended' }),
-    forgotten: metrics.counter({ name: `${prefix}_forgotten_lineages_total`, help: 'Lineages that made room for others' }),
-    muted: metrics.counter({ name: `${prefix}_muted_total`, help: 'Events that tell of crashes of a task that a rule mutes, per task' }),
-    ignored: metrics.counter({ name: `${prefix}_ignored_parts_total`, help: 'Tasks and task events in allocation events that could not be read' }),
+    forgotten: metrics.counter({
+      name: `${prefix}_forgotten_lineages_total`,
+      help: 'Lineages that made room for others',
+    }),
+    muted: metrics.counter({
+      name: `${prefix}_muted_total`,
+      help: 'Events that tell of crashes of a task that a rule mutes, per task',
+    }),
+    ignored: metrics.counter({
+      name: `${prefix}_ignored_parts_total`,
+      help: 'Tasks and task events in allocation events that could not be read',
+    }),
     late: metrics.counter({ name: `${prefix}_late_loops_total`, help: 'Crash loops known too late to be announced' }),
-    retries: metrics.counter({ name: `${prefix}_retries_total`, help: 'Events tried again because the ledger or the destination of alerts was away' }),
+    retries: metrics.counter({
+      name: `${prefix}_retries_total`,
+      help: 'Events tried again because the ledger or the destination of alerts was away',
+    }),
     decideSeconds: metrics.histogram({
       name: `${prefix}_decide_seconds`,
       help: 'Time the ledger took to record and decide',

@@ -16,7 +16,11 @@ const address: Format<string> = {
   show: maskUrl,
   isUrl: true,
 };
-const addresses = listOf(address, { name: 'addresses', expected: 'addresses such as "https://nomad.example:4646" or "unix:///secrets/api.sock", separated by commas; "%" and "@" in a password are written as %25 and %40' });
+const addresses = listOf(address, {
+  name: 'addresses',
+  expected:
+    'addresses such as "https://nomad.example:4646" or "unix:///secrets/api.sock", separated by commas; "%" and "@" in a password are written as %25 and %40',
+});
 
 /** As Nomad names them; any other word would be a namespace without events. */
 const namespace: Format<string> = {
@@ -26,7 +30,10 @@ const namespace: Format<string> = {
 };
 
 /** The words that Nomad's own client takes. It reads any other as "verify" and says nothing. */
-const goBooleans = new Map([...['1', 't', 'T', 'true', 'TRUE', 'True'].map((word) => [word, true] as const), ...['0', 'f', 'F', 'false', 'FALSE', 'False'].map((word) => [word, false] as const)]);
+const goBooleans = new Map([
+  ...['1', 't', 'T', 'true', 'TRUE', 'True'].map((word) => [word, true] as const),
+  ...['0', 'f', 'F', 'false', 'FALSE', 'False'].map((word) => [word, false] as const),
+]);
 
 const goBoolean: Format<boolean> = {
   name: 'true or false',
@@ -50,9 +57,15 @@ const redacted: typeof redactWords = {
     return words?.includes('none') === true && words.length > 1 ? undefined : words;
   },
 };
-const compat = listOf(oneOf(compatResources), { name: 'list', expected: `any of ${compatResources.join(', ')}, separated by commas` });
+const compat = listOf(oneOf(compatResources), {
+  name: 'list',
+  expected: `any of ${compatResources.join(', ')}, separated by commas`,
+});
 
-/** How Nomad is reached, named as Nomad's own client names it. Not read: NOMAD_NAMESPACE and NOMAD_REGION, which Nomad sets in every task to the task's own. */
+/**
+ * How Nomad is reached, named as Nomad's own client names it. Not read: NOMAD_NAMESPACE and NOMAD_REGION, which Nomad
+ * sets in every task to the task's own.
+ */
 export const nomadSettings = {
   NOMAD_ADDR: {
     doc: 'Nomad, as one address (`http://`, `https://`, `unix://`) or several separated by commas that are tried in turn.',
@@ -60,22 +73,56 @@ export const nomadSettings = {
     default: 'http://127.0.0.1:4646',
   },
   NOMAD_TOKEN: { doc: 'ACL token.', format: token, default: null, sensitive: true },
-  NOMAD_TOKEN_FILE: { doc: 'File that holds the ACL token; read again at each connect, because workload identities are renewed.', format: path, default: null },
-  NOMAD_HTTP_AUTH: { doc: 'Basic authentication, `user:password`, for a proxy in front of Nomad.', format: text, default: null, sensitive: true },
-  NOMAD_CACERT: { doc: 'PEM file of the authorities that may have signed Nomad\'s certificate; they alone are trusted. Neither this nor `NOMAD_CAPATH`: those that Node.js knows.', format: path, default: null },
-  NOMAD_CAPATH: { doc: 'Folder of such PEM files, with all below it; read when `NOMAD_CACERT` is not set.', format: path, default: null },
-  NOMAD_CLIENT_CERT: { doc: 'PEM file of the client certificate; goes with `NOMAD_CLIENT_KEY`.', format: path, default: null },
-  NOMAD_CLIENT_KEY: { doc: 'PEM file of the client certificate\'s key.', format: path, default: null },
-  NOMAD_TLS_SERVER_NAME: { doc: 'Name that Nomad\'s certificate must carry, when it is not that of the address.', format: text, default: null, example: 'server.global.nomad' },
+  NOMAD_TOKEN_FILE: {
+    doc: 'File that holds the ACL token; read again at each connect, because workload identities are renewed.',
+    format: path,
+    default: null,
+  },
+  NOMAD_HTTP_AUTH: {
+    doc: 'Basic authentication, `user:password`, for a proxy in front of Nomad.',
+    format: text,
+    default: null,
+    sensitive: true,
+  },
+  NOMAD_CACERT: {
+    doc: "PEM file of the authorities that may have signed Nomad's certificate; they alone are trusted. Neither this nor `NOMAD_CAPATH`: those that Node.js knows.",
+    format: path,
+    default: null,
+  },
+  NOMAD_CAPATH: {
+    doc: 'Folder of such PEM files, with all below it; read when `NOMAD_CACERT` is not set.',
+    format: path,
+    default: null,
+  },
+  NOMAD_CLIENT_CERT: {
+    doc: 'PEM file of the client certificate; goes with `NOMAD_CLIENT_KEY`.',
+    format: path,
+    default: null,
+  },
+  NOMAD_CLIENT_KEY: { doc: "PEM file of the client certificate's key.", format: path, default: null },
+  NOMAD_TLS_SERVER_NAME: {
+    doc: "Name that Nomad's certificate must carry, when it is not that of the address.",
+    format: text,
+    default: null,
+    example: 'server.global.nomad',
+  },
   NOMAD_SKIP_VERIFY: { doc: 'Accept any certificate.', format: goBoolean, default: false },
   ...proxySettings,
 } as const satisfies Schema;
 
 export const streamSettings = {
-  FIREHOSE_TOPICS: { doc: 'Topics to read, separated by commas; `*`: all of them, which takes a management token.', format: topics, default: 'Deployment,Allocation,Evaluation,Job,Node' },
+  FIREHOSE_TOPICS: {
+    doc: 'Topics to read, separated by commas; `*`: all of them, which takes a management token.',
+    format: topics,
+    default: 'Deployment,Allocation,Evaluation,Job,Node',
+  },
   FIREHOSE_NAMESPACE: { doc: 'Namespace to read; `*`: all.', format: namespace, default: '*' },
   FIREHOSE_REGION: { doc: 'Region to read; empty: that of the agent.', format: text, default: '' },
-  FIREHOSE_CLUSTER: { doc: 'Name of this Nomad, in message ids, headers and the checkpoint\'s key.', format: text, default: 'default' },
+  FIREHOSE_CLUSTER: {
+    doc: "Name of this Nomad, in message ids, headers and the checkpoint's key.",
+    format: text,
+    default: 'default',
+  },
   FIREHOSE_MAX_FRAME_BYTES: {
     doc: 'Most bytes of one frame of the stream, which is held in memory. A longer one is skipped: what was missed is read from the lists.',
     format: size,
@@ -121,7 +168,11 @@ export const leaseSettings = {
 } as const satisfies Schema;
 
 export const spoolSettings = {
-  FIREHOSE_SPOOL_MAX_BYTES: { doc: 'Most bytes of the log on disk; at the limit the stream is not read on.', format: size, default: '1GiB' },
+  FIREHOSE_SPOOL_MAX_BYTES: {
+    doc: 'Most bytes of the log on disk; at the limit the stream is not read on.',
+    format: size,
+    default: '1GiB',
+  },
 } as const satisfies Schema;
 
 /** Of the firehose as a service; standalone keeps its log in DATA_DIR. */
@@ -140,14 +191,20 @@ type SourceConfig = Values<typeof nomadSettings & typeof streamSettings>;
 export function checkNomadSettings(config: Readonly<Record<string, unknown>>): string[] {
   const problems = compatProblems(config['FIREHOSE_COMPAT'], config['FIREHOSE_TOPICS']);
   if ((config['NOMAD_CLIENT_CERT'] === null) === (config['NOMAD_CLIENT_KEY'] === null)) return problems;
-  return [...problems, 'Expected `NOMAD_CLIENT_CERT` and `NOMAD_CLIENT_KEY` to be set both or not at all, got one of them'];
+  return [
+    ...problems,
+    'Expected `NOMAD_CLIENT_CERT` and `NOMAD_CLIENT_KEY` to be set both or not at all, got one of them',
+  ];
 }
 
 function compatProblems(resources: unknown, topics: unknown): string[] {
   if (!Array.isArray(resources) || !Array.isArray(topics) || topics.includes('*')) return [];
   return compatResources
     .filter((resource) => resources.includes(resource) && !topics.includes(topicOfResource[resource]))
-    .map((resource) => `Expected \`FIREHOSE_TOPICS\` to have ${topicOfResource[resource]}, which \`FIREHOSE_COMPAT\` makes ${resource} of`);
+    .map(
+      (resource) =>
+        `Expected \`FIREHOSE_TOPICS\` to have ${topicOfResource[resource]}, which \`FIREHOSE_COMPAT\` makes ${resource} of`,
+    );
 }
 
 /** n.b. who chose kinds of values in jobs did not choose to let tokens out. */

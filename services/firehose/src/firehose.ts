@@ -1,6 +1,6 @@
 /**
- * The firehose, wired: reading → spool → publisher → bus, with the checkpoint behind. It knows ports only, so that standalone runs the
- * same parts on a bus, a spool and a checkpoint of its own.
+ * The firehose, wired: reading → spool → publisher → bus, with the checkpoint behind. It knows ports only, so that
+ * standalone runs the same parts on a bus, a spool and a checkpoint of its own.
  */
 import type { Bus } from '@hydrant/shared/bus/bus';
 import type { Clock } from '@hydrant/shared/foundation/clock';
@@ -34,7 +34,9 @@ export interface FirehosePorts {
   /** The firehose's own: it opens and closes it. */
   readonly spool: Spool;
   readonly checkpointStore: CheckpointStore;
-  /** Without it nothing is published and no checkpoint saved while it is not held. Undefined: this is the only firehose. */
+  /**
+   * Without it nothing is published and no checkpoint saved while it is not held. Undefined: this is the only firehose.
+   */
   readonly lease?: HeldLease | undefined;
   /** Of a spool that outlives the process. */
   readonly spoolNote?: SpoolNoteStore | undefined;
@@ -47,7 +49,17 @@ export interface Firehose extends Component {
   readonly healthChecks: readonly HealthCheck[];
 }
 
-function makeGauges({ publisher, cursor, spool, intake }: { readonly publisher: SpoolPublisher; readonly cursor: Cursor; readonly spool: Spool; readonly intake: Intake }): FirehoseGauges {
+function makeGauges({
+  publisher,
+  cursor,
+  spool,
+  intake,
+}: {
+  readonly publisher: SpoolPublisher;
+  readonly cursor: Cursor;
+  readonly spool: Spool;
+  readonly intake: Intake;
+}): FirehoseGauges {
   return {
     unconfirmed: () => publisher.unconfirmed,
     spoolEvents: () => cursor.lag,
@@ -57,13 +69,27 @@ function makeGauges({ publisher, cursor, spool, intake }: { readonly publisher: 
   };
 }
 
-export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote, checkpointStore, lease, log, metrics, clock }: FirehosePorts): Firehose {
+export function createFirehose(
+  options: FirehoseOptions,
+  { bus, spool, spoolNote, checkpointStore, lease, log, metrics, clock }: FirehosePorts,
+): Firehose {
   const telemetry = createFirehoseTelemetry(log, metrics, clock);
   const filter = describeFilter(options);
   const tracker = createCheckpointTracker();
   // n.b. which lists of jobs are still to be told of is known from the checkpoint on only.
-  const backlog = createBacklog(filter, { tracker, note: spoolNote, needsCheckpoint: options.compat.includes('jobliststubs'), telemetry });
-  const { source, intake, indexWatch, jobStubs } = createReading(options, { spool, tracker, beforeFrames: (frames) => backlog.beforeFrames(frames), telemetry, clock });
+  const backlog = createBacklog(filter, {
+    tracker,
+    note: spoolNote,
+    needsCheckpoint: options.compat.includes('jobliststubs'),
+    telemetry,
+  });
+  const { source, intake, indexWatch, jobStubs } = createReading(options, {
+    spool,
+    tracker,
+    beforeFrames: (frames) => backlog.beforeFrames(frames),
+    telemetry,
+    clock,
+  });
   const queueWait = createQueueWait(options.waitForQueues, { bus, telemetry, clock });
   const stopping = new AbortController();
   let publisher: SpoolPublisher | undefined;
@@ -76,8 +102,17 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote
     const mayMove = backlog.isConfirmed && intake.healer.mayMoveCheckpoint(tracker.position);
     if (mayMove) stored = { filter, epoch: intake.epoch };
     const confirmed = mayMove ? tracker.index(spool.last) : undefined;
-    const index = confirmed === undefined || jobStubs === undefined ? confirmed ?? tracker.lowered : jobStubs.limit(confirmed);
-    return index === undefined ? undefined : { index, ...stored, topicIndexes: intake.topicIndexes, source: source.address.label, namespacesAt: source.namespacesAt };
+    const index =
+      confirmed === undefined || jobStubs === undefined ? (confirmed ?? tracker.lowered) : jobStubs.limit(confirmed);
+    return index === undefined
+      ? undefined
+      : {
+          index,
+          ...stored,
+          topicIndexes: intake.topicIndexes,
+          source: source.address.label,
+          namespacesAt: source.namespacesAt,
+        };
   }
   const saver = new CheckpointSaver({ store: checkpointStore, telemetry, clock, current: currentCheckpoint });
 
@@ -86,14 +121,22 @@ export function createFirehose(options: FirehoseOptions, { bus, spool, spoolNote
     if (!stopping.signal.aborted) waiting.start();
   }
 
-  spool.onFull((slowest) => { if (slowest !== null) telemetry.spoolFilled(spool.maxBytes); });
+  spool.onFull((slowest) => {
+    if (slowest !== null) telemetry.spoolFilled(spool.maxBytes);
+  });
 
   return {
     name: 'firehose',
-    healthChecks: [source.healthCheck, { name: 'publishing', check: () => publisher?.health() ?? { status: 'pass' } }, ...queueWait.healthChecks, ...(jobStubs === undefined ? [] : [jobStubs.healthCheck])],
+    healthChecks: [
+      source.healthCheck,
+      { name: 'publishing', check: () => publisher?.health() ?? { status: 'pass' } },
+      ...queueWait.healthChecks,
+      ...(jobStubs === undefined ? [] : [jobStubs.healthCheck]),
+    ],
     async start(signal) {
       if (!options.redact.includes('tokens')) telemetry.tokensUnredacted();
-      if (!options.redact.some((kind) => kind !== 'tokens') && options.topics.some(carriesJobs)) telemetry.jobsUnredacted();
+      if (!options.redact.some((kind) => kind !== 'tokens') && options.topics.some(carriesJobs))
+        telemetry.jobsUnredacted();
       await spool.open();
       const checkpoint = await loadCheckpoint({ store: checkpointStore, telemetry, clock }, signal);
       if (signal.aborted) return;

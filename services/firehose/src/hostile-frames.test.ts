@@ -13,7 +13,11 @@ import { nomadSettings, readFirehoseOptions, spoolSettings, streamSettings } fro
 import { createFirehose } from './firehose.ts';
 
 /** Bodies that arrive on the bus, in order, when Nomad sends these lines. */
-async function publishAll(t: Test, lines: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<readonly string[]> {
+async function publishAll(
+  t: Test,
+  lines: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<readonly string[]> {
   const nomad = createServer((request, response) => {
     if (request.url?.startsWith('/v1/event/stream') === true) response.write(['{}', ...lines, ''].join('\n'));
     else response.end('[]');
@@ -26,7 +30,10 @@ async function publishAll(t: Test, lines: readonly string[], env: Readonly<Recor
   });
   const url = `http://127.0.0.1:${String((nomad.address() as AddressInfo).port)}`;
   const published: string[] = [];
-  const config = loadConfig({ ...nomadSettings, ...streamSettings, ...spoolSettings }, { env: { NOMAD_ADDR: url, ...env } });
+  const config = loadConfig(
+    { ...nomadSettings, ...streamSettings, ...spoolSettings },
+    { env: { NOMAD_ADDR: url, ...env } },
+  );
   const firehose = createFirehose(readFirehoseOptions(config), {
     bus: {
       hasQueue: () => Promise.resolve(true),
@@ -65,9 +72,21 @@ t.test('a frame may have more events than a call takes arguments', async (t) => 
 
 t.test('a job that is nested as deep as its author likes hides no event', async (t) => {
   for (const redact of ['none', 'tokens', 'env,templates,meta,payload,config']) {
-    const deep = event('Job', 'deep', `{"Job":{"Odd":1,"TaskGroups":[{"Tasks":[{"Config":${redact.includes('config') ? '{}' : `{"a":${'['.repeat(600)}${']'.repeat(600)}}`}}]}]}}`);
-    const sent = event('Job', 'deep', `{"Job":{"Odd":1,"TaskGroups":[{"Tasks":[{"Config":{"a":${'['.repeat(600)}${']'.repeat(600)}}}]}]}}`);
-    const published = await publishAll(t, [frame(7, [event('Evaluation', 'before'), sent, event('Evaluation', 'after')])], { FIREHOSE_REDACT: redact, FIREHOSE_COMPAT: 'jobs' });
+    const deep = event(
+      'Job',
+      'deep',
+      `{"Job":{"Odd":1,"TaskGroups":[{"Tasks":[{"Config":${redact.includes('config') ? '{}' : `{"a":${'['.repeat(600)}${']'.repeat(600)}}`}}]}]}}`,
+    );
+    const sent = event(
+      'Job',
+      'deep',
+      `{"Job":{"Odd":1,"TaskGroups":[{"Tasks":[{"Config":{"a":${'['.repeat(600)}${']'.repeat(600)}}}]}]}}`,
+    );
+    const published = await publishAll(
+      t,
+      [frame(7, [event('Evaluation', 'before'), sent, event('Evaluation', 'after')])],
+      { FIREHOSE_REDACT: redact, FIREHOSE_COMPAT: 'jobs' },
+    );
 
     await eventually(() => published.length >= 3);
 
@@ -76,7 +95,12 @@ t.test('a job that is nested as deep as its author likes hides no event', async 
 });
 
 t.test('identities of allocations are not published, other bytes are', async (t) => {
-  const allocation = (identities: string): string => event('Allocation', 'a', `{"Allocation":{"ID":"a","SignedIdentities":${identities},"ModifyTime":1755765238123456789}}`);
+  const allocation = (identities: string): string =>
+    event(
+      'Allocation',
+      'a',
+      `{"Allocation":{"ID":"a","SignedIdentities":${identities},"ModifyTime":1755765238123456789}}`,
+    );
   const published = await publishAll(t, [frame(7, [allocation('{"app":"eyJhbGciOi"}'), allocation('null')])]);
 
   await eventually(() => published.length === 2);

@@ -1,6 +1,7 @@
 /**
- * Puts what is read into the spool: the stream's frames, what nomad-firehose would have said of them, and between them what a healing reads from the
- * lists. What is made later, of a list of jobs, goes behind all that was read so far, never between two parts of one frame.
+ * Puts what is read into the spool: the stream's frames, what nomad-firehose would have said of them, and between them
+ * what a healing reads from the lists. What is made later, of a list of jobs, goes behind all that was read so far,
+ * never between two parts of one frame.
  */
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import type { Message } from '@hydrant/shared/messages/message';
@@ -44,7 +45,10 @@ export interface IntakePorts {
   readonly redact: Redact;
   readonly spool: Spool;
   readonly tracker: CheckpointTracker;
-  /** Called before frames go into the spool; `isWhole` is false while what they lack is being read, from the lists or a second time. A rejection keeps them out. */
+  /**
+   * Called before frames go into the spool; `isWhole` is false while what they lack is being read, from the lists or a
+   * second time. A rejection keeps them out.
+   */
   readonly beforeFrames: (frames: { readonly isWhole: boolean; readonly epoch: number }) => Promise<void>;
   readonly fetchList: FetchList;
   readonly readWhole: ReadWhole;
@@ -98,11 +102,16 @@ export class Intake implements FrameReceiver {
     this.#ports = ports;
     this.#lastFrameMs = clock.monotonic();
     this.healer = new Healer(options, {
-      fetchList, isReading, telemetry, clock,
+      fetchList,
+      isReading,
+      telemetry,
+      clock,
       append: (choose, signal) => this.#inTurn(() => this.#appendSnapshots(choose, signal)),
       readWhole: (list, object, signal) => this.#readWhole(list, object, signal),
       restoreWatch: this.#restoreWatch,
-      restoreFound: () => { this.#takeRestore(); },
+      restoreFound: () => {
+        this.#takeRestore();
+      },
       lastPosition: () => spool.last,
     });
   }
@@ -174,7 +183,10 @@ export class Intake implements FrameReceiver {
     this.healer.heal(planAll(this.#options, 0), streamIndex ?? 0, true);
   }
 
-  /** Indexes and states that were published come again, and mean something else: their ids must not. The same gap, found again before anything was received, is no new beginning. */
+  /**
+   * Indexes and states that were published come again, and mean something else: their ids must not. The same gap, found
+   * again before anything was received, is no new beginning.
+   */
   #beginAnew(): void {
     if (!this.#isAnew) this.#epoch += 1;
     this.#isAnew = true;
@@ -194,7 +206,10 @@ export class Intake implements FrameReceiver {
     return this.#inTurn(() => this.#takeOver(frames, signal));
   }
 
-  /** Appends what `make` gives, under the index of the newest frame; nothing as long as there is none. Rejects when `signal` aborts before. */
+  /**
+   * Appends what `make` gives, under the index of the newest frame; nothing as long as there is none. Rejects when
+   * `signal` aborts before.
+   */
   append(make: (context: MessageContext) => readonly Message[], signal: AbortSignal): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#newest === undefined) return;
@@ -235,7 +250,8 @@ export class Intake implements FrameReceiver {
       this.#restoreWatch.show(frame);
       // n.b. a frame may have more events than a call takes arguments.
       for (const snapshot of due) load.snapshots.push(snapshot);
-      for (const made of [this.#makeSnapshots(due), ofFrame.messages, compat.make(ofFrame.events, ofFrame.messages)]) for (const message of made) load.made.push(message);
+      for (const made of [this.#makeSnapshots(due), ofFrame.messages, compat.make(ofFrame.events, ofFrame.messages)])
+        for (const message of made) load.made.push(message);
       load.leftOut += frame.events.length - ofFrame.events.length;
       load.isLastLeftOut = ofFrame.messages.length === 0;
     }
@@ -289,10 +305,21 @@ export class Intake implements FrameReceiver {
   }
 
   #makeSnapshots(snapshots: readonly Snapshot[]): Message[] {
-    return makeSnapshotMessages(snapshots, { ...this.#options, ...this.#ports, idPrefix: this.idPrefix, compatSince: this.#compatSince });
+    return makeSnapshotMessages(snapshots, {
+      ...this.#options,
+      ...this.#ports,
+      idPrefix: this.idPrefix,
+      compatSince: this.#compatSince,
+    });
   }
 
-  async #readWhole({ topic }: NomadList, { namespace, key, modifyIndex }: ListedObject, signal: AbortSignal): Promise<Buffer | undefined> {
-    return modifyIndex > this.#compatSince ? this.#ports.readWhole({ topic, namespace, key, modifyIndex }, signal) : undefined;
+  async #readWhole(
+    { topic }: NomadList,
+    { namespace, key, modifyIndex }: ListedObject,
+    signal: AbortSignal,
+  ): Promise<Buffer | undefined> {
+    return modifyIndex > this.#compatSince
+      ? this.#ports.readWhole({ topic, namespace, key, modifyIndex }, signal)
+      : undefined;
   }
 }

@@ -10,7 +10,11 @@ export function changeOfFrames(frames: readonly Frame[], before: number | undefi
 }
 
 /** Their list stubs are told of as if the stream had shown them. */
-export function changeOfSnapshots(snapshots: readonly Snapshot[], since: number, before: number | undefined): JobChange | undefined {
+export function changeOfSnapshots(
+  snapshots: readonly Snapshot[],
+  since: number,
+  before: number | undefined,
+): JobChange | undefined {
   let last = since;
   for (const { list, modifyIndex } of snapshots) if (list.topic === 'Job') last = Math.max(last, modifyIndex);
   return last === since ? undefined : { first: since + 1, last, before };

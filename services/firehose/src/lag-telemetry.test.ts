@@ -17,7 +17,9 @@ function setUp(): Setup {
   const setup: Setup = {
     lag,
     pending: 0,
-    pass(seconds) { nowMs += seconds * 1000; },
+    pass(seconds) {
+      nowMs += seconds * 1000;
+    },
     async read(gauge) {
       const line = (await metrics.text()).split('\n').find((text) => text.startsWith(`hydrant_firehose_${gauge} `));
       return Number(line?.split(' ')[1]);
@@ -81,7 +83,11 @@ t.test('the buffer lasts as its busiest minute says, which a replay does not cou
   const setup = setUp();
   setup.lag.streamOpened();
   setup.lag.framesRead(100, 100);
-  t.equal(await setup.read('buffer_seconds'), 3_600, 'what a new stream begins with came at once, but did not happen at once');
+  t.equal(
+    await setup.read('buffer_seconds'),
+    3_600,
+    'what a new stream begins with came at once, but did not happen at once',
+  );
 
   for (let minute = 0; minute < 3; minute += 1) {
     setup.pass(60);

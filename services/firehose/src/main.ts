@@ -6,7 +6,12 @@ import { createAmqpBus } from '@hydrant/shared/bus/amqp/amqp-bus';
 import { examineBus } from '@hydrant/shared/bus/examine-bus';
 import { examineRedis } from '@hydrant/shared/redis/examine-redis';
 import { createRedisClient, readRedisOptions } from '@hydrant/shared/redis/redis-client';
-import { amqpSettings, commonSettings, connectionProblems, redisSettings } from '@hydrant/shared/runtime/config/common-settings';
+import {
+  amqpSettings,
+  commonSettings,
+  connectionProblems,
+  redisSettings,
+} from '@hydrant/shared/runtime/config/common-settings';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { doctorCommand } from '@hydrant/shared/runtime/doctor';
 import { runService, type ServiceContext } from '@hydrant/shared/runtime/run-service';
@@ -16,7 +21,15 @@ import { createFolderSpool } from '@hydrant/shared/spool/folder-spool';
 import { createMemorySpool } from '@hydrant/shared/spool/memory-spool';
 import { firehoseRedisNeeds } from './checkpoint/redis-needs.ts';
 import { createRedisCheckpointStore } from './checkpoint/redis-checkpoint-store.ts';
-import { checkNomadSettings, leaseSettings, nomadSettings, readFirehoseOptions, spoolFolderSettings, spoolSettings, streamSettings } from './config.ts';
+import {
+  checkNomadSettings,
+  leaseSettings,
+  nomadSettings,
+  readFirehoseOptions,
+  spoolFolderSettings,
+  spoolSettings,
+  streamSettings,
+} from './config.ts';
 import { createFirehose, type Firehose, type FirehosePorts } from './firehose.ts';
 import { createFailover } from './lease/failover.ts';
 import { Lease, type HeldLease } from './lease/lease.ts';
@@ -28,7 +41,10 @@ import { createFileSpoolNote } from './spool/file-spool-note.ts';
 import { examineNomad } from './source/examine-nomad.ts';
 
 const name = 'hydrant-firehose';
-/** About two thousand events: a hiccup of the broker. Above it Nomad waits; what its buffer loses meanwhile is healed from the lists. */
+/**
+ * About two thousand events: a hiccup of the broker. Above it Nomad waits; what its buffer loses meanwhile is healed
+ * from the lists.
+ */
 const memorySpoolBytes = 12 * 1024 * 1024;
 const schema = {
   ...nomadSettings,
@@ -46,30 +62,63 @@ const doctor = doctorCommand<typeof schema>((config, { log, clock }) => {
   const queues = (config.FIREHOSE_WAIT_FOR_QUEUES ?? []).map((queue) => ({ name: queue, isOwn: false }));
   return [
     ...examineNomad(readFirehoseOptions(config), clock),
-    examineBus(createAmqpBus({ urls, tls: readTlsOptions(config, 'AMQP'), exchange, connectionName: `${name} doctor`, log, clock }), { subject: 'rabbitmq', exchange, queues, clock }),
-    examineRedis(createRedisClient({ ...readRedisOptions(config), log }), firehoseRedisNeeds({ withLease: config.FIREHOSE_HA }), clock),
+    examineBus(
+      createAmqpBus({
+        urls,
+        tls: readTlsOptions(config, 'AMQP'),
+        exchange,
+        connectionName: `${name} doctor`,
+        log,
+        clock,
+      }),
+      { subject: 'rabbitmq', exchange, queues, clock },
+    ),
+    examineRedis(
+      createRedisClient({ ...readRedisOptions(config), log }),
+      firehoseRedisNeeds({ withLease: config.FIREHOSE_HA }),
+      clock,
+    ),
   ];
 });
 
 /** In memory, or in FIREHOSE_SPOOL_DIR with a note of what lies there. */
-function makeSpool(config: Values<typeof schema>, { log, clock }: Pick<ServiceContext, 'log' | 'clock'>): Pick<FirehosePorts, 'spool' | 'spoolNote'> {
+function makeSpool(
+  config: Values<typeof schema>,
+  { log, clock }: Pick<ServiceContext, 'log' | 'clock'>,
+): Pick<FirehosePorts, 'spool' | 'spoolNote'> {
   const { FIREHOSE_SPOOL_DIR: dir, FIREHOSE_SPOOL_MAX_BYTES: maxBytes } = config;
   if (dir === null) return { spool: createMemorySpool({ maxBytes: memorySpoolBytes }) };
   const { cluster, region } = readFirehoseOptions(config);
   const owner = `the firehose's, of cluster "${cluster}" and region "${regionName(region)}"`;
-  return { spool: createFolderSpool({ dir, owner, maxBytes, log, clock }), spoolNote: createFileSpoolNote({ path: join(dir, 'firehose.json') }) };
+  return {
+    spool: createFolderSpool({ dir, owner, maxBytes, log, clock }),
+    spoolNote: createFileSpoolNote({ path: join(dir, 'firehose.json') }),
+  };
 }
 
 await runService({
   name,
   version,
   schema,
-  input: () => ({ check: (values) => [...checkNomadSettings(values), ...connectionProblems(values), ...amqpAddressProblems(values, 'AMQP')] }),
+  input: () => ({
+    check: (values) => [
+      ...checkNomadSettings(values),
+      ...connectionProblems(values),
+      ...amqpAddressProblems(values, 'AMQP'),
+    ],
+  }),
   create(config, { log, metrics, clock }) {
     const { AMQP_CONNECTION: urls, AMQP_EXCHANGE: exchange, REDIS_KEY_PREFIX: keyPrefix } = config;
     const options = readFirehoseOptions(config);
     const redis = createRedisClient({ ...readRedisOptions(config), log });
-    const bus = createAmqpBus({ urls, tls: readTlsOptions(config, 'AMQP'), exchange, connectionName: name, log, clock });
+    const bus = createAmqpBus({
+      urls,
+      tls: readTlsOptions(config, 'AMQP'),
+      exchange,
+      connectionName: name,
+      log,
+      clock,
+    });
     const place = { redis, keyPrefix, cluster: options.cluster, region: options.region };
     function makeFirehose(lease?: HeldLease): Firehose {
       const { spool, spoolNote } = makeSpool(config, { log, clock });

@@ -20,7 +20,10 @@ export interface SnapshotMessageContext {
   readonly clock: Clock;
 }
 
-export function makeSnapshotMessages(snapshots: readonly Snapshot[], { cluster, region, idPrefix, redact, compat, compatSince, clock }: SnapshotMessageContext): Message[] {
+export function makeSnapshotMessages(
+  snapshots: readonly Snapshot[],
+  { cluster, region, idPrefix, redact, compat, compatSince, clock }: SnapshotMessageContext,
+): Message[] {
   const context = { idPrefix, cluster, region: regionName(region), redact, timestampMs: clock.now() };
   return snapshots.flatMap(({ list, object, whole, modifyIndex }) => {
     const message = makeSnapshotMessage(context, list, object);

@@ -7,11 +7,24 @@ import { createFirehoseTelemetry } from './telemetry.ts';
 t.test('of a failure to publish that lasts people hear again, not each time; a new one they hear of at once', (t) => {
   let nowMs = 0;
   const { log, lines } = recordingLog();
-  const telemetry = createFirehoseTelemetry(log, createMetrics({ service: 'test', version: '0' }), { ...systemClock, monotonic: () => nowMs });
+  const telemetry = createFirehoseTelemetry(log, createMetrics({ service: 'test', version: '0' }), {
+    ...systemClock,
+    monotonic: () => nowMs,
+  });
   const err = new Error('refused');
-  const heard = (): number[] => lines.filter(({ msg }) => msg.startsWith('Publishing failed')).map(({ unconfirmed }) => unconfirmed as number);
+  const heard = (): number[] =>
+    lines.filter(({ msg }) => msg.startsWith('Publishing failed')).map(({ unconfirmed }) => unconfirmed as number);
 
-  for (const [second, isRepeat] of [[0, false], [10, true], [59, true], [60, true], [70, true], [80, false], [130, true], [140, true]] as const) {
+  for (const [second, isRepeat] of [
+    [0, false],
+    [10, true],
+    [59, true],
+    [60, true],
+    [70, true],
+    [80, false],
+    [130, true],
+    [140, true],
+  ] as const) {
     nowMs = second * 1000;
     telemetry.publishFailed({ unconfirmed: second, isRepeat, err });
   }
@@ -32,6 +45,9 @@ t.test('events that no queue takes are counted, and said once a minute with thei
     telemetry.eventConfirmed('routed', n, 'event.Node');
   }
 
-  t.match(lines, [{ level: 'warn', routingKey: 'event.Job.0', messages: 1, msg: /^No queue is bound/u }, { routingKey: 'event.Job.60', messages: 60 }]);
+  t.match(lines, [
+    { level: 'warn', routingKey: 'event.Job.0', messages: 1, msg: /^No queue is bound/u },
+    { routingKey: 'event.Job.60', messages: 60 },
+  ]);
   t.equal(lines.length, 2);
 });

@@ -1,4 +1,6 @@
-/** From Nomad to the spool: the stream, the lists that heal its gaps, and what nomad-firehose would have said of both. */
+/**
+ * From Nomad to the spool: the stream, the lists that heal its gaps, and what nomad-firehose would have said of both.
+ */
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import type { Spool } from '@hydrant/shared/spool/spool';
 import type { CheckpointTracker } from './checkpoint/tracker.ts';
@@ -55,7 +57,10 @@ export interface Reading {
   readonly jobStubs: JobStubs | undefined;
 }
 
-export function createReading(options: ReadingOptions, { spool, tracker, beforeFrames, telemetry, clock }: ReadingPorts): Reading {
+export function createReading(
+  options: ReadingOptions,
+  { spool, tracker, beforeFrames, telemetry, clock }: ReadingPorts,
+): Reading {
   const region = regionName(options.region);
   const nomad = createNomadClient(options.access);
   const redact = createRedact(options.redact);
@@ -64,24 +69,52 @@ export function createReading(options: ReadingOptions, { spool, tracker, beforeF
   const intake = new Intake(options, {
     messages: createFrameMessages({ cluster: options.cluster, region, redact, leavesOut }),
     compat: createCompatMessages(options.compat, options.cluster, telemetry),
-    redact, spool, tracker, beforeFrames, fetchList, telemetry, clock,
+    redact,
+    spool,
+    tracker,
+    beforeFrames,
+    fetchList,
+    telemetry,
+    clock,
     isReading: () => source.isReading,
-    readWhole: createWholeReader({ resources: options.compat, region: options.region }, { fetchList, telemetry, clock }),
-    jobsChanged: (change) => { jobStubs?.jobsChanged(change); },
-    jobsAnew: () => { jobStubs?.beginAnew(); },
+    readWhole: createWholeReader(
+      { resources: options.compat, region: options.region },
+      { fetchList, telemetry, clock },
+    ),
+    jobsChanged: (change) => {
+      jobStubs?.jobsChanged(change);
+    },
+    jobsAnew: () => {
+      jobStubs?.beginAnew();
+    },
   });
-  const jobStubs = !options.compat.includes('jobliststubs') ? undefined : createJobStubs({
-    listJobs: createJobLister(nomad, options.addresses, options),
-    append: (stubs, signal) => intake.append((context) => stubs.map(({ identity, body }) => makeCompatMessage('jobliststubs', `${intake.idPrefix}/${identity}`, context, body)), signal),
+  const jobStubs = !options.compat.includes('jobliststubs')
+    ? undefined
+    : createJobStubs({
+        listJobs: createJobLister(nomad, options.addresses, options),
+        append: (stubs, signal) =>
+          intake.append(
+            (context) =>
+              stubs.map(({ identity, body }) =>
+                makeCompatMessage('jobliststubs', `${intake.idPrefix}/${identity}`, context, body),
+              ),
+            signal,
+          ),
+        telemetry,
+        clock,
+      });
+  const leaderIndex = (address: NomadAddress, signal: AbortSignal): Promise<LeaderIndex | undefined> =>
+    readLeaderIndex(options, (path, within) => fetchListAt(nomad, address, path, within), signal);
+  const indexWatch = createIndexWatch({
+    leaderIndex: async (signal) => (await leaderIndex(source.address, signal))?.index,
     telemetry,
     clock,
   });
-  const leaderIndex = (address: NomadAddress, signal: AbortSignal): Promise<LeaderIndex | undefined> => readLeaderIndex(options, (path, within) => fetchListAt(nomad, address, path, within), signal);
-  const indexWatch = createIndexWatch({ leaderIndex: async (signal) => (await leaderIndex(source.address, signal))?.index, telemetry, clock });
   const source: Source = createSource(options, {
     openStream: createStreamOpener(nomad, options),
     probeDenial: createDenialProbe(nomad, options, clock),
-    namespaces: options.namespace === '*' ? createNamespaceWatch(options, { client: nomad, telemetry, clock }) : undefined,
+    namespaces:
+      options.namespace === '*' ? createNamespaceWatch(options, { client: nomad, telemetry, clock }) : undefined,
     receiver: intake,
     leaderIndex,
     telemetry,

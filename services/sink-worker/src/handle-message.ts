@@ -6,7 +6,10 @@ const openBrace = 0x7b;
 const closeBrace = 0x7d;
 const space = 0x20;
 
-/** Whether a body begins and ends as a JSON object, which events and alerts are. What stands between is not read: that would cost more than all the rest. */
+/**
+ * Whether a body begins and ends as a JSON object, which events and alerts are. What stands between is not read: that
+ * would cost more than all the rest.
+ */
 export function looksLikeObject(body: Buffer): boolean {
   let end = body.length - 1;
   // Tabs and line breaks are below the space.
@@ -16,7 +19,10 @@ export function looksLikeObject(body: Buffer): boolean {
   return start < end && body[start] === openBrace && body[end] === closeBrace;
 }
 
-export function createHandler(delivery: { readonly handle: Handler }, telemetry: Pick<DeliveryTelemetry, 'messageDeadLettered'>): Handler {
+export function createHandler(
+  delivery: { readonly handle: Handler },
+  telemetry: Pick<DeliveryTelemetry, 'messageDeadLettered'>,
+): Handler {
   return (incoming) => {
     if (looksLikeObject(incoming.message.body)) return delivery.handle(incoming);
     const reason = 'Expected the body to be a JSON object, as events and alerts are, got something else';

@@ -28,15 +28,29 @@ type Config = Values<typeof sinkWorkerSettings>;
 const name = 'hydrant-sink-worker';
 
 function amqpOptions(config: Config, purpose: string, { log, clock }: ServiceContext) {
-  return { urls: config.AMQP_CONNECTION, tls: readTlsOptions(config, 'AMQP'), connectionName: `${name} ${purpose}`, log, clock };
+  return {
+    urls: config.AMQP_CONNECTION,
+    tls: readTlsOptions(config, 'AMQP'),
+    connectionName: `${name} ${purpose}`,
+    log,
+    clock,
+  };
 }
 
 const doctor = doctorCommand<typeof sinkWorkerSettings>((config, context) => {
-  const { definition, worker: { queue, delivery } } = resolveSink(config);
+  const {
+    definition,
+    worker: { queue, delivery },
+  } = resolveSink(config);
   const { log, clock } = context;
   const exchange = config.AMQP_EXCHANGE;
   return [
-    examineBus(createAmqpBus({ ...amqpOptions(config, 'doctor', context), exchange }), { subject: 'rabbitmq', exchange, queues: [{ name: queue, isOwn: true }], clock }),
+    examineBus(createAmqpBus({ ...amqpOptions(config, 'doctor', context), exchange }), {
+      subject: 'rabbitmq',
+      exchange,
+      queues: [{ name: queue, isOwn: true }],
+      clock,
+    }),
     examineSink(`sink ${delivery.name}`, definition.create(config, { log, name: delivery.name })),
   ];
 });
@@ -48,11 +62,12 @@ const commands: readonly Command<typeof sinkWorkerSettings>[] = [
     doc: 'list, replay or drop what could not be delivered; `dead-letters --help` tells how.',
     help: deadLettersUsage,
     requiresSettings: false,
-    run: (config, context) => withDeadLetterRequest(context, async (request, output) => {
-      const queue = findQueueName(request.queue, config);
-      const store = createAmqpDeadLetters({ ...amqpOptions(config, 'dead-letters', context), queue });
-      await runDeadLetters(request, [{ queue, store }], output);
-    }),
+    run: (config, context) =>
+      withDeadLetterRequest(context, async (request, output) => {
+        const queue = findQueueName(request.queue, config);
+        const store = createAmqpDeadLetters({ ...amqpOptions(config, 'dead-letters', context), queue });
+        await runDeadLetters(request, [{ queue, store }], output);
+      }),
   },
   {
     name: 'send-test',
@@ -62,7 +77,10 @@ const commands: readonly Command<typeof sinkWorkerSettings>[] = [
       const { isResolved } = readSendTestRequest(context.args);
       const { definition, worker } = resolveSink(config);
       const sink = definition.create(config, { log: context.log, name: worker.delivery.name });
-      const sentence = await sendTest(sink, chooseExample(worker.bindings, isResolved, context.clock.now()), { ...worker.delivery, ...context });
+      const sentence = await sendTest(sink, chooseExample(worker.bindings, isResolved, context.clock.now()), {
+        ...worker.delivery,
+        ...context,
+      });
       await createLineWriter(process.stdout).write([sentence]);
     },
   },
@@ -75,7 +93,11 @@ const commands: readonly Command<typeof sinkWorkerSettings>[] = [
       const { queue: given, isForced } = readRemovalRequest(context.args);
       const queue = findQueueName(given, config);
       const admin = createAmqpQueueAdmin(amqpOptions(config, 'remove-queue', context));
-      await removeQueues([queue, deadLetterQueueName(queue)], isForced, { admin, out: createLineWriter(process.stdout), signal: context.signal });
+      await removeQueues([queue, deadLetterQueueName(queue)], isForced, {
+        admin,
+        out: createLineWriter(process.stdout),
+        signal: context.signal,
+      });
     },
   },
 ];
@@ -88,7 +110,13 @@ await runService({
     otherSettings: allSinkSettings,
     problems: typeProblems(lookup('SINK_TYPE'), 'environment or CONFIG_FILE'),
     // n.b. the sink `amqp` may use the same addresses.
-    check: (values) => [...new Set([...connectionProblems(values), ...amqpAddressProblems(values, 'AMQP'), ...sinkProblems(lookup('SINK_TYPE'), values)])],
+    check: (values) => [
+      ...new Set([
+        ...connectionProblems(values),
+        ...amqpAddressProblems(values, 'AMQP'),
+        ...sinkProblems(lookup('SINK_TYPE'), values),
+      ]),
+    ],
   }),
   create(config, context) {
     const { log, metrics, clock } = context;

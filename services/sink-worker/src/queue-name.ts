@@ -9,9 +9,15 @@ export interface QueueSettings {
 }
 
 /** Throws `arguments-invalid` when nothing says it. */
-export function findQueueName(given: string | null, { AMQP_QUEUE: queue, SINK_NAME: name, SINK_TYPE: type }: QueueSettings): string {
-  const sink = name ?? (type === null ? null : findSink(type)?.type ?? type);
+export function findQueueName(
+  given: string | null,
+  { AMQP_QUEUE: queue, SINK_NAME: name, SINK_TYPE: type }: QueueSettings,
+): string {
+  const sink = name ?? (type === null ? null : (findSink(type)?.type ?? type));
   const found = given ?? queue ?? (sink === null ? null : `hydrant.sink.${sink}`);
   if (found !== null) return found;
-  throw new HydrantError('Expected `--queue`, AMQP_QUEUE, SINK_NAME or SINK_TYPE to say which queue is meant, none of them is set', { code: 'arguments-invalid', retryable: false });
+  throw new HydrantError(
+    'Expected `--queue`, AMQP_QUEUE, SINK_NAME or SINK_TYPE to say which queue is meant, none of them is set',
+    { code: 'arguments-invalid', retryable: false },
+  );
 }

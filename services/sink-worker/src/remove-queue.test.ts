@@ -12,15 +12,32 @@ function makeState(name: string, messages = 0, consumers = 0): QueueState {
   return { name, messages, consumers, oldest: messages > 0 ? { id: 'default/1', publishedAtMs: 0 } : undefined };
 }
 
-async function run(states: readonly QueueState[], isForced: boolean): Promise<{ readonly removed: readonly string[]; readonly said: string; readonly error: unknown }> {
+async function run(
+  states: readonly QueueState[],
+  isForced: boolean,
+): Promise<{ readonly removed: readonly string[]; readonly said: string; readonly error: unknown }> {
   const removed: string[] = [];
   let said = '';
-  const output = new Writable({ write(chunk: Buffer, _encoding, done) { said += chunk.toString(); done(); } });
+  const output = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      said += chunk.toString();
+      done();
+    },
+  });
   const admin: QueueAdmin = {
     inspect: async (name) => states.find((state) => state.name === name),
-    async remove(name) { removed.push(name); },
+    async remove(name) {
+      removed.push(name);
+    },
   };
-  const error: unknown = await removeQueues(names, isForced, { admin, out: createLineWriter(output), signal: never }).then(() => undefined, (thrown: unknown) => thrown);
+  const error: unknown = await removeQueues(names, isForced, {
+    admin,
+    out: createLineWriter(output),
+    signal: never,
+  }).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
   return { removed, said, error };
 }
 
@@ -29,7 +46,12 @@ void t.test('queues that nobody needs are removed, the others only by force', as
     [[makeState('q'), makeState('q.dead-letter')], false, names, undefined],
     [[makeState('q.dead-letter')], false, ['q.dead-letter'], undefined],
     [[makeState('q', 2)], false, [], /"q" holds 2 messages; `--force`/u],
-    [[makeState('q', 0, 1), makeState('q.dead-letter', 1)], false, [], /"q" has consumers and "q\.dead-letter" holds 1 message/u],
+    [
+      [makeState('q', 0, 1), makeState('q.dead-letter', 1)],
+      false,
+      [],
+      /"q" has consumers and "q\.dead-letter" holds 1 message/u,
+    ],
     [[makeState('q', 2, 1), makeState('q.dead-letter', 1)], true, names, undefined],
     [[], true, [], /has none of that name|it has none/u],
   ];
@@ -43,7 +65,10 @@ void t.test('queues that nobody needs are removed, the others only by force', as
 void t.test('what is in them is shown first', async (t) => {
   const { said } = await run([makeState('q', 2), makeState('q.dead-letter')], true);
   t.same(said.trimEnd().split('\n'), [
-    'q: 2 messages, 0 consumers; the oldest is default/1, published at 1970-01-01T00:00:00.000Z', 'q.dead-letter: 0 messages, 0 consumers', 'q is removed', 'q.dead-letter is removed',
+    'q: 2 messages, 0 consumers; the oldest is default/1, published at 1970-01-01T00:00:00.000Z',
+    'q.dead-letter: 0 messages, 0 consumers',
+    'q is removed',
+    'q.dead-letter is removed',
   ]);
 });
 

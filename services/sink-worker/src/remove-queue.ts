@@ -19,7 +19,10 @@ export const removeQueueHelp = [
 /** Throws `arguments-invalid`. */
 export function readRemovalRequest(args: readonly string[]): RemovalRequest {
   try {
-    const { values } = parseArgs({ options: { queue: { type: 'string' }, force: { type: 'boolean' } }, args: [...args] });
+    const { values } = parseArgs({
+      options: { queue: { type: 'string' }, force: { type: 'boolean' } },
+      args: [...args],
+    });
     return { queue: values.queue ?? null, isForced: values.force === true };
   } catch (error) {
     throw new HydrantError(`${toError(error).message}\n\n${usage}`, { code: 'arguments-invalid', retryable: false });
@@ -32,19 +35,36 @@ export interface RemovalPorts {
   readonly signal: AbortSignal;
 }
 
-/** `queues`: the work queue first: while it exists, messages may still come to the other. Throws `queue-in-use`, `queue-missing`. */
-export async function removeQueues(queues: readonly string[], isForced: boolean, { admin, out, signal }: RemovalPorts): Promise<void> {
+/**
+ * `queues`: the work queue first: while it exists, messages may still come to the other. Throws `queue-in-use`,
+ * `queue-missing`.
+ */
+export async function removeQueues(
+  queues: readonly string[],
+  isForced: boolean,
+  { admin, out, signal }: RemovalPorts,
+): Promise<void> {
   const found: QueueState[] = [];
   for (const name of queues) {
     const state = await admin.inspect(name, signal);
     if (state !== undefined) found.push(state);
   }
-  if (found.length === 0) throw new HydrantError(`Expected RabbitMQ to have the queue "${queues[0] ?? ''}", it has none of that name`, { code: 'queue-missing', retryable: false });
+  if (found.length === 0)
+    throw new HydrantError(`Expected RabbitMQ to have the queue "${queues[0] ?? ''}", it has none of that name`, {
+      code: 'queue-missing',
+      retryable: false,
+    });
   await out.write(found.map(describeQueue));
   const used = found.filter(({ messages, consumers }) => messages > 0 || consumers > 0);
   if (used.length > 0 && !isForced) {
-    const reasons = used.map(({ name, messages, consumers }) => `"${name}" ${consumers > 0 ? 'has consumers' : `holds ${count(messages, 'message')}`}`);
-    throw new HydrantError(`Expected queues that nobody needs, but ${reasons.join(' and ')}; \`--force\` removes them with all that is in them`, { code: 'queue-in-use', retryable: false });
+    const reasons = used.map(
+      ({ name, messages, consumers }) =>
+        `"${name}" ${consumers > 0 ? 'has consumers' : `holds ${count(messages, 'message')}`}`,
+    );
+    throw new HydrantError(
+      `Expected queues that nobody needs, but ${reasons.join(' and ')}; \`--force\` removes them with all that is in them`,
+      { code: 'queue-in-use', retryable: false },
+    );
   }
   for (const { name } of found) {
     await admin.remove(name, signal);
@@ -53,7 +73,10 @@ export async function removeQueues(queues: readonly string[], isForced: boolean,
 }
 
 function describeQueue({ name, messages, consumers, oldest }: QueueState): string {
-  const first = oldest === undefined ? '' : `; the oldest is ${oldest.id || 'without id'}, published at ${new Date(oldest.publishedAtMs).toISOString()}`;
+  const first =
+    oldest === undefined
+      ? ''
+      : `; the oldest is ${oldest.id || 'without id'}, published at ${new Date(oldest.publishedAtMs).toISOString()}`;
   return `${name}: ${count(messages, 'message')}, ${count(consumers, 'consumer')}${first}`;
 }
 

@@ -16,13 +16,26 @@ const never = new AbortController().signal;
 
 function makeMessage(n: number, changes: Partial<Message> = {}): Message {
   return {
-    id: `default/${String(n)}/Job/default/web/0`, routingKey: 'event.Job.JobRegistered.default.web', type: 'nomad.Job.JobRegistered', contentType: 'application/json',
-    appId: 'hydrant-firehose', timestampMs: 1_790_000_000_000, headers: { cluster: 'default' }, body: Buffer.from(`{"Index":${String(n)},"Time":1790000000123456789}`), ...changes,
+    id: `default/${String(n)}/Job/default/web/0`,
+    routingKey: 'event.Job.JobRegistered.default.web',
+    type: 'nomad.Job.JobRegistered',
+    contentType: 'application/json',
+    appId: 'hydrant-firehose',
+    timestampMs: 1_790_000_000_000,
+    headers: { cluster: 'default' },
+    body: Buffer.from(`{"Index":${String(n)},"Time":1790000000123456789}`),
+    ...changes,
   };
 }
 
 function openBus(t: Test, broker: PrivateRabbitMq): AmqpBus {
-  const bus = createAmqpBus({ urls: [broker.url], exchange: 'nomad', connectionName: 'test', log: testLog(), clock: systemClock });
+  const bus = createAmqpBus({
+    urls: [broker.url],
+    exchange: 'nomad',
+    connectionName: 'test',
+    log: testLog(),
+    clock: systemClock,
+  });
   t.teardown(() => bus.stop(AbortSignal.abort()));
   return bus;
 }
@@ -46,7 +59,15 @@ async function setStage(t: Test, env: Record<string, string> = {}): Promise<Stag
   const receiver = await startHttpReceiver(t);
   const metrics = createMetrics({ service: 'test', version: '0' });
   const config = loadConfig(withSinkSettings(sinkWorkerSettings, 'http'), {
-    env: { SINK_TYPE: 'http', SINK_HTTP_ADDRESS: receiver.url, SINK_BATCH_EVENTS: '10', SINK_BATCH_AGE: '50ms', SINK_RETRY_MIN: '5ms', SINK_RETRY_MAX: '50ms', ...env },
+    env: {
+      SINK_TYPE: 'http',
+      SINK_HTTP_ADDRESS: receiver.url,
+      SINK_BATCH_EVENTS: '10',
+      SINK_BATCH_AGE: '50ms',
+      SINK_RETRY_MIN: '5ms',
+      SINK_RETRY_MAX: '50ms',
+      ...env,
+    },
   });
   const { definition, worker } = resolveSink(config);
   answerWell(receiver, arrived, () => 200);
@@ -54,7 +75,13 @@ async function setStage(t: Test, env: Record<string, string> = {}): Promise<Stag
   async function startWorker(): Promise<SinkWorker> {
     const bus = openBus(t, broker);
     await bus.start(never);
-    const sinkWorker = createSinkWorker(worker, { bus, sink: definition.create(config, { log: testLog(), name: 'http' }), log: testLog(), metrics, clock: systemClock });
+    const sinkWorker = createSinkWorker(worker, {
+      bus,
+      sink: definition.create(config, { log: testLog(), name: 'http' }),
+      log: testLog(),
+      metrics,
+      clock: systemClock,
+    });
     t.teardown(() => sinkWorker.stop(AbortSignal.abort()));
     await sinkWorker.start(never);
     return sinkWorker;
@@ -74,16 +101,23 @@ async function setStage(t: Test, env: Record<string, string> = {}): Promise<Stag
     async deadLetters() {
       const letters: Message[] = [];
       const bus = openBus(t, broker);
-      await bus.subscribe({ name: `${worker.queue}.dead-letter`, bindings: [], prefetch: 100, maxHeldBytes: 1e6, consumer: 'test' }, ({ message }) => {
-        letters.push(message);
-        return Promise.resolve({ action: 'ack' });
-      }, never);
+      await bus.subscribe(
+        { name: `${worker.queue}.dead-letter`, bindings: [], prefetch: 100, maxHeldBytes: 1e6, consumer: 'test' },
+        ({ message }) => {
+          letters.push(message);
+          return Promise.resolve({ action: 'ack' });
+        },
+        never,
+      );
       await eventually(() => letters.length > 0);
       return letters;
     },
     async ready() {
       // n.b. list_queues shows what a quorum queue reported up to 5 s ago.
-      const answer = await broker.ctl('eval', `rabbit_amqqueue:with(rabbit_misc:r(<<"${broker.vhost}">>, queue, <<"${worker.queue}">>), fun(Q) -> rabbit_amqqueue:stat(Q) end).`);
+      const answer = await broker.ctl(
+        'eval',
+        `rabbit_amqqueue:with(rabbit_misc:r(<<"${broker.vhost}">>, queue, <<"${worker.queue}">>), fun(Q) -> rabbit_amqqueue:stat(Q) end).`,
+      );
       return Number(/\{ok,(\d+),/u.exec(answer)?.[1]);
     },
   };
@@ -126,7 +160,10 @@ void t.test('the one message that is refused lies in the dead-letter queue, the 
   await eventually(() => stage.arrived().length === 99);
   const letters = await stage.deadLetters();
 
-  t.same([...stage.arrived()].sort((a, b) => a - b), numbers(1, 100).filter((n) => n !== 37));
+  t.same(
+    [...stage.arrived()].sort((a, b) => a - b),
+    numbers(1, 100).filter((n) => n !== 37),
+  );
   t.equal(letters.length, 1);
   t.equal(letters[0]?.id, makeMessage(37).id);
   t.same(letters[0]?.body, makeMessage(37).body);
@@ -156,7 +193,11 @@ void t.test('what is no event goes to the dead letters and stops nothing', async
   const bodies = ['', 'not JSON', '[1,2]', '"text"'];
   await stage.startWorker();
 
-  await stage.publish([makeMessage(1), ...bodies.map((body, n) => makeMessage(900 + n, { body: Buffer.from(body) })), makeMessage(2)]);
+  await stage.publish([
+    makeMessage(1),
+    ...bodies.map((body, n) => makeMessage(900 + n, { body: Buffer.from(body) })),
+    makeMessage(2),
+  ]);
   await eventually(() => stage.arrived().length === 2);
   const letters = await eventually(async () => {
     const found = await stage.deadLetters();
@@ -203,28 +244,53 @@ void t.test('stop with a destination that hangs gives everything back at the dea
 
 void t.test('a body looks like a JSON object or not', (t) => {
   const cases = [
-    ['{}', true], ['{"a":1}', true], [' \n{"a":1}\r\n\t', true], ['{"a":1}x', false], ['{', false], ['}', false], ['', false], [' ', false], ['[]', false], ['null', false], ['x{}', false],
+    ['{}', true],
+    ['{"a":1}', true],
+    [' \n{"a":1}\r\n\t', true],
+    ['{"a":1}x', false],
+    ['{', false],
+    ['}', false],
+    ['', false],
+    [' ', false],
+    ['[]', false],
+    ['null', false],
+    ['x{}', false],
   ] as const;
   for (const [body, expected] of cases) t.equal(looksLikeObject(Buffer.from(body)), expected, JSON.stringify(body));
   t.end();
 });
 
-void t.test('a message over which the destination breaks stops nothing, and lies in the dead-letter queue while others are taken', async (t) => {
-  const stage = await setStage(t, { SINK_CONCURRENCY: '2', SINK_POISON_AFTER: '100ms' });
-  answerWell(stage.receiver, stage.arrived() as number[], (indexes) => (indexes.includes(37) ? 500 : 200));
-  const worker = await stage.startWorker();
+void t.test(
+  'a message over which the destination breaks stops nothing, and lies in the dead-letter queue while others are taken',
+  async (t) => {
+    const stage = await setStage(t, { SINK_CONCURRENCY: '2', SINK_POISON_AFTER: '100ms' });
+    answerWell(stage.receiver, stage.arrived() as number[], (indexes) => (indexes.includes(37) ? 500 : 200));
+    const worker = await stage.startWorker();
 
-  let next = 1;
-  await eventually(async () => {
-    await stage.publish(numbers(next, next + 9).map((n) => makeMessage(n)));
-    next += 10;
-    return (await stage.metrics()).includes('hydrant_sink_messages_total{sink="http",outcome="dead-lettered"} 1');
-  }, { timeoutMs: 60_000, message: 'the dead letter' });
-  await eventually(() => stage.arrived().length === next - 2);
-  const letters = await stage.deadLetters();
+    let next = 1;
+    await eventually(
+      async () => {
+        await stage.publish(numbers(next, next + 9).map((n) => makeMessage(n)));
+        next += 10;
+        return (await stage.metrics()).includes('hydrant_sink_messages_total{sink="http",outcome="dead-lettered"} 1');
+      },
+      { timeoutMs: 60_000, message: 'the dead letter' },
+    );
+    await eventually(() => stage.arrived().length === next - 2);
+    const letters = await stage.deadLetters();
 
-  t.same([...stage.arrived()].sort((a, b) => a - b), numbers(1, next - 1).filter((n) => n !== 37));
-  t.equal(letters.length, 1);
-  t.match(letters[0], { id: makeMessage(37).id, headers: { error: /^Failed \d+ times in a row while other messages were taken \(SINK_POISON_AFTER\): .*got 500/u, attempts: Number } });
-  t.equal(worker.healthChecks[0]?.check().status, 'pass');
-});
+    t.same(
+      [...stage.arrived()].sort((a, b) => a - b),
+      numbers(1, next - 1).filter((n) => n !== 37),
+    );
+    t.equal(letters.length, 1);
+    t.match(letters[0], {
+      id: makeMessage(37).id,
+      headers: {
+        error: /^Failed \d+ times in a row while other messages were taken \(SINK_POISON_AFTER\): .*got 500/u,
+        attempts: Number,
+      },
+    });
+    t.equal(worker.healthChecks[0]?.check().status, 'pass');
+  },
+);

@@ -1,5 +1,6 @@
 /**
- * The wiring of a sink-worker: queue → batches → destination. It knows ports only, so that standalone runs the same for each of its sinks.
+ * The wiring of a sink-worker: queue → batches → destination. It knows ports only, so that standalone runs the same for
+ * each of its sinks.
  */
 import type { Bus, Subscription } from '@hydrant/shared/bus/bus';
 import type { Clock } from '@hydrant/shared/foundation/clock';
@@ -38,7 +39,11 @@ const subscribeRetryMs = 1000;
 /** Resolves when `promise` has, or when `signal` aborts; rejects as `promise` does. */
 async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   let onAbort = (): void => undefined;
-  const aborted = new Promise<undefined>((resolve) => { onAbort = () => { resolve(undefined); }; });
+  const aborted = new Promise<undefined>((resolve) => {
+    onAbort = () => {
+      resolve(undefined);
+    };
+  });
   if (signal.aborted) onAbort();
   signal.addEventListener('abort', onAbort, { once: true });
   try {
@@ -48,7 +53,10 @@ async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
   }
 }
 
-export function createSinkWorker(options: SinkWorkerOptions, { bus, sink, log, metrics, clock }: SinkWorkerPorts): SinkWorker {
+export function createSinkWorker(
+  options: SinkWorkerOptions,
+  { bus, sink, log, metrics, clock }: SinkWorkerPorts,
+): SinkWorker {
   const { name, prefetch, maxHeldBytes } = options.delivery;
   const telemetry = createDeliveryTelemetry(name, { metrics, log, clock });
   const delivery = createDelivery({ sink, options: options.delivery, telemetry, clock });
@@ -64,7 +72,11 @@ export function createSinkWorker(options: SinkWorkerOptions, { bus, sink, log, m
     const { queue, bindings } = options;
     while (!stopping.signal.aborted) {
       try {
-        return await bus.subscribe({ name: queue, bindings, prefetch, maxHeldBytes, consumer: name }, handle, stopping.signal);
+        return await bus.subscribe(
+          { name: queue, bindings, prefetch, maxHeldBytes, consumer: name },
+          handle,
+          stopping.signal,
+        );
       } catch (err) {
         if (stopping.signal.aborted) break;
         log.warn({ err, queue }, 'Subscription failed, will retry');
@@ -74,7 +86,10 @@ export function createSinkWorker(options: SinkWorkerOptions, { bus, sink, log, m
     return undefined;
   }
 
-  /** Leaves the queue alone for as long as the destination stays down, so that no message is held until RabbitMQ takes the consumer for a dead one. */
+  /**
+   * Leaves the queue alone for as long as the destination stays down, so that no message is held until RabbitMQ takes
+   * the consumer for a dead one.
+   */
   async function watch(): Promise<void> {
     const subscription = await subscribing;
     while (subscription !== undefined && !stopping.signal.aborted) {
@@ -100,7 +115,9 @@ export function createSinkWorker(options: SinkWorkerOptions, { bus, sink, log, m
     },
     async stop(deadline) {
       stopping.abort();
-      const giveUp = (): void => { givingUp.abort(); };
+      const giveUp = (): void => {
+        givingUp.abort();
+      };
       if (deadline.aborted) giveUp();
       else deadline.addEventListener('abort', giveUp, { once: true });
       // A broker that does not answer must not keep what is held from its destination.

@@ -18,10 +18,18 @@ async function examineFolder(folder: string): Promise<Finding> {
   for (let path = resolve(folder); ; path = dirname(path)) {
     try {
       await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
-      return { subject, isWell: true, detail: path === resolve(folder) ? 'may be written' : 'is not there yet and may be made' };
+      return {
+        subject,
+        isWell: true,
+        detail: path === resolve(folder) ? 'may be written' : 'is not there yet and may be made',
+      };
     } catch (thrown) {
       if (errorCode(thrown) === 'ENOENT' && path !== dirname(path)) continue;
-      return { subject, isWell: false, detail: `cannot be written (${path}: ${errorCode(thrown) ?? 'unknown'}); give it to the user that runs Hydrant, or set DATA_DIR to another` };
+      return {
+        subject,
+        isWell: false,
+        detail: `cannot be written (${path}: ${errorCode(thrown) ?? 'unknown'}); give it to the user that runs Hydrant, or set DATA_DIR to another`,
+      };
     }
   }
 }
@@ -30,15 +38,30 @@ async function examineFolder(folder: string): Promise<Finding> {
 async function examineQueues(places: Pick<LogPlaces, 'logDir' | 'readers'>): Promise<readonly Finding[]> {
   const unread = await findUnread(places);
   return unread.map((state) => ({
-    subject: `queue ${state.name}`, isWell: false, detail: `${describeUnread(state)}, and no sink reads it; put its sink back, or give it up with \`hydrant remove-queue --queue ${state.name} --force\``,
+    subject: `queue ${state.name}`,
+    isWell: false,
+    detail: `${describeUnread(state)}, and no sink reads it; put its sink back, or give it up with \`hydrant remove-queue --queue ${state.name} --force\``,
   }));
 }
 
-export function examineStandalone(config: StandaloneConfig, { env, log, clock }: ServiceContext): readonly Examination[] {
-  const folder: Examination = { subject: `folder ${config.DATA_DIR}`, advice: 'look at DATA_DIR', examine: async () => [await examineFolder(config.DATA_DIR)] };
+export function examineStandalone(
+  config: StandaloneConfig,
+  { env, log, clock }: ServiceContext,
+): readonly Examination[] {
+  const folder: Examination = {
+    subject: `folder ${config.DATA_DIR}`,
+    advice: 'look at DATA_DIR',
+    examine: async () => [await examineFolder(config.DATA_DIR)],
+  };
   const { sinks: configured } = readParts(env, config);
   const places = { logDir: logFolder(config), readers: readQueues(configured) };
-  const queues: Examination = { subject: `log ${places.logDir}`, advice: 'look at DATA_DIR', examine: () => examineQueues(places) };
-  const sinks = configured.map(({ definition, values, worker: { delivery } }) => examineSink(`sink ${delivery.name}`, definition.create(values, { log, name: delivery.name })));
+  const queues: Examination = {
+    subject: `log ${places.logDir}`,
+    advice: 'look at DATA_DIR',
+    examine: () => examineQueues(places),
+  };
+  const sinks = configured.map(({ definition, values, worker: { delivery } }) =>
+    examineSink(`sink ${delivery.name}`, definition.create(values, { log, name: delivery.name })),
+  );
   return [...examineNomad(readFirehoseOptions(config), clock), folder, queues, ...sinks];
 }

@@ -24,8 +24,16 @@ const tailCommand: Command<ReturnType<typeof standaloneSchema>> = {
   requiresSettings: false,
   async run(config, { args, clock, signal }) {
     const request = readTailRequest(args);
-    const note = (text: string): void => { process.stderr.write(`hydrant tail: ${makeTerminalSafe(text)}\n`); };
-    await tail(readFirehoseOptions(config), request, { out: createLineWriter(process.stdout), withColours: process.stdout.isTTY, note, clock, signal });
+    const note = (text: string): void => {
+      process.stderr.write(`hydrant tail: ${makeTerminalSafe(text)}\n`);
+    };
+    await tail(readFirehoseOptions(config), request, {
+      out: createLineWriter(process.stdout),
+      withColours: process.stdout.isTTY,
+      note,
+      clock,
+      signal,
+    });
   },
 };
 
@@ -40,8 +48,24 @@ await runService({
   commands: [
     doctorCommand(examineStandalone),
     tailCommand,
-    { name: 'dead-letters', doc: 'list, replay or drop what could not be delivered; `dead-letters --help` tells how.', help: deadLettersUsage, requiresSettings: false, run: deadLetters },
-    { name: 'remove-queue', doc: 'Removes the queue of a sink that is no longer in the settings (--queue NAME), with --force also one that is not empty.', help: removeQueueHelp, run: removeQueue },
-    { name: 'send-test', doc: 'Sends one example to each sink, or to those that are named, and says what came back; with --resolved the end of the example alert.', help: `  NAME …      only to the sinks of these names\n${sendTestHelp}`, run: sendTests },
+    {
+      name: 'dead-letters',
+      doc: 'list, replay or drop what could not be delivered; `dead-letters --help` tells how.',
+      help: deadLettersUsage,
+      requiresSettings: false,
+      run: deadLetters,
+    },
+    {
+      name: 'remove-queue',
+      doc: 'Removes the queue of a sink that is no longer in the settings (--queue NAME), with --force also one that is not empty.',
+      help: removeQueueHelp,
+      run: removeQueue,
+    },
+    {
+      name: 'send-test',
+      doc: 'Sends one example to each sink, or to those that are named, and says what came back; with --resolved the end of the example alert.',
+      help: `  NAME …      only to the sinks of these names\n${sendTestHelp}`,
+      run: sendTests,
+    },
   ],
 });

@@ -1,6 +1,6 @@
 /**
- * nomad-events-sink's settings as Hydrant's: its config.toml and its variables `NOMAD_EVENTS_SINK_a__b`, read as its library (koanf) reads them.
- * Pure; docs/moving-from-nomad-events-sink.md tells the same in a table.
+ * nomad-events-sink's settings as Hydrant's: its config.toml and its variables `NOMAD_EVENTS_SINK_a__b`, read as its
+ * library (koanf) reads them. Pure; docs/moving-from-nomad-events-sink.md tells the same in a table.
  */
 import { formatDuration, parseDuration } from '@hydrant/shared/foundation/durations';
 import type { Environment } from '@hydrant/shared/runtime/config/load-config';
@@ -33,12 +33,27 @@ export const fileVariable = 'NOMAD_EVENTS_SINK_CONFIG';
 
 /** Hydrant needs no such setting: docs/moving-from-nomad-events-sink.md says why, key by key. */
 const needless = [
-  'app.commit_index_interval', 'stream.max_reconnect_attempts', 'sinks.batch.queue_size', 'sinks.http.max_idle_conns',
-  'sinks.http.healthcheck.enabled', 'sinks.http.healthcheck.url', 'sinks.http.healthcheck.status',
+  'app.commit_index_interval',
+  'stream.max_reconnect_attempts',
+  'sinks.batch.queue_size',
+  'sinks.http.max_idle_conns',
+  'sinks.http.healthcheck.enabled',
+  'sinks.http.healthcheck.url',
+  'sinks.http.healthcheck.status',
 ];
 const known = new Set([
-  ...needless, 'app.log', 'app.data_dir', 'stream.topics', 'sinks.batch.workers', 'sinks.batch.idle_timeout', 'sinks.batch.events_count', 'sinks.http.root_url',
-  'sinks.http.timeout', 'sinks.http.username', 'sinks.http.password', 'sinks.http.external_labels',
+  ...needless,
+  'app.log',
+  'app.data_dir',
+  'stream.topics',
+  'sinks.batch.workers',
+  'sinks.batch.idle_timeout',
+  'sinks.batch.events_count',
+  'sinks.http.root_url',
+  'sinks.http.timeout',
+  'sinks.http.username',
+  'sinks.http.password',
+  'sinks.http.external_labels',
 ]);
 const pushPath = '/loki/api/v1/push';
 const shortestTimeoutMs = 1000;
@@ -54,7 +69,11 @@ export function translateFormerSettings(file: Table, env: Environment): FormerSe
   const address = text(keys.get('sinks.http.root_url'));
   const isLoki = address?.endsWith(pushPath) === true;
   const topics = readTopics(keys.get('stream.topics'));
-  const query = { topics: topics ?? allTopics, namespace: text(env['NOMAD_NAMESPACE']) ?? 'default', region: text(env['NOMAD_REGION']) ?? '' };
+  const query = {
+    topics: topics ?? allTopics,
+    namespace: text(env['NOMAD_NAMESPACE']) ?? 'default',
+    region: text(env['NOMAD_REGION']) ?? '',
+  };
   const dataDir = text(keys.get('app.data_dir'));
   const values = {
     LOG_LEVEL: keys.get('app.log') === 'debug' ? 'debug' : 'info',
@@ -67,12 +86,18 @@ export function translateFormerSettings(file: Table, env: Environment): FormerSe
     SINK_BATCH_EVENTS: amount(keys.get('sinks.batch.events_count')) ?? 5,
     SINK_BATCH_AGE: duration(keys.get('sinks.batch.idle_timeout')) ?? '5s',
     SINK_TIMEOUT: duration(keys.get('sinks.http.timeout')),
-    ...(isLoki ? lokiSettings(address, keys) : { SINK_HTTP_ADDRESS: address, SINK_HTTP_FORMAT: 'array', SINK_HTTP_BASIC_AUTH: basicAuth(keys) }),
+    ...(isLoki
+      ? lokiSettings(address, keys)
+      : { SINK_HTTP_ADDRESS: address, SINK_HTTP_FORMAT: 'array', SINK_HTTP_BASIC_AUTH: basicAuth(keys) }),
   };
   return {
     sinkType: isLoki ? 'loki' : 'http',
     values: Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)),
-    problems: [...shapeProblems(file, keys), ...addressProblems(address, env), ...timeoutProblems(keys.get('sinks.http.timeout'))],
+    problems: [
+      ...shapeProblems(file, keys),
+      ...addressProblems(address, env),
+      ...timeoutProblems(keys.get('sinks.http.timeout')),
+    ],
     unknown: [...keys.keys()].filter((key) => !known.has(key)).sort(),
     query,
     dataDir,
@@ -102,9 +127,13 @@ function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
-/** Each once: Nomad sends nothing for a topic that is asked for twice. A variable of nomad-events-sink could not hold several; here commas part them. */
+/**
+ * Each once: Nomad sends nothing for a topic that is asked for twice. A variable of nomad-events-sink could not hold
+ * several; here commas part them.
+ */
 function readTopics(value: unknown): readonly string[] | undefined {
-  const words: readonly unknown[] | undefined = typeof value === 'string' ? value.split(',') : Array.isArray(value) ? value : undefined;
+  const words: readonly unknown[] | undefined =
+    typeof value === 'string' ? value.split(',') : Array.isArray(value) ? value : undefined;
   return words === undefined ? undefined : [...new Set(words.map((word) => String(word).trim()))];
 }
 
@@ -116,7 +145,9 @@ function amount(value: unknown): unknown {
 /** A whole number is nanoseconds, also as text. */
 function duration(value: unknown): unknown {
   if (value === undefined || value === 0 || value === '0' || value === '') return undefined;
-  return typeof value === 'number' || (typeof value === 'string' && /^\d+$/u.test(value)) ? `${String(value)}ns` : value;
+  return typeof value === 'number' || (typeof value === 'string' && /^\d+$/u.test(value))
+    ? `${String(value)}ns`
+    : value;
 }
 
 function basicAuth(keys: ReadonlyMap<string, unknown>): string | undefined {
@@ -138,7 +169,9 @@ function shapeProblems(file: Table, keys: ReadonlyMap<string, unknown>): readonl
   const names = Object.keys(file);
   if (names.length === 0 || ['app', 'stream', 'sinks'].some((name) => names.includes(name))) return [];
   const [first = ''] = keys.keys();
-  return [`Expected \`--config\` to name nomad-events-sink's config.toml with its tables app, stream and sinks, got a file with \`${first}\`; Hydrant's own settings go into the environment or the file that \`CONFIG_FILE\` names`];
+  return [
+    `Expected \`--config\` to name nomad-events-sink's config.toml with its tables app, stream and sinks, got a file with \`${first}\`; Hydrant's own settings go into the environment or the file that \`CONFIG_FILE\` names`,
+  ];
 }
 
 function addressProblems(address: string | undefined, env: Environment): readonly string[] {
@@ -151,5 +184,7 @@ function timeoutProblems(value: unknown): readonly string[] {
   const given = duration(value);
   const ms = typeof given === 'string' ? parseDuration(given) : undefined;
   if (ms === undefined || ms >= shortestTimeoutMs) return [];
-  return [`Expected \`sinks.http.timeout\` to be at least ${formatDuration(shortestTimeoutMs)}, such as "7s", got ${JSON.stringify(value)} (a number alone is nanoseconds)`];
+  return [
+    `Expected \`sinks.http.timeout\` to be at least ${formatDuration(shortestTimeoutMs)}, such as "7s", got ${JSON.stringify(value)} (a number alone is nanoseconds)`,
+  ];
 }

@@ -1,4 +1,7 @@
-/** nomad-events-sink's index.json as the first checkpoint, so that nothing is missed in the change to Hydrant. Its file is read, never written. */
+/**
+ * nomad-events-sink's index.json as the first checkpoint, so that nothing is missed in the change to Hydrant. Its file
+ * is read, never written.
+ */
 import { readFile } from 'node:fs/promises';
 import { parseStoredIndex, type Checkpoint, type CheckpointStore } from '@hydrant/firehose/checkpoint/checkpoint-store';
 import { describeFilter } from '@hydrant/firehose/source/open-stream';
@@ -16,23 +19,39 @@ const wayOut = 'put the right index there or move the file away to begin as FIRE
 export function withFormerIndex(store: CheckpointStore, { path, query }: FormerIndex, region: string): CheckpointStore {
   return {
     description: store.description,
-    load: async (signal) => await store.load(signal) ?? (query.region === region ? readFormerIndex(await readIfThere(path), path, query) : undefined),
+    load: async (signal) =>
+      (await store.load(signal)) ??
+      (query.region === region ? readFormerIndex(await readIfThere(path), path, query) : undefined),
     save: (checkpoint) => store.save(checkpoint),
   };
 }
 
 /**
- * The least index of the topics, for one stream reads them all; those that had not been seen yet are left out of the filter, so that the lists are asked for
- * them. Undefined when it has none. Throws a permanent `checkpoint-invalid`.
+ * The least index of the topics, for one stream reads them all; those that had not been seen yet are left out of the
+ * filter, so that the lists are asked for them. Undefined when it has none. Throws a permanent `checkpoint-invalid`.
  */
-export function readFormerIndex(json: string | undefined, path: string, { topics, namespace, region }: FormerQuery): Checkpoint | undefined {
+export function readFormerIndex(
+  json: string | undefined,
+  path: string,
+  { topics, namespace, region }: FormerQuery,
+): Checkpoint | undefined {
   if (json === undefined) return undefined;
   const isWanted = (topic: string): boolean => topics.includes(topic) || topics.includes('*');
   const indexes = Object.entries(parse(json, path)).filter(([topic, index]) => isWanted(topic) && index !== 0);
-  const found = indexes.map(([topic, index]) => parseStoredIndex(typeof index === 'number' ? String(index) : JSON.stringify(index), `${path} under ${topic}`, wayOut));
+  const found = indexes.map(([topic, index]) =>
+    parseStoredIndex(
+      typeof index === 'number' ? String(index) : JSON.stringify(index),
+      `${path} under ${topic}`,
+      wayOut,
+    ),
+  );
   if (found.length === 0) return undefined;
   const seen = topics.includes('*') ? topics : topics.filter((topic) => indexes.some(([name]) => name === topic));
-  return { index: found.reduce((least, index) => Math.min(least, index)), filter: describeFilter({ topics: seen, namespace, region }), source: '' };
+  return {
+    index: found.reduce((least, index) => Math.min(least, index)),
+    filter: describeFilter({ topics: seen, namespace, region }),
+    source: '',
+  };
 }
 
 function parse(json: string, path: string): object {
@@ -43,7 +62,10 @@ function parse(json: string, path: string): object {
     // Refused below: nomad-events-sink left such a file when it was killed while it wrote.
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
-  throw new HydrantError(`Expected ${path} to hold nomad-events-sink's index for each topic, got ${JSON.stringify(json.slice(0, 64))}; ${wayOut}`, { code: 'checkpoint-invalid', retryable: false });
+  throw new HydrantError(
+    `Expected ${path} to hold nomad-events-sink's index for each topic, got ${JSON.stringify(json.slice(0, 64))}; ${wayOut}`,
+    { code: 'checkpoint-invalid', retryable: false },
+  );
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

@@ -25,7 +25,12 @@ async function startBus(t: Test, { logDir, deadLetterDir, readers }: LogPlaces):
   const bus = createInProcessBus({ spool, deadLetterDir, readers, log: testLog(), clock: systemClock });
   t.teardown(() => bus.stop(AbortSignal.abort()));
   await bus.start(never);
-  for (const name of readers) await bus.subscribe({ name, bindings: ['event.#'], prefetch: 10, maxHeldBytes: 1_000_000, consumer: 'test' }, async () => ({ action: 'ack' }), never);
+  for (const name of readers)
+    await bus.subscribe(
+      { name, bindings: ['event.#'], prefetch: 10, maxHeldBytes: 1_000_000, consumer: 'test' },
+      async () => ({ action: 'ack' }),
+      never,
+    );
   return bus;
 }
 
@@ -38,11 +43,23 @@ async function changeSink(t: Test, dir: string): Promise<Bus> {
   return bus;
 }
 
-async function run(places: LogPlaces, ...args: readonly string[]): Promise<{ readonly said: string; readonly error: unknown }> {
+async function run(
+  places: LogPlaces,
+  ...args: readonly string[]
+): Promise<{ readonly said: string; readonly error: unknown }> {
   const output = new PassThrough();
   let said = '';
-  output.on('data', (chunk: Buffer) => { said += chunk.toString(); });
-  const error: unknown = await removeLogQueue(readRemovalRequest(args), places, { out: createLineWriter(output), clock: systemClock, signal: never }).then(() => undefined, (thrown: unknown) => thrown);
+  output.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const error: unknown = await removeLogQueue(readRemovalRequest(args), places, {
+    out: createLineWriter(output),
+    clock: systemClock,
+    signal: never,
+  }).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
   return { said, error };
 }
 
@@ -54,7 +71,10 @@ t.test('the running process removes the queue of a sink that is gone, by force w
   await writeFile(deadLetterPath(places.deadLetterDir, stdout), '{}\n{}\n');
 
   const unforced = await run(places, '--queue', stdout);
-  t.match(unforced, { said: /^hydrant\.sink\.stdout holds 1 unread message \(0\.0 MB of the log\) and 2 dead letters\n$/u, error: { code: 'queue-in-use', message: /holds 1 unread message.*`--force`/u } });
+  t.match(unforced, {
+    said: /^hydrant\.sink\.stdout holds 1 unread message \(0\.0 MB of the log\) and 2 dead letters\n$/u,
+    error: { code: 'queue-in-use', message: /holds 1 unread message.*`--force`/u },
+  });
   const forced = await run(places, '--queue', stdout, '--force');
   t.same(forced.error, undefined);
   t.match(forced.said, /hydrant\.sink\.stdout is removed\n$/u);
@@ -66,16 +86,24 @@ t.test('without a running process the next one removes it', async (t) => {
   const bus = await changeSink(t, dir);
   await bus.stop(never);
 
-  t.match(await run(placesIn(dir), '--queue', stdout, '--force'), { said: /is removed when it starts\n$/u, error: undefined });
+  t.match(await run(placesIn(dir), '--queue', stdout, '--force'), {
+    said: /is removed when it starts\n$/u,
+    error: undefined,
+  });
 });
 
 t.test('what is read is not removed, whoever knows of it', async (t) => {
   const dir = t.testdir();
   await changeSink(t, dir);
 
-  for (const queue of [http, detector]) t.match(await run(placesIn(dir), '--queue', queue, '--force'), { error: { code: 'queue-in-use', message: /these settings have a reader/u } });
+  for (const queue of [http, detector])
+    t.match(await run(placesIn(dir), '--queue', queue, '--force'), {
+      error: { code: 'queue-in-use', message: /these settings have a reader/u },
+    });
   const others = placesIn(dir, [detector]);
-  t.match(await run(others, '--queue', http, '--force'), { error: { code: 'queue-in-use', message: /the running Hydrant.*restart it/u } });
+  t.match(await run(others, '--queue', http, '--force'), {
+    error: { code: 'queue-in-use', message: /the running Hydrant.*restart it/u },
+  });
 });
 
 t.test('without a name the queues are named among which to choose', async (t) => {

@@ -26,7 +26,10 @@ const answerWithinMs = 5_000;
 const pollMs = 100;
 
 /** The queues of the log that the settings have no reader for. */
-export async function findUnread({ logDir, readers }: Pick<LogPlaces, 'logDir' | 'readers'>): Promise<readonly CursorState[]> {
+export async function findUnread({
+  logDir,
+  readers,
+}: Pick<LogPlaces, 'logDir' | 'readers'>): Promise<readonly CursorState[]> {
   return (await lookAtCursors(logDir)).filter(({ name }) => !readers.includes(name));
 }
 
@@ -35,7 +38,11 @@ export function describeUnread({ records, bytes }: CursorState): string {
 }
 
 /** Throws `arguments-invalid`, `queue-in-use`, `queue-missing`. */
-export async function removeLogQueue({ queue, isForced }: RemovalRequest, places: LogPlaces, { out, clock, signal }: RemovalPorts): Promise<void> {
+export async function removeLogQueue(
+  { queue, isForced }: RemovalRequest,
+  places: LogPlaces,
+  { out, clock, signal }: RemovalPorts,
+): Promise<void> {
   const unread = await findUnread(places);
   const name = checkName(queue, unread, places);
   const state = unread.find((each) => each.name === name) ?? { name, records: 0, bytes: 0 };
@@ -43,7 +50,10 @@ export async function removeLogQueue({ queue, isForced }: RemovalRequest, places
   const held = `${describeUnread(state)} and ${count(letters, 'dead letter')}`;
   await out.write([`${name} ${held}`]);
   if ((state.records > 0 || letters > 0) && !isForced) {
-    throw fault('queue-in-use', `Expected a queue that nobody needs, but "${name}" ${held}; \`--force\` removes it with all that is in it`);
+    throw fault(
+      'queue-in-use',
+      `Expected a queue that nobody needs, but "${name}" ${held}; \`--force\` removes it with all that is in it`,
+    );
   }
   await askForRemoval(places.deadLetterDir, name);
   const isAnswered = await waitForAnswer(places.deadLetterDir, name, { clock, signal });
@@ -52,26 +62,45 @@ export async function removeLogQueue({ queue, isForced }: RemovalRequest, places
     return;
   }
   if ((await lookAtCursors(places.logDir)).some((each) => each.name === name)) {
-    throw fault('queue-in-use', `Expected the running Hydrant to have no reader of "${name}", but it has, since it was started with other settings than these; restart it and run this again`);
+    throw fault(
+      'queue-in-use',
+      `Expected the running Hydrant to have no reader of "${name}", but it has, since it was started with other settings than these; restart it and run this again`,
+    );
   }
   await out.write([`${name} is removed`]);
 }
 
 function checkName(name: string | null, unread: readonly CursorState[], { logDir, readers }: LogPlaces): string {
   const choice = unread.length === 0 ? 'there is none' : unread.map((each) => each.name).join(', ');
-  if (name === null) throw fault('arguments-invalid', `Expected \`--queue\` to name a queue that no sink reads (${choice}), it is not given`);
-  if (readers.includes(name)) throw fault('queue-in-use', `Expected a queue that nobody needs, but these settings have a reader of "${name}"; take its sink out, restart Hydrant, and run this again`);
-  if (!unread.some((each) => each.name === name)) throw fault('queue-missing', `Expected the log in ${logDir} to have a queue "${name}" that no sink reads, of those ${choice}`);
+  if (name === null)
+    throw fault(
+      'arguments-invalid',
+      `Expected \`--queue\` to name a queue that no sink reads (${choice}), it is not given`,
+    );
+  if (readers.includes(name))
+    throw fault(
+      'queue-in-use',
+      `Expected a queue that nobody needs, but these settings have a reader of "${name}"; take its sink out, restart Hydrant, and run this again`,
+    );
+  if (!unread.some((each) => each.name === name))
+    throw fault(
+      'queue-missing',
+      `Expected the log in ${logDir} to have a queue "${name}" that no sink reads, of those ${choice}`,
+    );
   return name;
 }
 
-async function waitForAnswer(deadLetterDir: string, name: string, { clock, signal }: Pick<RemovalPorts, 'clock' | 'signal'>): Promise<boolean> {
+async function waitForAnswer(
+  deadLetterDir: string,
+  name: string,
+  { clock, signal }: Pick<RemovalPorts, 'clock' | 'signal'>,
+): Promise<boolean> {
   const until = clock.monotonic() + answerWithinMs;
   while (!signal.aborted && clock.monotonic() < until) {
-    if (!await isAskedFor(deadLetterDir, name)) return true;
+    if (!(await isAskedFor(deadLetterDir, name))) return true;
     await clock.sleep(pollMs, signal);
   }
-  return !await isAskedFor(deadLetterDir, name);
+  return !(await isAskedFor(deadLetterDir, name));
 }
 
 async function countLines(path: string): Promise<number> {

@@ -1,5 +1,6 @@
 /**
- * The whole of Hydrant in one process: firehose → log on disk → sinks and detector, each with its cursor in the log, and files instead of Redis.
+ * The whole of Hydrant in one process: firehose → log on disk → sinks and detector, each with its cursor in the log,
+ * and files instead of Redis.
  */
 import { join } from 'node:path';
 import { createBusAlertPublisher } from '@hydrant/crashloop-detector/alerts/bus-alert-publisher';
@@ -39,16 +40,22 @@ export function readQueues(sinks: StandaloneParts['sinks']): readonly string[] {
 }
 
 /** For whoever has no sink that takes alerts. */
-const destinationAdvice = 'add a sink that takes alerts, such as `SINK_TYPE=slack`, or a `[[sink]]` whose bindings hold `crash-loop`';
+const destinationAdvice =
+  'add a sink that takes alerts, such as `SINK_TYPE=slack`, or a `[[sink]]` whose bindings hold `crash-loop`';
 const detectorQueue = 'hydrant.crashloop-detector';
 /** Between the stream and the log on disk; what the log's writer has not taken yet. */
 const memorySpoolBytes = 4 * 1024 * 1024;
 const detectorPrefetch = 500;
 const detectorBytes = 64 * 1024 * 1024;
 
-export function createStandalone(config: StandaloneConfig, { sinks, formerIndex, unknownKeys }: StandaloneParts, { log, metrics, clock }: ServiceContext): ServiceParts {
+export function createStandalone(
+  config: StandaloneConfig,
+  { sinks, formerIndex, unknownKeys }: StandaloneParts,
+  { log, metrics, clock }: ServiceContext,
+): ServiceParts {
   const folder = config.DATA_DIR;
-  if (unknownKeys.length > 0) log.warn({ keys: unknownKeys }, "nomad-events-sink's settings hold keys that mean nothing");
+  if (unknownKeys.length > 0)
+    log.warn({ keys: unknownKeys }, "nomad-events-sink's settings hold keys that mean nothing");
   const bus = createInProcessBus({
     spool: createFolderSpool({ dir: logFolder(config), maxBytes: config.FIREHOSE_SPOOL_MAX_BYTES, log, clock }),
     deadLetterDir: deadLetterFolder(config),
@@ -60,7 +67,12 @@ export function createStandalone(config: StandaloneConfig, { sinks, formerIndex,
     const sink = definition.create(values, { log, name: worker.delivery.name });
     return createSinkWorker(worker, { bus, sink, log, metrics, clock });
   });
-  const state = createFileStateStore({ path: join(folder, 'state.ndjson'), limits: stateLimits(defaultMaxLineages), log, clock });
+  const state = createFileStateStore({
+    path: join(folder, 'state.ndjson'),
+    limits: stateLimits(defaultMaxLineages),
+    log,
+    clock,
+  });
   const ledger = createLedger({ store: state, clock });
   const detector = createCrashloopDetector({
     options: {
@@ -93,8 +105,19 @@ export function createStandalone(config: StandaloneConfig, { sinks, formerIndex,
     metrics,
     clock,
   });
-  const outlook = createOutlook({ connections: [{ name: 'Nomad', checks: firehose.healthChecks.filter(({ name }) => name === 'nomad') }], quietAfterMs: null, clock });
-  const page = createCrashLoopsPage({ ledger, rules: readRules(config), nomadUiUrl: config.NOMAD_UI_URL, outlook, log, clock });
+  const outlook = createOutlook({
+    connections: [{ name: 'Nomad', checks: firehose.healthChecks.filter(({ name }) => name === 'nomad') }],
+    quietAfterMs: null,
+    clock,
+  });
+  const page = createCrashLoopsPage({
+    ledger,
+    rules: readRules(config),
+    nomadUiUrl: config.NOMAD_UI_URL,
+    outlook,
+    log,
+    clock,
+  });
 
   function publish(message: Message, options?: PublishOptions): Promise<PublishResult> {
     outlook.eventReceived(message.timestampMs);

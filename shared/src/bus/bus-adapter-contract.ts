@@ -1,4 +1,7 @@
-/** What the parts of the bus contract share: whom they hold to it, what they publish, and handlers that write down what they get. */
+/**
+ * What the parts of the bus contract share: whom they hold to it, what they publish, and handlers that write down what
+ * they get.
+ */
 import { eventually } from '@hydrant/testing/eventually';
 import type { Test } from 'tap';
 import { systemClock } from '../foundation/clock.ts';
@@ -44,7 +47,14 @@ export function makeMessage(n: number, changes: Partial<Message> = {}): Message 
 }
 
 export function makeOptions(changes: Partial<SubscriptionOptions> = {}): SubscriptionOptions {
-  return { name: uniqueName(), bindings: ['event.#'], prefetch: 10, maxHeldBytes: 1_000_000, consumer: 'contract', ...changes };
+  return {
+    name: uniqueName(),
+    bindings: ['event.#'],
+    prefetch: 10,
+    maxHeldBytes: 1_000_000,
+    consumer: 'contract',
+    ...changes,
+  };
 }
 
 export function ids(messages: readonly Message[]): string[] {
@@ -80,8 +90,15 @@ export interface Gate {
 
 export function makeGate(): Gate {
   let open = (): void => undefined;
-  const opened = new Promise<void>((resolve) => { open = resolve; });
-  return { opened, open: () => { open(); } };
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return {
+    opened,
+    open: () => {
+      open();
+    },
+  };
 }
 
 /** A handler that holds every message until the gate opens, then acks. */
@@ -92,7 +109,10 @@ export function hold(gate: Gate): ReturnType<typeof collect> {
   });
 }
 
-/** Publishes one message more and waits until a second, free subscription has it: whatever else was to be handed out by now has been. */
+/**
+ * Publishes one message more and waits until a second, free subscription has it: whatever else was to be handed out by
+ * now has been.
+ */
 export async function witness(bus: Bus, marker: Message): Promise<void> {
   const free = collect();
   const subscription = await bus.subscribe(makeOptions({ bindings: [marker.routingKey] }), free.handler, never);

@@ -1,9 +1,23 @@
 /**
- * What every adapter of the bus port must do. Each adapter's test runs it over a storage of its own; `create` is called once per behaviour.
+ * What every adapter of the bus port must do. Each adapter's test runs it over a storage of its own; `create` is called
+ * once per behaviour.
  */
 import { eventually } from '@hydrant/testing/eventually';
 import type { Test } from 'tap';
-import { ack, collect, hold, ids, makeGate, makeMessage, makeMessages, makeOptions, never, publishAll, witness, type BusAdapter } from './bus-adapter-contract.ts';
+import {
+  ack,
+  collect,
+  hold,
+  ids,
+  makeGate,
+  makeMessage,
+  makeMessages,
+  makeOptions,
+  never,
+  publishAll,
+  witness,
+  type BusAdapter,
+} from './bus-adapter-contract.ts';
 import { pauseAndCloseContract } from './pause-and-close-contract.ts';
 
 async function checkRouting(t: Test, adapter: BusAdapter): Promise<void> {
@@ -29,7 +43,11 @@ async function checkRouting(t: Test, adapter: BusAdapter): Promise<void> {
     const nodes = collect();
     const both = collect();
     await bus.subscribe(makeOptions({ bindings: ['event.Node.#'] }), nodes.handler, never);
-    await bus.subscribe(makeOptions({ bindings: ['event.Node.#', 'event.*.*.default.web', 'event.Allocation.#'] }), both.handler, never);
+    await bus.subscribe(
+      makeOptions({ bindings: ['event.Node.#', 'event.*.*.default.web', 'event.Allocation.#'] }),
+      both.handler,
+      never,
+    );
     const node = makeMessage(1, { routingKey: 'event.Node.NodeRegistration._._' });
     const allocation = makeMessage(2);
     const other = makeMessage(3, { routingKey: 'crash-loop' });
@@ -48,7 +66,10 @@ async function checkRouting(t: Test, adapter: BusAdapter): Promise<void> {
 
     t.equal(await bus.publish(makeMessage(1), { mandatory: true }), 'unrouted');
     t.equal(await bus.publish(makeMessage(2)), 'routed');
-    t.equal(await bus.publish(makeMessage(3, { routingKey: 'event.Node.NodeDrain._._' }), { mandatory: true }), 'routed');
+    t.equal(
+      await bus.publish(makeMessage(3, { routingKey: 'event.Node.NodeDrain._._' }), { mandatory: true }),
+      'routed',
+    );
   });
 
   await t.test('it knows which queues exist', async (t) => {
@@ -62,7 +83,10 @@ async function checkRouting(t: Test, adapter: BusAdapter): Promise<void> {
 
   await t.test('a routing key above 255 bytes is refused for good', async (t) => {
     const { bus } = await adapter.create(t);
-    await t.rejects(bus.publish(makeMessage(1, { routingKey: 'ä'.repeat(128) })), { code: 'bus-message-invalid', retryable: false });
+    await t.rejects(bus.publish(makeMessage(1, { routingKey: 'ä'.repeat(128) })), {
+      code: 'bus-message-invalid',
+      retryable: false,
+    });
     t.equal(await bus.publish(makeMessage(2)), 'routed');
   });
 }
@@ -83,10 +107,14 @@ async function checkFlow(t: Test, adapter: BusAdapter): Promise<void> {
   await t.test('5,000 publishes at once all arrive exactly once', async (t) => {
     const { bus } = await adapter.create(t);
     const seen: string[] = [];
-    await bus.subscribe(makeOptions({ prefetch: 100 }), async (delivery) => {
-      seen.push(delivery.message.id);
-      return ack;
-    }, never);
+    await bus.subscribe(
+      makeOptions({ prefetch: 100 }),
+      async (delivery) => {
+        seen.push(delivery.message.id);
+        return ack;
+      },
+      never,
+    );
 
     await publishAll(bus, makeMessages(5_000));
 
@@ -162,7 +190,10 @@ async function checkSettlement(t: Test, adapter: BusAdapter): Promise<void> {
     await publishAll(bus, makeMessages(2));
 
     await eventually(() => seen.length === 4 && subscription.held === 0);
-    t.strictSame(seen.map((delivery) => delivery.redelivered), [false, true, false, true]);
+    t.strictSame(
+      seen.map((delivery) => delivery.redelivered),
+      [false, true, false, true],
+    );
     const [first, second] = seen;
     t.ok((second?.receivedAtMs ?? 0) - (first?.receivedAtMs ?? 0) >= 140, 'the second call comes after the delay');
     t.strictSame(second?.message, first?.message);
@@ -186,7 +217,10 @@ async function checkSettlement(t: Test, adapter: BusAdapter): Promise<void> {
     const { bus, deadLetters } = await adapter.create(t);
     const options = makeOptions({ prefetch: 1, consumer: 'contract-sink' });
     const { seen, handler } = collect((delivery) =>
-      delivery.message.headers['index'] === 2 ? { action: 'dead-letter', reason: 'The sink answered 400', attempts: 3 } : ack);
+      delivery.message.headers['index'] === 2
+        ? { action: 'dead-letter', reason: 'The sink answered 400', attempts: 3 }
+        : ack,
+    );
     const subscription = await bus.subscribe(options, handler, never);
     const poison = makeMessage(2, { body: Buffer.from([0x7b, 0xff, 0x00, 0x7d]) });
 
@@ -199,7 +233,11 @@ async function checkSettlement(t: Test, adapter: BusAdapter): Promise<void> {
     });
     t.equal(kept?.length, 1);
     const dead = kept?.[0];
-    t.match(dead, { id: poison.id, type: poison.type, headers: { ...poison.headers, error: 'The sink answered 400', attempts: 3, sink: 'contract-sink' } });
+    t.match(dead, {
+      id: poison.id,
+      type: poison.type,
+      headers: { ...poison.headers, error: 'The sink answered 400', attempts: 3, sink: 'contract-sink' },
+    });
     t.ok(dead?.headers['failed-at'], 'it says when');
     t.strictSame(dead?.body, poison.body);
   });

@@ -11,12 +11,20 @@ const subject = 'rabbitmq';
 
 function within(ms: number): AbortSignal {
   const late = new AbortController();
-  systemClock.after(ms, () => { late.abort(); });
+  systemClock.after(ms, () => {
+    late.abort();
+  });
   return late.signal;
 }
 
 function makeBus(url: string): Bus {
-  return createAmqpBus({ urls: [url], exchange: 'nomad', connectionName: 'doctor', log: testLog(), clock: systemClock });
+  return createAmqpBus({
+    urls: [url],
+    exchange: 'nomad',
+    connectionName: 'doctor',
+    log: testLog(),
+    clock: systemClock,
+  });
 }
 
 t.test('the broker and its queues: those of others have to be there, its own are made at start', async (t) => {
@@ -24,15 +32,26 @@ t.test('the broker and its queues: those of others have to be there, its own are
   const consumer = makeBus(url);
   t.teardown(() => consumer.stop(AbortSignal.abort()));
   await consumer.start(never);
-  await consumer.subscribe({ name: 'there', bindings: ['event.#'], prefetch: 1, maxHeldBytes: 1, consumer: 'test' }, () => Promise.resolve({ action: 'ack' }), never);
+  await consumer.subscribe(
+    { name: 'there', bindings: ['event.#'], prefetch: 1, maxHeldBytes: 1, consumer: 'test' },
+    () => Promise.resolve({ action: 'ack' }),
+    never,
+  );
 
   const findings = await examineBus(makeBus(url), {
-    subject, exchange: 'nomad', clock: systemClock,
-    queues: [{ name: 'there', isOwn: false }, { name: 'missing', isOwn: false }, { name: 'own', isOwn: true }],
+    subject,
+    exchange: 'nomad',
+    clock: systemClock,
+    queues: [
+      { name: 'there', isOwn: false },
+      { name: 'missing', isOwn: false },
+      { name: 'own', isOwn: true },
+    ],
   }).examine(never);
 
   t.match(findings, [
-    { subject: 'rabbitmq', isWell: true }, { subject: 'exchange nomad', isWell: true },
+    { subject: 'rabbitmq', isWell: true },
+    { subject: 'exchange nomad', isWell: true },
     { subject: 'queue there', isWell: true, detail: 'is there' },
     { subject: 'queue missing', isWell: false, detail: /start the service that reads it/u },
     { subject: 'queue own', isWell: true, detail: /made when the service starts/u },
@@ -45,9 +64,16 @@ t.test('a broker that is away, or refuses the user, is told with the address and
   stranger.password = 'not-the-one';
   const cases = ['amqp://someone:not-the-one@127.0.0.1:1/', stranger.href];
   for (const each of cases) {
-    const findings = await examineBus(makeBus(each), { subject, exchange: 'nomad', queues: [], clock: systemClock }).examine(within(3_000));
+    const findings = await examineBus(makeBus(each), {
+      subject,
+      exchange: 'nomad',
+      queues: [],
+      clock: systemClock,
+    }).examine(within(3_000));
 
-    t.match(findings, [{ subject, isWell: false, detail: /Not connected to amqp:\/\/127\.0\.0\.1:.*AMQP_CONNECTION/u }]);
+    t.match(findings, [
+      { subject, isWell: false, detail: /Not connected to amqp:\/\/127\.0\.0\.1:.*AMQP_CONNECTION/u },
+    ]);
     t.notMatch(findings[0]?.detail, 'not-the-one');
   }
 });

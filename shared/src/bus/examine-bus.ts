@@ -19,8 +19,17 @@ export interface ExamineBusOptions {
 async function examineQueue(bus: Pick<Bus, 'hasQueue'>, { name, isOwn }: ExaminedQueue): Promise<Finding> {
   const subject = `queue ${name}`;
   if (await bus.hasQueue(name)) return { subject, isWell: true, detail: 'is there' };
-  if (isOwn) return { subject, isWell: true, detail: 'is not there yet; it is made when the service starts, and receives what is published from then on' };
-  return { subject, isWell: false, detail: 'is not there; start the service that reads it, or take it out of FIREHOSE_WAIT_FOR_QUEUES' };
+  if (isOwn)
+    return {
+      subject,
+      isWell: true,
+      detail: 'is not there yet; it is made when the service starts, and receives what is published from then on',
+    };
+  return {
+    subject,
+    isWell: false,
+    detail: 'is not there; start the service that reads it, or take it out of FIREHOSE_WAIT_FOR_QUEUES',
+  };
 }
 
 /** Makes the exchange where it is missing, as the service would. */
@@ -28,6 +37,9 @@ export function examineBus(bus: Bus, { subject, exchange, queues, clock }: Exami
   return examineComponent(subject, bus, bus.healthChecks.slice(0, 1), {
     advice: 'is RabbitMQ running, and do address, user, password and virtual host in AMQP_CONNECTION fit?',
     clock,
-    also: async () => [{ subject: `exchange ${exchange}`, isWell: true, detail: 'is there' }, ...await Promise.all(queues.map((queue) => examineQueue(bus, queue)))],
+    also: async () => [
+      { subject: `exchange ${exchange}`, isWell: true, detail: 'is there' },
+      ...(await Promise.all(queues.map((queue) => examineQueue(bus, queue)))),
+    ],
   });
 }

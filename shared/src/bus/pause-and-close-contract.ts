@@ -1,7 +1,23 @@
-/** What every adapter of the bus port must do when a subscription is paused, closed, or outlived by its messages. A part of the bus contract. */
+/**
+ * What every adapter of the bus port must do when a subscription is paused, closed, or outlived by its messages. A part
+ * of the bus contract.
+ */
 import { eventually } from '@hydrant/testing/eventually';
 import type { Test } from 'tap';
-import { ack, collect, hold, ids, makeGate, makeMessage, makeMessages, makeOptions, never, publishAll, witness, type BusAdapter } from './bus-adapter-contract.ts';
+import {
+  ack,
+  collect,
+  hold,
+  ids,
+  makeGate,
+  makeMessage,
+  makeMessages,
+  makeOptions,
+  never,
+  publishAll,
+  witness,
+  type BusAdapter,
+} from './bus-adapter-contract.ts';
 
 export async function pauseAndCloseContract(t: Test, adapter: BusAdapter): Promise<void> {
   await t.test('a paused subscription gets nothing until it is resumed', async (t) => {
@@ -31,7 +47,9 @@ export async function pauseAndCloseContract(t: Test, adapter: BusAdapter): Promi
     await eventually(() => seen.length === 2);
 
     let closed = false;
-    const closing = subscription.close(never).then(() => { closed = true; });
+    const closing = subscription.close(never).then(() => {
+      closed = true;
+    });
     await witness(bus, makeMessage(5, { routingKey: 'witness' }));
     t.equal(closed, false);
     gate.open();

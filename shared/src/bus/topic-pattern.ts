@@ -1,11 +1,15 @@
 /**
- * AMQP topic patterns: words between dots, `*` is exactly one word, `#` any number of words, none included. Everything else stands for itself.
+ * AMQP topic patterns: words between dots, `*` is exactly one word, `#` any number of words, none included. Everything
+ * else stands for itself.
  */
 function toWords(text: string): string[] {
   return text === '' ? [] : text.split('.');
 }
 
-/** Goes back to the latest `#` and lets it take one word more, which is enough: an earlier one need never take more than it did. */
+/**
+ * Goes back to the latest `#` and lets it take one word more, which is enough: an earlier one need never take more than
+ * it did.
+ */
 function matchWords(pattern: readonly string[], words: readonly string[]): boolean {
   let at = 0;
   let hash = -1;

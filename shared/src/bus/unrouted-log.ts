@@ -1,4 +1,7 @@
-/** Messages that no queue took: said at once, then once a minute at most with how many there were. One event in a busy stream would be one line each otherwise. */
+/**
+ * Messages that no queue took: said at once, then once a minute at most with how many there were. One event in a busy
+ * stream would be one line each otherwise.
+ */
 import type { Clock } from '../foundation/clock.ts';
 
 export interface UnroutedFacts {

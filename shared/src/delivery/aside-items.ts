@@ -1,4 +1,7 @@
-/** Messages that fail alone while others are taken: each waits for its next try without a place of its own. It knows when, not what is tried. */
+/**
+ * Messages that fail alone while others are taken: each waits for its next try without a place of its own. It knows
+ * when, not what is tried.
+ */
 import type { Settlement } from '../bus/bus.ts';
 import type { Clock, Timer } from '../foundation/clock.ts';
 import type { History, Item } from './deliver-batch.ts';
@@ -26,10 +29,13 @@ export class AsideItems {
       item.settle(handBack);
       return;
     }
-    this.#timers.set(item, this.#clock.after(afterMs, () => {
-      this.#timers.delete(item);
-      this.#onDue(item, history);
-    }));
+    this.#timers.set(
+      item,
+      this.#clock.after(afterMs, () => {
+        this.#timers.delete(item);
+        this.#onDue(item, history);
+      }),
+    );
   }
 
   returnAll(): void {

@@ -31,7 +31,10 @@ export class Batcher<T> {
     this.#entries.push({ item, bytes });
     this.#bytes += bytes;
     if (this.#entries.length === this.#limits.maxEvents || this.#bytes >= this.#limits.maxBytes) this.flush();
-    else this.#timer ??= this.#clock.after(this.#limits.maxAgeMs, () => { this.flush(); });
+    else
+      this.#timer ??= this.#clock.after(this.#limits.maxAgeMs, () => {
+        this.flush();
+      });
   }
 
   /** Completes the batch as it is; nothing happens when it is empty. */

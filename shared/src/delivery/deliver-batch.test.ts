@@ -13,7 +13,16 @@ const never = new AbortController().signal;
 const steady: RetryOptions = { minMs: 100, maxMs: 400, forMs: 0 };
 
 function makeMessage(name: string): Message {
-  return { id: name, routingKey: 'event.Job.JobRegistered.default.web', type: 'nomad.Job.JobRegistered', contentType: 'application/json', appId: 'test', timestampMs: 0, headers: {}, body: Buffer.from('{}') };
+  return {
+    id: name,
+    routingKey: 'event.Job.JobRegistered.default.web',
+    type: 'nomad.Job.JobRegistered',
+    contentType: 'application/json',
+    appId: 'test',
+    timestampMs: 0,
+    headers: {},
+    body: Buffer.from('{}'),
+  };
 }
 
 /** Time that passes only by sleeping. */
@@ -46,7 +55,11 @@ interface Given {
 }
 
 /** Delivers one batch; the sink does as `write` says. */
-async function deliver(names: string, write: (names: string, attempt: number) => void, given: Given = {}): Promise<Delivered> {
+async function deliver(
+  names: string,
+  write: (names: string, attempt: number) => void,
+  given: Given = {},
+): Promise<Delivered> {
   const { clock, slept } = sleepingClock();
   const { log, lines } = recordingLog('info');
   const metrics = createMetrics({ service: 'test', version: '0' });
@@ -69,7 +82,9 @@ async function deliver(names: string, write: (names: string, attempt: number) =>
       taken += 1;
     },
     tally: () => ({ taken, failed: tries.length - taken }),
-    setAside: (item, history) => { aside[item.message.id] = history.attempts; },
+    setAside: (item, history) => {
+      aside[item.message.id] = history.attempts;
+    },
     poisonAfterMs: given.poisonAfterMs ?? 0,
     retry: given.retry ?? steady,
     stopping: given.stopping ?? never,
@@ -103,26 +118,44 @@ void t.test('a batch that fails is tried again with growing pauses, and told of 
   for (const [at, ceiling] of [100, 200, 400, 400, 400].entries()) t.ok((slept[at] ?? Infinity) <= ceiling);
   t.match(metrics, 'hydrant_sink_retries_total{sink="here"} 5');
   t.match(metrics, 'hydrant_sink_write_seconds_count{sink="here",outcome="failed"} 5');
-  t.match(lines, [{ level: 'warn', msg: 'Delivery failed, will retry', reason: 'no route to host' }, { level: 'info', msg: 'Delivery works again' }]);
+  t.match(lines, [
+    { level: 'warn', msg: 'Delivery failed, will retry', reason: 'no route to host' },
+    { level: 'info', msg: 'Delivery works again' },
+  ]);
 });
 
 void t.test('the pause that a destination asks for is kept', async (t) => {
-  const cases = [[7000, 7000], [10 ** 12, 600_000]] as const;
+  const cases = [
+    [7000, 7000],
+    [10 ** 12, 600_000],
+  ] as const;
   for (const [asked, kept] of cases) {
-    const { slept } = await deliver('a', (_names, attempt) => { if (attempt === 1) throw retryable('busy', asked); });
+    const { slept } = await deliver('a', (_names, attempt) => {
+      if (attempt === 1) throw retryable('busy', asked);
+    });
     t.same(slept, [kept], `${String(asked)} ms`);
   }
 });
 
 void t.test('a refused batch is split until the culprits stand alone', async (t) => {
   const cases = [
-    ['abcdefgh', 'c', 7], ['abcdefgh', 'a', 7], ['abcdefgh', 'h', 7], ['abcde', 'be', 9], ['a', 'a', 1], ['abcd', 'abcd', 7],
+    ['abcdefgh', 'c', 7],
+    ['abcdefgh', 'a', 7],
+    ['abcdefgh', 'h', 7],
+    ['abcde', 'be', 9],
+    ['a', 'a', 1],
+    ['abcd', 'abcd', 7],
   ] as const;
   for (const [names, culprits, mostTries] of cases) {
     const { settlements, tries, metrics } = await deliver(names, (tried) => {
       if ([...culprits].some((culprit) => tried.includes(culprit))) throw permanent('400: not like this');
     });
-    for (const name of names) t.equal(settlements[name]?.action, culprits.includes(name) ? 'dead-letter' : 'ack', `${name} of ${names} without ${culprits}`);
+    for (const name of names)
+      t.equal(
+        settlements[name]?.action,
+        culprits.includes(name) ? 'dead-letter' : 'ack',
+        `${name} of ${names} without ${culprits}`,
+      );
     t.ok(tries.length <= mostTries, `${String(tries.length)} tries`);
     t.match(metrics, `hydrant_sink_messages_total{sink="here",outcome="dead-lettered"} ${String(culprits.length)}`);
   }
@@ -140,7 +173,15 @@ void t.test('a dead letter says why and after how many attempts', async (t) => {
 
 void t.test('after a partial failure each message meets its own fate', async (t) => {
   const { settlements, tries, slept, metrics } = await deliver('abcd', (_tried, attempt) => {
-    if (attempt === 1) throw partial('2 of 4', [{ index: 1, reason: 'throttled', retryable: true }, { index: 3, reason: 'too large', retryable: false }], 3000);
+    if (attempt === 1)
+      throw partial(
+        '2 of 4',
+        [
+          { index: 1, reason: 'throttled', retryable: true },
+          { index: 3, reason: 'too large', retryable: false },
+        ],
+        3000,
+      );
   });
 
   t.same(settlements, { a: ack, b: ack, c: ack, d: { action: 'dead-letter', reason: 'too large', attempts: 1 } });
@@ -151,7 +192,11 @@ void t.test('after a partial failure each message meets its own fate', async (t)
 
 void t.test('pauses begin small again after progress', async (t) => {
   const { slept } = await deliver('abcdef', (tried) => {
-    if (tried.length > 1) throw partial('one at a time', [...tried].slice(1).map((_name, at) => ({ index: at + 1, reason: 'later', retryable: true })));
+    if (tried.length > 1)
+      throw partial(
+        'one at a time',
+        [...tried].slice(1).map((_name, at) => ({ index: at + 1, reason: 'later', retryable: true })),
+      );
   });
 
   t.equal(slept.length, 5);
@@ -159,34 +204,62 @@ void t.test('pauses begin small again after progress', async (t) => {
 });
 
 void t.test('a batch is given up after SINK_RETRY_FOR', async (t) => {
-  const { settlements, slept } = await deliver('ab', () => { throw retryable('down', 400); }, { retry: { ...steady, forMs: 1000 } });
+  const { settlements, slept } = await deliver(
+    'ab',
+    () => {
+      throw retryable('down', 400);
+    },
+    { retry: { ...steady, forMs: 1000 } },
+  );
 
   t.same(slept, [400, 400, 400]);
   const reason = 'Gave up after 4 attempts (SINK_RETRY_FOR): down';
-  t.same(settlements, { a: { action: 'dead-letter', reason, attempts: 4 }, b: { action: 'dead-letter', reason, attempts: 4 } });
+  t.same(settlements, {
+    a: { action: 'dead-letter', reason, attempts: 4 },
+    b: { action: 'dead-letter', reason, attempts: 4 },
+  });
 });
 
 void t.test('while stopping, what fails goes back and the rest is still tried', async (t) => {
-  const { settlements, tries, slept } = await deliver('abcd', (tried) => {
-    if (tried.includes('d')) throw tried.length > 2 ? permanent('no') : retryable('down');
-  }, { stopping: AbortSignal.abort() });
+  const { settlements, tries, slept } = await deliver(
+    'abcd',
+    (tried) => {
+      if (tried.includes('d')) throw tried.length > 2 ? permanent('no') : retryable('down');
+    },
+    { stopping: AbortSignal.abort() },
+  );
 
   t.same(tries, ['abcd', 'ab', 'cd']);
   t.same(slept, []);
   t.same(settlements, { a: ack, b: ack, c: { action: 'retry', afterMs: 0 }, d: { action: 'retry', afterMs: 0 } });
 });
 
-void t.test('a batch that the destination breaks over is split, and who fails alone while others are taken is set aside', async (t) => {
-  const { settlements, tries, aside, metrics } = await deliver('abcd', (tried) => { if (tried.includes('d')) throw doubtful('500: broke'); }, { poisonAfterMs: 60_000 });
+void t.test(
+  'a batch that the destination breaks over is split, and who fails alone while others are taken is set aside',
+  async (t) => {
+    const { settlements, tries, aside, metrics } = await deliver(
+      'abcd',
+      (tried) => {
+        if (tried.includes('d')) throw doubtful('500: broke');
+      },
+      { poisonAfterMs: 60_000 },
+    );
 
-  t.same(tries, ['abcd', 'abcd', 'abcd', 'ab', 'cd', 'c', 'd']);
-  t.same(settlements, { a: ack, b: ack, c: ack });
-  t.same(aside, { d: 5 });
-  t.match(metrics, 'hydrant_sink_splits_total{sink="here"} 2');
-});
+    t.same(tries, ['abcd', 'abcd', 'abcd', 'ab', 'cd', 'c', 'd']);
+    t.same(settlements, { a: ack, b: ack, c: ack });
+    t.same(aside, { d: 5 });
+    t.match(metrics, 'hydrant_sink_splits_total{sink="here"} 2');
+  },
+);
 
 void t.test('while nothing is taken a batch is split in order and nobody is set aside', async (t) => {
-  const { settlements, tries, slept, aside } = await deliver('abcd', (_tried, attempt) => { if (attempt <= 12) throw doubtful('503: down'); }, { poisonAfterMs: 1 });
+  const { settlements, tries, slept, aside } = await deliver(
+    'abcd',
+    (_tried, attempt) => {
+      if (attempt <= 12) throw doubtful('503: down');
+    },
+    { poisonAfterMs: 1 },
+  );
 
   t.same(tries, [...['abcd', 'abcd', 'abcd', 'ab'], ...Array.from({ length: 9 }, () => 'a'), 'b', 'cd']);
   t.equal(slept.length, 12, 'the pauses go on as if it was one batch');
@@ -195,8 +268,21 @@ void t.test('while nothing is taken a batch is split in order and nobody is set 
 });
 
 void t.test('what waits, or what nobody doubts, is never split', async (t) => {
-  for (const failure of [retryable('429'), new Error('ECONNREFUSED'), partial('none', [...'ab'].map((_name, index) => ({ index, reason: 'throttled', retryable: true })))]) {
-    const { tries } = await deliver('ab', (_tried, attempt) => { if (attempt < 20) throw failure; }, { poisonAfterMs: 1 });
+  for (const failure of [
+    retryable('429'),
+    new Error('ECONNREFUSED'),
+    partial(
+      'none',
+      [...'ab'].map((_name, index) => ({ index, reason: 'throttled', retryable: true })),
+    ),
+  ]) {
+    const { tries } = await deliver(
+      'ab',
+      (_tried, attempt) => {
+        if (attempt < 20) throw failure;
+      },
+      { poisonAfterMs: 1 },
+    );
     t.same([...new Set(tries)], ['ab']);
   }
 });
@@ -204,10 +290,15 @@ void t.test('what waits, or what nobody doubts, is never split', async (t) => {
 void t.test('an endpoint that resets what is above a size gets all of it in smaller batches, in order', async (t) => {
   const reset = retryable('got ECONNRESET', undefined, Object.assign(new Error('reset'), { code: 'ECONNRESET' }));
 
-  const { settlements, tries, slept } = await deliver('abcdefgh', (names) => { if (names.length > 2) throw reset; });
+  const { settlements, tries, slept } = await deliver('abcdefgh', (names) => {
+    if (names.length > 2) throw reset;
+  });
 
   t.ok(Object.values(settlements).every(({ action }) => action === 'ack') && Object.keys(settlements).length === 8);
-  t.same(tries.filter((names) => names.length <= 2), ['ab', 'cd', 'ef', 'gh']);
+  t.same(
+    tries.filter((names) => names.length <= 2),
+    ['ab', 'cd', 'ef', 'gh'],
+  );
   t.ok(slept.reduce((sum, ms) => sum + ms, 0) >= 30_000, 'not before it has lasted');
 });
 
@@ -217,12 +308,24 @@ void t.test('a thrown value is judged by what it says of itself', (t) => {
   const cases = [
     [new Error('unknown'), { kind: 'retry', reason: 'unknown', afterMs: undefined, isDoubtful: false }],
     ['text', { kind: 'retry', reason: 'text', afterMs: undefined, isDoubtful: false }],
-    [retryable('cut off', undefined, Object.assign(new Error('reset'), { code: 'ECONNRESET' })), { kind: 'retry', reason: 'cut off: reset', afterMs: undefined, isDoubtful: false, isBroken: true }],
-    [retryable('not there', undefined, Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })), { kind: 'retry', reason: 'not there: refused', afterMs: undefined, isDoubtful: false }],
-    [broken('no answer'), { kind: 'retry', reason: 'no answer', afterMs: undefined, isDoubtful: false, isBroken: true }],
+    [
+      retryable('cut off', undefined, Object.assign(new Error('reset'), { code: 'ECONNRESET' })),
+      { kind: 'retry', reason: 'cut off: reset', afterMs: undefined, isDoubtful: false, isBroken: true },
+    ],
+    [
+      retryable('not there', undefined, Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })),
+      { kind: 'retry', reason: 'not there: refused', afterMs: undefined, isDoubtful: false },
+    ],
+    [
+      broken('no answer'),
+      { kind: 'retry', reason: 'no answer', afterMs: undefined, isDoubtful: false, isBroken: true },
+    ],
     [retryable('busy', 5), { kind: 'retry', reason: 'busy', afterMs: 5, isDoubtful: false }],
     [doubtful('500'), { kind: 'retry', reason: '500', afterMs: undefined, isDoubtful: true }],
-    [partial('some', failed), { kind: 'partial', reason: '500', afterMs: undefined, isDoubtful: true, failures: failed }],
+    [
+      partial('some', failed),
+      { kind: 'partial', reason: '500', afterMs: undefined, isDoubtful: true, failures: failed },
+    ],
     [permanent('bad'), { kind: 'refused', reason: 'bad' }],
     [partial('some', failures), { kind: 'partial', reason: 'full', afterMs: undefined, isDoubtful: false, failures }],
   ] as const;
@@ -233,7 +336,11 @@ void t.test('a thrown value is judged by what it says of itself', (t) => {
 void t.test('a destination that fails by turns is told of once in a while', (t) => {
   const { clock, slept } = sleepingClock();
   const { log, lines } = recordingLog('info');
-  const telemetry = createDeliveryTelemetry('here', { metrics: createMetrics({ service: 'test', version: '0' }), log, clock });
+  const telemetry = createDeliveryTelemetry('here', {
+    metrics: createMetrics({ service: 'test', version: '0' }),
+    log,
+    clock,
+  });
   const failByTurns = (): void => {
     for (let turn = 0; turn < 50; turn += 1) {
       telemetry.batchRetried({ reason: '429', attempts: 1, retryMs: 1, messages: 1 });

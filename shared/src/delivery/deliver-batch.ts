@@ -1,7 +1,7 @@
 /**
- * Brings one batch to its end: written, retried for as long as it may, split in halves until the culprit stands alone when it is refused, or when the destination breaks over it,
- * or when it may be too large.
- * Every item is settled exactly once, or set aside.
+ * Brings one batch to its end: written, retried for as long as it may, split in halves until the culprit stands alone
+ * when it is refused, or when the destination breaks over it, or when it may be too large. Every item is settled
+ * exactly once, or set aside.
  */
 import type { Settlement } from '../bus/bus.ts';
 import { createBackoff, type Backoff } from '../foundation/backoff.ts';
@@ -54,7 +54,12 @@ export interface DeliverTelemetry {
   batchTried(batch: Batch, verdict: Verdict | undefined, seconds: number, isAside: boolean): void;
   messagesDelivered(messages: number, attempts: number): void;
   messageDeadLettered(id: string, reason: string): void;
-  batchRetried(failure: { readonly reason: string; readonly attempts: number; readonly retryMs: number; readonly messages: number }): void;
+  batchRetried(failure: {
+    readonly reason: string;
+    readonly attempts: number;
+    readonly retryMs: number;
+    readonly messages: number;
+  }): void;
   batchSplit(messages: number, reason: string): void;
 }
 
@@ -63,7 +68,11 @@ export function isLost({ lost }: Item): boolean {
   return lost?.aborted === true;
 }
 
-export async function deliverBatch(items: readonly Item[], ports: DeliverPorts, history: History = begin(ports)): Promise<void> {
+export async function deliverBatch(
+  items: readonly Item[],
+  ports: DeliverPorts,
+  history: History = begin(ports),
+): Promise<void> {
   const { retry, clock, stopping, telemetry } = ports;
   const { startedAtMs, backoff } = history;
   let { attempts, doubt } = history;
@@ -92,11 +101,18 @@ export async function deliverBatch(items: readonly Item[], ports: DeliverPorts, 
       }
     }
     if (retry.forMs > 0 && clock.monotonic() - startedAtMs >= retry.forMs) {
-      for (const item of rest) bury(item, `Gave up after ${String(attempts)} attempts (SINK_RETRY_FOR): ${verdict.reason}`, attempts, ports);
+      for (const item of rest)
+        bury(item, `Gave up after ${String(attempts)} attempts (SINK_RETRY_FOR): ${verdict.reason}`, attempts, ports);
       return;
     }
     if (!stopping.aborted) {
-      const failure = { isDoubtful: verdict.isDoubtful, isBroken: verdict.kind === 'retry' && verdict.isBroken === true, messages: rest.length, tally: ports.tally(), nowMs: clock.monotonic() };
+      const failure = {
+        isDoubtful: verdict.isDoubtful,
+        isBroken: verdict.kind === 'retry' && verdict.isBroken === true,
+        messages: rest.length,
+        tally: ports.tally(),
+        nowMs: clock.monotonic(),
+      };
       const weighed = weighDoubt(doubt, failure, ports.poisonAfterMs);
       const retryMs = Math.max(backoff.next(), verdict.afterMs ?? 0);
       // Once it is set aside its pauses are its own, not those of the batch that it was part of.
@@ -133,7 +149,11 @@ function releaseLost(items: readonly Item[]): readonly Item[] {
 }
 
 /** Undefined when every message was taken. */
-async function tryWrite(items: readonly Item[], isAside: boolean, { write, clock, telemetry }: DeliverPorts): Promise<Verdict | undefined> {
+async function tryWrite(
+  items: readonly Item[],
+  isAside: boolean,
+  { write, clock, telemetry }: DeliverPorts,
+): Promise<Verdict | undefined> {
   const batch = items.map((item) => item.message);
   const startedAt = clock.monotonic();
   let verdict: Verdict | undefined;
@@ -146,7 +166,12 @@ async function tryWrite(items: readonly Item[], isAside: boolean, { write, clock
   return verdict;
 }
 
-async function splitOrBury(items: readonly Item[], reason: string, attempts: number, ports: DeliverPorts): Promise<void> {
+async function splitOrBury(
+  items: readonly Item[],
+  reason: string,
+  attempts: number,
+  ports: DeliverPorts,
+): Promise<void> {
   const [first] = items;
   if (items.length === 1 && first !== undefined) bury(first, reason, attempts, ports);
   else await split(items, reason, { ...begin(ports), attempts }, ports);
@@ -161,11 +186,26 @@ async function split(items: readonly Item[], reason: string, history: History, p
 }
 
 /** Of a message that fails alone while others are taken. */
-function isolate([item]: readonly Item[], step: 'set-aside' | 'dead-letter', reason: string, retryMs: number, history: History, ports: DeliverPorts): void {
+function isolate(
+  [item]: readonly Item[],
+  step: 'set-aside' | 'dead-letter',
+  reason: string,
+  retryMs: number,
+  history: History,
+  ports: DeliverPorts,
+): void {
   if (item === undefined) return;
-  const { attempts, doubt: { strikes } } = history;
+  const {
+    attempts,
+    doubt: { strikes },
+  } = history;
   if (step === 'dead-letter') {
-    bury(item, `Failed ${String(strikes)} times in a row while other messages were taken (SINK_POISON_AFTER): ${reason}`, attempts, ports);
+    bury(
+      item,
+      `Failed ${String(strikes)} times in a row while other messages were taken (SINK_POISON_AFTER): ${reason}`,
+      attempts,
+      ports,
+    );
     return;
   }
   ports.telemetry.batchRetried({ reason, attempts, retryMs, messages: 1 });
@@ -173,7 +213,12 @@ function isolate([item]: readonly Item[], step: 'set-aside' | 'dead-letter', rea
 }
 
 /** Settles what was taken and what is refused for good; returns the rest. */
-function settlePartial(items: readonly Item[], failures: readonly PartialFailure[], attempts: number, ports: DeliverPorts): readonly Item[] {
+function settlePartial(
+  items: readonly Item[],
+  failures: readonly PartialFailure[],
+  attempts: number,
+  ports: DeliverPorts,
+): readonly Item[] {
   const byIndex = new Map(failures.map((failure) => [failure.index, failure]));
   let taken = 0;
   const rest = items.filter((item, index) => {

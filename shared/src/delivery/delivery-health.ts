@@ -5,7 +5,10 @@ import type { Outage } from './outage-watch.ts';
 
 /** One failure is an incident, so many in a row are an outage. */
 const failuresUntilUnhealthy = 3;
-/** A message that is refused says nothing against the destination; when it refuses everything, something is wrong with the settings or with it. More than a batch can be split into without that one part is taken. */
+/**
+ * A message that is refused says nothing against the destination; when it refuses everything, something is wrong with
+ * the settings or with it. More than a batch can be split into without that one part is taken.
+ */
 const refusalsUntilUnhealthy = 20;
 
 export class DeliveryHealth {
@@ -53,11 +56,21 @@ export class DeliveryHealth {
     if (this.#outage !== undefined) {
       const downFor = formatDuration(Math.round(this.#outage.downMs));
       const probed = this.#probed === undefined ? '' : `; asked since: ${this.#probed}`;
-      return { status: 'fail', detail: `Down for ${downFor}, so its queue is left alone until it answers: ${this.#connectError ?? this.#outage.reason}${probed}` };
+      return {
+        status: 'fail',
+        detail: `Down for ${downFor}, so its queue is left alone until it answers: ${this.#connectError ?? this.#outage.reason}${probed}`,
+      };
     }
     if (this.#connectError !== undefined) return { status: 'fail', detail: this.#connectError };
-    if (this.#failures >= failuresUntilUnhealthy) return { status: 'fail', detail: `${String(this.#failures)} tries in a row failed: ${this.#last}` };
-    if (this.#refusals >= refusalsUntilUnhealthy) return { status: 'fail', detail: `${String(this.#refusals)} tries in a row were refused for good and nothing was taken, so messages go to the dead letters: ${this.#last}` };
-    return aside === 0 ? { status: 'pass' } : { status: 'pass', detail: `Set aside, as they fail while others are taken: ${String(aside)}` };
+    if (this.#failures >= failuresUntilUnhealthy)
+      return { status: 'fail', detail: `${String(this.#failures)} tries in a row failed: ${this.#last}` };
+    if (this.#refusals >= refusalsUntilUnhealthy)
+      return {
+        status: 'fail',
+        detail: `${String(this.#refusals)} tries in a row were refused for good and nothing was taken, so messages go to the dead letters: ${this.#last}`,
+      };
+    return aside === 0
+      ? { status: 'pass' }
+      : { status: 'pass', detail: `Set aside, as they fail while others are taken: ${String(aside)}` };
   }
 }

@@ -16,20 +16,55 @@ export interface DeliveryTelemetry extends DeliverTelemetry {
 
 type Outcome = 'delivered' | 'partial' | 'refused' | 'failed';
 
-const outcomes: Readonly<Record<Verdict['kind'], Outcome>> = { partial: 'partial', refused: 'refused', retry: 'failed' };
+const outcomes: Readonly<Record<Verdict['kind'], Outcome>> = {
+  partial: 'partial',
+  refused: 'refused',
+  retry: 'failed',
+};
 const logEveryMs = 10_000;
 const secondsBuckets = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const messagesBuckets = [1, 10, 50, 100, 250, 500, 1000, 5000, 20_000];
 const bytesBuckets = [1024, 16_384, 131_072, 524_288, 1_048_576, 2_097_152, 4_194_304, 8_388_608, 16_777_216];
 
 function createMeters(sink: string, metrics: Metrics) {
-  const messages = metrics.counter({ name: 'hydrant_sink_messages_total', help: 'Messages by what became of them.', labels: ['sink', 'outcome'] });
-  const writes = metrics.histogram({ name: 'hydrant_sink_write_seconds', help: 'Time of one try to write a batch.', labels: ['sink', 'outcome'], buckets: secondsBuckets });
-  const batchMessages = metrics.histogram({ name: 'hydrant_sink_batch_messages', help: 'Messages in a batch that was tried.', labels: ['sink'], buckets: messagesBuckets });
-  const batchBytes = metrics.histogram({ name: 'hydrant_sink_batch_bytes', help: 'Body bytes in a batch that was tried.', labels: ['sink'], buckets: bytesBuckets });
-  const retries = metrics.counter({ name: 'hydrant_sink_retries_total', help: 'Batches that were tried again.', labels: ['sink'] });
-  const age = metrics.gauge({ name: 'hydrant_sink_age_seconds', help: 'Age of the oldest message in the batch that was tried last, since it was published.', labels: ['sink'] });
-  const splits = metrics.counter({ name: 'hydrant_sink_splits_total', help: 'Batches that were refused and split in halves.', labels: ['sink'] });
+  const messages = metrics.counter({
+    name: 'hydrant_sink_messages_total',
+    help: 'Messages by what became of them.',
+    labels: ['sink', 'outcome'],
+  });
+  const writes = metrics.histogram({
+    name: 'hydrant_sink_write_seconds',
+    help: 'Time of one try to write a batch.',
+    labels: ['sink', 'outcome'],
+    buckets: secondsBuckets,
+  });
+  const batchMessages = metrics.histogram({
+    name: 'hydrant_sink_batch_messages',
+    help: 'Messages in a batch that was tried.',
+    labels: ['sink'],
+    buckets: messagesBuckets,
+  });
+  const batchBytes = metrics.histogram({
+    name: 'hydrant_sink_batch_bytes',
+    help: 'Body bytes in a batch that was tried.',
+    labels: ['sink'],
+    buckets: bytesBuckets,
+  });
+  const retries = metrics.counter({
+    name: 'hydrant_sink_retries_total',
+    help: 'Batches that were tried again.',
+    labels: ['sink'],
+  });
+  const age = metrics.gauge({
+    name: 'hydrant_sink_age_seconds',
+    help: 'Age of the oldest message in the batch that was tried last, since it was published.',
+    labels: ['sink'],
+  });
+  const splits = metrics.counter({
+    name: 'hydrant_sink_splits_total',
+    help: 'Batches that were refused and split in halves.',
+    labels: ['sink'],
+  });
   for (const outcome of ['delivered', 'dead-lettered']) messages.inc(0, { sink, outcome });
   retries.inc(0, { sink });
   splits.inc(0, { sink });
@@ -38,16 +73,30 @@ function createMeters(sink: string, metrics: Metrics) {
 
 type PauseTelemetry = Pick<DeliveryTelemetry, 'deliveryPaused' | 'probeFailed' | 'deliveryResumed'>;
 
-function createPauseTelemetry(sink: string, { metrics, log }: { readonly metrics: Metrics; readonly log: Logger }): PauseTelemetry {
-  const paused = metrics.gauge({ name: 'hydrant_sink_paused', help: '1 while the queue is left alone because the destination stays down.', labels: ['sink'] });
-  const pauses = metrics.counter({ name: 'hydrant_sink_pauses_total', help: 'How often the queue was left alone because the destination stayed down.', labels: ['sink'] });
+function createPauseTelemetry(
+  sink: string,
+  { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },
+): PauseTelemetry {
+  const paused = metrics.gauge({
+    name: 'hydrant_sink_paused',
+    help: '1 while the queue is left alone because the destination stays down.',
+    labels: ['sink'],
+  });
+  const pauses = metrics.counter({
+    name: 'hydrant_sink_pauses_total',
+    help: 'How often the queue was left alone because the destination stayed down.',
+    labels: ['sink'],
+  });
   paused.set(0, { sink });
   pauses.inc(0, { sink });
   return {
     deliveryPaused(reason, downMs) {
       paused.set(1, { sink });
       pauses.inc(1, { sink });
-      log.warn({ sink, reason, downMs: Math.round(downMs) }, 'Destination stays down: what was in hand goes back, the queue is left alone until it answers');
+      log.warn(
+        { sink, reason, downMs: Math.round(downMs) },
+        'Destination stays down: what was in hand goes back, the queue is left alone until it answers',
+      );
     },
     probeFailed(err) {
       log.debug({ err, sink }, 'Destination does not answer yet');
@@ -59,7 +108,10 @@ function createPauseTelemetry(sink: string, { metrics, log }: { readonly metrics
   };
 }
 
-export function createDeliveryTelemetry(sink: string, { metrics, log, clock }: { readonly metrics: Metrics; readonly log: Logger; readonly clock: Clock }): DeliveryTelemetry {
+export function createDeliveryTelemetry(
+  sink: string,
+  { metrics, log, clock }: { readonly metrics: Metrics; readonly log: Logger; readonly clock: Clock },
+): DeliveryTelemetry {
   const meters = createMeters(sink, metrics);
   let isFailing = false;
   let failureLoggedMs = -Infinity;
@@ -77,7 +129,9 @@ export function createDeliveryTelemetry(sink: string, { metrics, log, clock }: {
   return {
     ...createPauseTelemetry(sink, { metrics, log }),
     connectFailed(err) {
-      noteFailure(() => { log.warn({ err, sink }, 'Destination cannot be connected'); });
+      noteFailure(() => {
+        log.warn({ err, sink }, 'Destination cannot be connected');
+      });
     },
     deliveryBroke(err) {
       log.error({ err, sink }, 'Delivery of a batch broke off, its messages go back: it is a defect of the program');
@@ -101,7 +155,9 @@ export function createDeliveryTelemetry(sink: string, { metrics, log, clock }: {
     },
     batchRetried({ reason, attempts, retryMs, messages }) {
       meters.retries.inc(1, { sink });
-      noteFailure(() => { log.warn({ sink, reason, attempts, retryMs, messages }, 'Delivery failed, will retry'); });
+      noteFailure(() => {
+        log.warn({ sink, reason, attempts, retryMs, messages }, 'Delivery failed, will retry');
+      });
     },
     batchSplit(messages, reason) {
       meters.splits.inc(1, { sink });
@@ -111,7 +167,10 @@ export function createDeliveryTelemetry(sink: string, { metrics, log, clock }: {
       meters.messages.inc(1, { sink, outcome: 'dead-lettered' });
       deadLettersSince += 1;
       if (clock.monotonic() - deadLettersLoggedMs < logEveryMs) return;
-      log.warn({ sink, id, reason, count: deadLettersSince }, 'A message cannot be delivered, it goes to the dead letters');
+      log.warn(
+        { sink, id, reason, count: deadLettersSince },
+        'A message cannot be delivered, it goes to the dead letters',
+      );
       deadLettersLoggedMs = clock.monotonic();
       deadLettersSince = 0;
     },

@@ -17,7 +17,16 @@ const ack: Settlement = { action: 'ack' };
 const handedBack: Settlement = { action: 'retry', afterMs: 0 };
 
 function makeMessage(name: string): Message {
-  return { id: name, routingKey: 'event.Job.JobRegistered.default.web', type: 'nomad.Job.JobRegistered', contentType: 'application/json', appId: 'test', timestampMs: 0, headers: {}, body: Buffer.from('{"a":1}') };
+  return {
+    id: name,
+    routingKey: 'event.Job.JobRegistered.default.web',
+    type: 'nomad.Job.JobRegistered',
+    contentType: 'application/json',
+    appId: 'test',
+    timestampMs: 0,
+    headers: {},
+    body: Buffer.from('{"a":1}'),
+  };
 }
 
 /** Time stands still until `advance`. */
@@ -27,22 +36,32 @@ class ManualClock implements Clock {
 
   now = (): number => this.#nowMs;
   monotonic = (): number => this.#nowMs;
-  every = (): Timer => { throw new Error('Nobody needs it here'); };
+  every = (): Timer => {
+    throw new Error('Nobody needs it here');
+  };
 
   after(ms: number, action: () => void): Timer {
     const key = {};
     this.#timers.set(key, { atMs: this.#nowMs + ms, action });
-    return { cancel: () => { this.#timers.delete(key); } };
+    return {
+      cancel: () => {
+        this.#timers.delete(key);
+      },
+    };
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted === true) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = this.after(ms, resolve);
-      signal?.addEventListener('abort', () => {
-        timer.cancel();
-        resolve();
-      }, { once: true });
+      signal?.addEventListener(
+        'abort',
+        () => {
+          timer.cancel();
+          resolve();
+        },
+        { once: true },
+      );
     });
   }
 
@@ -61,7 +80,10 @@ class ManualClock implements Clock {
 
 /** Lets everything that waits for nothing but its turn go on. */
 async function settled(): Promise<void> {
-  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => { setImmediate(resolve); });
+  for (let turn = 0; turn < 5; turn += 1)
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
 }
 
 interface Stage {
@@ -76,8 +98,18 @@ interface Stage {
 }
 
 const options: DeliveryOptions = {
-  name: 'here', batchEvents: 3, batchBytes: 1000, batchAgeMs: 500, concurrency: 1, timeoutMs: 2000, maxHeldBytes: 1e6, prefetch: 100,
-  retry: { minMs: 100, maxMs: 1000, forMs: 0 }, pauseAfterMs: 60_000, poisonAfterMs: 0, encodedBytes: () => 10,
+  name: 'here',
+  batchEvents: 3,
+  batchBytes: 1000,
+  batchAgeMs: 500,
+  concurrency: 1,
+  timeoutMs: 2000,
+  maxHeldBytes: 1e6,
+  prefetch: 100,
+  retry: { minMs: 100, maxMs: 1000, forMs: 0 },
+  pauseAfterMs: 60_000,
+  poisonAfterMs: 0,
+  encodedBytes: () => 10,
 };
 
 function setStage(sink: Partial<Sink> = {}, changes: Partial<DeliveryOptions> = {}): Stage {
@@ -94,20 +126,29 @@ function setStage(sink: Partial<Sink> = {}, changes: Partial<DeliveryOptions> = 
         await sink.write?.(batch, signal);
       },
       healthcheck: async () => undefined,
-      close: async () => { calls.push('close'); },
+      close: async () => {
+        calls.push('close');
+      },
     },
     options: { ...options, ...changes },
     telemetry: createDeliveryTelemetry('here', { metrics, log: recordingLog().log, clock }),
     clock,
   });
   const hand = (names: string): void => {
-    for (const name of names) void delivery.handle({ message: makeMessage(name), redelivered: false, receivedAtMs: 0 }).then((settlement) => { settlements[name] = settlement; });
+    for (const name of names)
+      void delivery.handle({ message: makeMessage(name), redelivered: false, receivedAtMs: 0 }).then((settlement) => {
+        settlements[name] = settlement;
+      });
   };
   return { delivery, clock, writes, settlements, calls, hand };
 }
 
 /** A write that ends when the test says so. */
-function heldWrites(): { readonly write: Sink['write']; readonly release: (() => void)[]; readonly most: () => number } {
+function heldWrites(): {
+  readonly write: Sink['write'];
+  readonly release: (() => void)[];
+  readonly most: () => number;
+} {
   const release: (() => void)[] = [];
   let running = 0;
   let most = 0;
@@ -117,7 +158,9 @@ function heldWrites(): { readonly write: Sink['write']; readonly release: (() =>
     async write() {
       running += 1;
       most = Math.max(most, running);
-      await new Promise<void>((resolve) => { release.push(resolve); });
+      await new Promise<void>((resolve) => {
+        release.push(resolve);
+      });
       running -= 1;
     },
   };
@@ -125,7 +168,12 @@ function heldWrites(): { readonly write: Sink['write']; readonly release: (() =>
 
 void t.test('a batch is complete by count, by bytes or by age', (t) => {
   const base: BatchLimits = { maxEvents: 3, maxBytes: 100, maxAgeMs: 50 };
-  const cases: readonly { readonly limits?: Partial<BatchLimits>; readonly sizes: readonly number[]; readonly waitMs?: number; readonly batches: readonly (readonly number[])[] }[] = [
+  const cases: readonly {
+    readonly limits?: Partial<BatchLimits>;
+    readonly sizes: readonly number[];
+    readonly waitMs?: number;
+    readonly batches: readonly (readonly number[])[];
+  }[] = [
     { sizes: [1, 2, 3, 4], batches: [[1, 2, 3]] },
     { sizes: [60, 30, 20], batches: [[60, 30]] },
     { sizes: [60, 40, 1], batches: [[60, 40]] },
@@ -165,10 +213,37 @@ void t.test('the age of a batch is that of its first message', (t) => {
 });
 
 void t.test('settings resolve to those of the sink, and prefetch covers the batches in flight', (t) => {
-  const sink: SinkDefinition<Record<string, never>> = { type: 'here', settings: {}, defaults: { batchEvents: 500, batchBytes: 1000, batchAgeMs: 50 }, create: () => { throw new Error('not made here'); } };
-  const cases: readonly (readonly [Record<string, string>, Partial<SinkDefinition<Record<string, never>>>, Partial<DeliveryOptions>])[] = [
-    [{}, {}, { name: 'here', batchEvents: 500, batchBytes: 1000, batchAgeMs: 50, concurrency: 4, poisonAfterMs: 300_000, prefetch: 2500 }],
-    [{ SINK_NAME: 'archive', SINK_BATCH_EVENTS: '10', SINK_BATCH_AGE: '2s', SINK_BATCH_BYTES: '1MiB' }, {}, { name: 'archive', batchEvents: 10, batchBytes: 1_048_576, batchAgeMs: 2000, prefetch: 50 }],
+  const sink: SinkDefinition<Record<string, never>> = {
+    type: 'here',
+    settings: {},
+    defaults: { batchEvents: 500, batchBytes: 1000, batchAgeMs: 50 },
+    create: () => {
+      throw new Error('not made here');
+    },
+  };
+  const cases: readonly (readonly [
+    Record<string, string>,
+    Partial<SinkDefinition<Record<string, never>>>,
+    Partial<DeliveryOptions>,
+  ])[] = [
+    [
+      {},
+      {},
+      {
+        name: 'here',
+        batchEvents: 500,
+        batchBytes: 1000,
+        batchAgeMs: 50,
+        concurrency: 4,
+        poisonAfterMs: 300_000,
+        prefetch: 2500,
+      },
+    ],
+    [
+      { SINK_NAME: 'archive', SINK_BATCH_EVENTS: '10', SINK_BATCH_AGE: '2s', SINK_BATCH_BYTES: '1MiB' },
+      {},
+      { name: 'archive', batchEvents: 10, batchBytes: 1_048_576, batchAgeMs: 2000, prefetch: 50 },
+    ],
     [{ SINK_CONCURRENCY: '8' }, { maxConcurrency: 1 }, { concurrency: 1, poisonAfterMs: 0, prefetch: 1000 }],
     [{ SINK_WORKER_COUNT: '2' }, {}, { concurrency: 2, prefetch: 1500 }],
     [{ SINK_AMQP_WORKERS: '3' }, {}, { concurrency: 3 }],
@@ -177,7 +252,11 @@ void t.test('settings resolve to those of the sink, and prefetch covers the batc
     [{ SINK_CONCURRENCY: '1000' }, {}, { prefetch: 65_535 }],
   ];
   for (const [env, changes, expected] of cases) {
-    const resolved = resolveDelivery(loadConfig(deliverySettings, { env: { SINK_TYPE: 'here', ...env } }), { ...sink, ...changes }, {});
+    const resolved = resolveDelivery(
+      loadConfig(deliverySettings, { env: { SINK_TYPE: 'here', ...env } }),
+      { ...sink, ...changes },
+      {},
+    );
     t.match(resolved, expected, JSON.stringify(env));
     t.equal(resolved.encodedBytes(makeMessage('a')), 8);
   }
@@ -185,10 +264,21 @@ void t.test('settings resolve to those of the sink, and prefetch covers the batc
 });
 
 void t.test('settings that cannot work are refused together', (t) => {
-  const env = { SINK_TYPE: 'http', SINK_NAME: 'a/b', SINK_RETRY_MIN: '0s', SINK_TIMEOUT: '0s', SINK_CONCURRENCY: '0', SINK_POISON_AFTER: '11m' };
-  const load = (changes: Record<string, string>): unknown => loadConfig(deliverySettings, { env: changes, check: deliveryProblems });
-  for (const name of ['SINK_NAME', 'SINK_RETRY_MIN', 'SINK_TIMEOUT', 'SINK_CONCURRENCY', 'SINK_POISON_AFTER']) t.throws(() => load(env), { message: new RegExp(`Expected \`${name}\``, 'u') });
-  t.throws(() => load({ SINK_TYPE: 'http', SINK_RETRY_MIN: '1m' }), { message: 'Expected `SINK_RETRY_MIN` to be at most `SINK_RETRY_MAX`, got 1m and 30s' });
+  const env = {
+    SINK_TYPE: 'http',
+    SINK_NAME: 'a/b',
+    SINK_RETRY_MIN: '0s',
+    SINK_TIMEOUT: '0s',
+    SINK_CONCURRENCY: '0',
+    SINK_POISON_AFTER: '11m',
+  };
+  const load = (changes: Record<string, string>): unknown =>
+    loadConfig(deliverySettings, { env: changes, check: deliveryProblems });
+  for (const name of ['SINK_NAME', 'SINK_RETRY_MIN', 'SINK_TIMEOUT', 'SINK_CONCURRENCY', 'SINK_POISON_AFTER'])
+    t.throws(() => load(env), { message: new RegExp(`Expected \`${name}\``, 'u') });
+  t.throws(() => load({ SINK_TYPE: 'http', SINK_RETRY_MIN: '1m' }), {
+    message: 'Expected `SINK_RETRY_MIN` to be at most `SINK_RETRY_MAX`, got 1m and 30s',
+  });
   t.end();
 });
 
@@ -224,7 +314,11 @@ void t.test('at most so many batches are in flight, and one keeps the order', as
 
 void t.test('batches wait until the sink is connected', async (t) => {
   let isUp = false;
-  const { delivery, hand, writes, clock } = setStage({ connect: async () => { if (!isUp) throw new Error('no route'); } });
+  const { delivery, hand, writes, clock } = setStage({
+    connect: async () => {
+      if (!isUp) throw new Error('no route');
+    },
+  });
   const starting = delivery.start(never);
   hand('abc');
   await settled();
@@ -240,7 +334,11 @@ void t.test('batches wait until the sink is connected', async (t) => {
 });
 
 void t.test('a sink that can never connect keeps the service from starting', async (t) => {
-  const { delivery, calls } = setStage({ connect: async () => { throw permanent('the package is not installed'); } });
+  const { delivery, calls } = setStage({
+    connect: async () => {
+      throw permanent('the package is not installed');
+    },
+  });
 
   await t.rejects(delivery.start(never), { message: 'the package is not installed' });
   await delivery.stop(never);
@@ -249,12 +347,25 @@ void t.test('a sink that can never connect keeps the service from starting', asy
 
 void t.test('a write that takes too long is cut off and tried again', async (t) => {
   const cases: readonly (readonly [string, Sink['write']])[] = [
-    ['listens', (_batch, signal) => new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { reject(new Error('aborted')); }); })],
+    [
+      'listens',
+      (_batch, signal) =>
+        new Promise((_resolve, reject) => {
+          signal.addEventListener('abort', () => {
+            reject(new Error('aborted'));
+          });
+        }),
+    ],
     ['does not listen', () => new Promise(() => undefined)],
   ];
   for (const [name, hang] of cases) {
     let tries = 0;
-    const stage = setStage({ write: (batch, signal) => { tries += 1; return tries === 1 ? hang(batch, signal) : Promise.resolve(); } });
+    const stage = setStage({
+      write: (batch, signal) => {
+        tries += 1;
+        return tries === 1 ? hang(batch, signal) : Promise.resolve();
+      },
+    });
     await stage.delivery.start(never);
     stage.hand('abc');
     for (const ms of [1999, 1, 1000, 100]) {
@@ -269,9 +380,14 @@ void t.test('a write that takes too long is cut off and tried again', async (t) 
 
 void t.test('what was taken before the time was up is not sent again', async (t) => {
   const { delivery, hand, writes, settlements, clock } = setStage({
-    write: (batch, signal) => (batch.length === 1 ? Promise.resolve() : new Promise((_resolve, reject) => {
-      signal.addEventListener('abort', () => { reject(partial('2 of 3', [{ index: 2, reason: 'no time', retryable: true }])); });
-    })),
+    write: (batch, signal) =>
+      batch.length === 1
+        ? Promise.resolve()
+        : new Promise((_resolve, reject) => {
+            signal.addEventListener('abort', () => {
+              reject(partial('2 of 3', [{ index: 2, reason: 'no time', retryable: true }]));
+            });
+          }),
   });
   await delivery.start(never);
 
@@ -287,7 +403,14 @@ void t.test('what was taken before the time was up is not sent again', async (t)
 
 void t.test('the health fails after failures in a row, not by refusals', async (t) => {
   let answer: Error | undefined = permanent('400');
-  const { delivery, hand, clock } = setStage({ write: async () => { if (answer !== undefined) throw answer; } }, { batchEvents: 1 });
+  const { delivery, hand, clock } = setStage(
+    {
+      write: async () => {
+        if (answer !== undefined) throw answer;
+      },
+    },
+    { batchEvents: 1 },
+  );
   await delivery.start(never);
   const tryTimes = async (times: number): Promise<void> => {
     for (let time = 0; time < times; time += 1) {
@@ -327,7 +450,11 @@ void t.test('stop flushes what is held and takes nothing new', async (t) => {
 });
 
 void t.test('stop does not wait for a destination that is down', async (t) => {
-  const { delivery, hand, settlements, calls } = setStage({ write: async () => { throw retryable('down', 60_000); } });
+  const { delivery, hand, settlements, calls } = setStage({
+    write: async () => {
+      throw retryable('down', 60_000);
+    },
+  });
   await delivery.start(never);
 
   hand('abcd');
@@ -339,7 +466,14 @@ void t.test('stop does not wait for a destination that is down', async (t) => {
 });
 
 void t.test('stop before the sink is connected gives everything back', async (t) => {
-  const { delivery, hand, settlements } = setStage({ connect: (signal) => new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { reject(new Error('aborted')); }); }) });
+  const { delivery, hand, settlements } = setStage({
+    connect: (signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          reject(new Error('aborted'));
+        });
+      }),
+  });
   const unstarted = setStage();
   const starting = delivery.start(never);
 
@@ -356,7 +490,13 @@ void t.test('stop before the sink is connected gives everything back', async (t)
 void t.test('at the deadline the write under way is cut off and its messages go back', async (t) => {
   let isAborted = false;
   const { delivery, hand, settlements, calls, clock } = setStage({
-    write: (_batch: Batch, signal) => new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { isAborted = true; reject(new Error('aborted')); }); }),
+    write: (_batch: Batch, signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          isAborted = true;
+          reject(new Error('aborted'));
+        });
+      }),
   });
   const deadline = new AbortController();
   await delivery.start(never);
@@ -375,14 +515,30 @@ void t.test('at the deadline the write under way is cut off and its messages go 
   t.equal(clock.timers, 0, 'nothing keeps the process from ending');
 });
 
-void t.test('on the system\'s clock a thousand messages pass', async (t) => {
+void t.test("on the system's clock a thousand messages pass", async (t) => {
   const metrics = createMetrics({ service: 'test', version: '0' });
   let taken = 0;
-  const sink: Sink = { connect: async () => undefined, write: async (batch) => { taken += batch.length; }, healthcheck: async () => undefined, close: async () => undefined };
-  const delivery = createDelivery({ sink, options: { ...options, batchEvents: 64, batchAgeMs: 5, concurrency: 16 }, telemetry: createDeliveryTelemetry('here', { metrics, log: recordingLog().log, clock: systemClock }), clock: systemClock });
+  const sink: Sink = {
+    connect: async () => undefined,
+    write: async (batch) => {
+      taken += batch.length;
+    },
+    healthcheck: async () => undefined,
+    close: async () => undefined,
+  };
+  const delivery = createDelivery({
+    sink,
+    options: { ...options, batchEvents: 64, batchAgeMs: 5, concurrency: 16 },
+    telemetry: createDeliveryTelemetry('here', { metrics, log: recordingLog().log, clock: systemClock }),
+    clock: systemClock,
+  });
   await delivery.start(never);
 
-  const all = await Promise.all(Array.from({ length: 1000 }, (_, n) => delivery.handle({ message: makeMessage(String(n)), redelivered: false, receivedAtMs: 0 })));
+  const all = await Promise.all(
+    Array.from({ length: 1000 }, (_, n) =>
+      delivery.handle({ message: makeMessage(String(n)), redelivered: false, receivedAtMs: 0 }),
+    ),
+  );
   await delivery.stop(never);
 
   t.ok(all.every((settlement) => settlement.action === 'ack'));

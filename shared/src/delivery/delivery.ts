@@ -1,8 +1,11 @@
 /**
- * From a bus's handler to a sink: batches messages, keeps at most so many batches in flight, limits each write in time and tells the bus what became of each message.
+ * From a bus's handler to a sink: batches messages, keeps at most so many batches in flight, limits each write in time
+ * and tells the bus what became of each message.
  *
- * States: connecting (batches wait), open ⇄ paused (what is held goes back, and so does what comes), draining (after `stop`: what is held is tried once more,
- * what fails goes back to the bus), closed. Who holds the subscription pauses, when `whenDown` says that the destination stays down. At the deadline of `stop` the writes under way are cut off, and their messages go back too.
+ * States: connecting (batches wait), open ⇄ paused (what is held goes back, and so does what comes), draining (after
+ * `stop`: what is held is tried once more, what fails goes back to the bus), closed. Who holds the subscription pauses,
+ * when `whenDown` says that the destination stays down. At the deadline of `stop` the writes under way are cut off, and
+ * their messages go back too.
  */
 import { setMaxListeners } from 'node:events';
 import type { Delivery, Handler, Settlement } from '../bus/bus.ts';
@@ -33,11 +36,17 @@ export interface SinkDelivery extends Component {
   /** For `bus.subscribe`. */
   readonly handle: Handler;
   readonly healthCheck: HealthCheck;
-  /** Resolves when the destination has been down for `pauseAfterMs`; with undefined when `signal` aborts before. One caller at a time. */
+  /**
+   * Resolves when the destination has been down for `pauseAfterMs`; with undefined when `signal` aborts before. One
+   * caller at a time.
+   */
   whenDown(signal: AbortSignal): Promise<Outage | undefined>;
   /** Hands back what is held, and what comes, until `resume`. Resolves when no write is under way. */
   pause(outage: Outage): Promise<void>;
-  /** While paused: resolves when the destination answers its health check, or has not for `pauseAfterMs`, or `signal` aborts. */
+  /**
+   * While paused: resolves when the destination answers its health check, or has not for `pauseAfterMs`, or `signal`
+   * aborts.
+   */
   probe(signal: AbortSignal): Promise<void>;
   resume(): void;
 }
@@ -53,7 +62,10 @@ interface Waiting {
 }
 
 const handBack: Settlement = { action: 'retry', afterMs: 0 };
-/** How long `start` waits for the first try to connect, whose permanent failure (a package that is not installed) keeps the service from starting. */
+/**
+ * How long `start` waits for the first try to connect, whose permanent failure (a package that is not installed) keeps
+ * the service from starting.
+ */
 const connectGraceMs = 2000;
 
 class BatchingDelivery implements SinkDelivery {
@@ -86,8 +98,16 @@ class BatchingDelivery implements SinkDelivery {
     setMaxListeners(0, this.#stopping.signal, this.#giveUp.signal);
     this.#ports = ports;
     this.name = `sink ${options.name}`;
-    this.#batcher = new Batcher({ maxEvents: options.batchEvents, maxBytes: options.batchBytes, maxAgeMs: options.batchAgeMs }, clock, (items) => { this.#enqueue({ items }); });
-    this.#aside = new AsideItems(clock, (item, history) => { this.#enqueue({ items: [item], history }); });
+    this.#batcher = new Batcher(
+      { maxEvents: options.batchEvents, maxBytes: options.batchBytes, maxAgeMs: options.batchAgeMs },
+      clock,
+      (items) => {
+        this.#enqueue({ items });
+      },
+    );
+    this.#aside = new AsideItems(clock, (item, history) => {
+      this.#enqueue({ items: [item], history });
+    });
     this.healthCheck = { name: `sink-${options.name}`, check: () => this.#health.check(this.#aside.size) };
     this.#outages = new OutageWatch(options.pauseAfterMs, clock);
     this.#deliverPorts = this.#makeDeliverPorts();
@@ -97,9 +117,16 @@ class BatchingDelivery implements SinkDelivery {
     const { options, clock, sink, telemetry } = this.#ports;
     setMaxListeners(0, this.#holding.signal);
     return {
-      write: (batch: Batch) => writeWithin((signal) => sink.write(batch, signal), { timeoutMs: options.timeoutMs, giveUp: this.#giveUp.signal, clock }),
+      write: (batch: Batch) =>
+        writeWithin((signal) => sink.write(batch, signal), {
+          timeoutMs: options.timeoutMs,
+          giveUp: this.#giveUp.signal,
+          clock,
+        }),
       tally: () => ({ taken: this.#taken, failed: this.#failed }),
-      setAside: (item, history, afterMs) => { this.#aside.add(item, history, afterMs); },
+      setAside: (item, history, afterMs) => {
+        this.#aside.add(item, history, afterMs);
+      },
       poisonAfterMs: options.poisonAfterMs,
       retry: options.retry,
       clock,
@@ -118,7 +145,10 @@ class BatchingDelivery implements SinkDelivery {
     this.#connecting ??= this.#connect();
     const waited = new AbortController();
     try {
-      await Promise.race([this.#connecting, this.#ports.clock.sleep(connectGraceMs, AbortSignal.any([signal, waited.signal]))]);
+      await Promise.race([
+        this.#connecting,
+        this.#ports.clock.sleep(connectGraceMs, AbortSignal.any([signal, waited.signal])),
+      ]);
     } finally {
       waited.abort();
     }
@@ -134,7 +164,9 @@ class BatchingDelivery implements SinkDelivery {
     this.#aside.returnAll();
     if (deadline.aborted) giveUp();
     else deadline.addEventListener('abort', giveUp, { once: true });
-    this.#stopped ??= this.#stop().finally(() => { deadline.removeEventListener('abort', giveUp); });
+    this.#stopped ??= this.#stop().finally(() => {
+      deadline.removeEventListener('abort', giveUp);
+    });
     return this.#stopped;
   }
 
@@ -154,7 +186,8 @@ class BatchingDelivery implements SinkDelivery {
   }
 
   /**
-   * n.b. A health check may fail for a reason of its own, such as a right that only it needs: so a write is what decides, after a while in any case.
+   * n.b. A health check may fail for a reason of its own, such as a right that only it needs: so a write is what
+   * decides, after a while in any case.
    */
   async probe(signal: AbortSignal): Promise<void> {
     const { sink, options, telemetry, clock } = this.#ports;
@@ -235,10 +268,19 @@ class BatchingDelivery implements SinkDelivery {
   #watch(lost: AbortSignal): void {
     if (this.#watched.has(lost)) return;
     this.#watched.add(lost);
-    lost.addEventListener('abort', () => { this.#dropLost(); }, { once: true });
+    lost.addEventListener(
+      'abort',
+      () => {
+        this.#dropLost();
+      },
+      { once: true },
+    );
   }
 
-  /** A batch may fill for minutes: what has gone back to its queue comes into it again. What waits elsewhere is looked at before it is tried. */
+  /**
+   * A batch may fill for minutes: what has gone back to its queue comes into it again. What waits elsewhere is looked
+   * at before it is tried.
+   */
   #dropLost(): void {
     for (const item of this.#batcher.remove(isLost)) item.settle(handBack);
   }
@@ -278,7 +320,9 @@ class BatchingDelivery implements SinkDelivery {
 
   #noteHealth(verdict: Verdict | undefined, messages: number, isAside: boolean): void {
     const isTaken = verdict === undefined || (verdict.kind === 'partial' && verdict.failures.length < messages);
-    const isRefused = verdict?.kind === 'refused' || (verdict?.kind === 'partial' && verdict.failures.every(({ retryable }) => !retryable));
+    const isRefused =
+      verdict?.kind === 'refused' ||
+      (verdict?.kind === 'partial' && verdict.failures.every(({ retryable }) => !retryable));
     if (isTaken || isRefused) {
       if (isTaken) this.#taken += 1;
       if (verdict === undefined || isTaken) this.#health.taken();

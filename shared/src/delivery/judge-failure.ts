@@ -4,13 +4,28 @@ import type { PartialFailure, SinkPartialError, SinkRetryableError } from './sin
 
 export type Verdict =
   /** The same batch may work later. */
-  | { readonly kind: 'retry'; readonly reason: string; readonly afterMs: number | undefined; readonly isDoubtful: boolean; readonly isBroken?: true }
+  | {
+      readonly kind: 'retry';
+      readonly reason: string;
+      readonly afterMs: number | undefined;
+      readonly isDoubtful: boolean;
+      readonly isBroken?: true;
+    }
   /** The same batch will be refused again. */
   | { readonly kind: 'refused'; readonly reason: string }
   /** What is not listed was taken. */
-  | { readonly kind: 'partial'; readonly reason: string; readonly afterMs: number | undefined; readonly isDoubtful: boolean; readonly failures: readonly PartialFailure[] };
+  | {
+      readonly kind: 'partial';
+      readonly reason: string;
+      readonly afterMs: number | undefined;
+      readonly isDoubtful: boolean;
+      readonly failures: readonly PartialFailure[];
+    };
 
-/** Longer than any destination has reason to ask for, and short enough that no message is held near RabbitMQ's limit of 30 minutes. */
+/**
+ * Longer than any destination has reason to ask for, and short enough that no message is held near RabbitMQ's limit of
+ * 30 minutes.
+ */
 const mostAfterMs = 10 * 60_000;
 
 export function judge(error: unknown): Verdict {
@@ -21,14 +36,20 @@ export function judge(error: unknown): Verdict {
   }
   const reason = describeError(error);
   if (!isRetryable(error)) return { kind: 'refused', reason };
-  const isBroken = isBrokenOff(error) ? { isBroken: true } as const : {};
+  const isBroken = isBrokenOff(error) ? ({ isBroken: true } as const) : {};
   return isSinkRetryable(error)
     ? { kind: 'retry', reason, afterMs: bound(error.retryAfterMs), isDoubtful: error.isDoubtful, ...isBroken }
     : { kind: 'retry', reason, afterMs: undefined, isDoubtful: false, ...isBroken };
 }
 
 /** Of a connection that was there and ended. n.b. one that is refused or cannot be made has other codes. */
-const brokenCodes = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'HPE_INVALID_EOF_STATE', 'ERR_STREAM_PREMATURE_CLOSE']);
+const brokenCodes = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'ECONNABORTED',
+  'HPE_INVALID_EOF_STATE',
+  'ERR_STREAM_PREMATURE_CLOSE',
+]);
 const mostCauses = 5;
 
 /** Whether the connection was there and ended before there was an answer. */

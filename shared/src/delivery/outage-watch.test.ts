@@ -6,19 +6,34 @@ import { OutageWatch } from './outage-watch.ts';
 const never = new AbortController().signal;
 
 /** A clock whose one timer fires when the test says so. */
-function makeClock(): { readonly clock: Clock; readonly timers: { readonly ms: number; readonly fire: () => void }[]; setNow(ms: number): void } {
+function makeClock(): {
+  readonly clock: Clock;
+  readonly timers: { readonly ms: number; readonly fire: () => void }[];
+  setNow(ms: number): void;
+} {
   let nowMs = 0;
   const timers: { readonly ms: number; readonly fire: () => void }[] = [];
   return {
     timers,
-    setNow(ms) { nowMs = ms; },
+    setNow(ms) {
+      nowMs = ms;
+    },
     clock: {
       ...systemClock,
       monotonic: () => nowMs,
       after(ms, action) {
         let isCancelled = false;
-        timers.push({ ms, fire: () => { if (!isCancelled) action(); } });
-        return { cancel: () => { isCancelled = true; } };
+        timers.push({
+          ms,
+          fire: () => {
+            if (!isCancelled) action();
+          },
+        });
+        return {
+          cancel: () => {
+            isCancelled = true;
+          },
+        };
       },
     },
   };
@@ -33,7 +48,10 @@ void t.test('an outage lasts from its first failure, unless something goes well'
   watch.failed('second');
   watch.clear();
   watch.failed('third');
-  t.same(timers.map(({ ms }) => ms), [600_000, 600_000]);
+  t.same(
+    timers.map(({ ms }) => ms),
+    [600_000, 600_000],
+  );
   timers[0]?.fire();
   watch.failed('fourth');
   setNow(600_000);

@@ -42,9 +42,17 @@ export class OutageWatch {
     while (!this.#isLasting && !signal.aborted) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        signal.addEventListener('abort', () => { resolve(); }, { once: true });
+        signal.addEventListener(
+          'abort',
+          () => {
+            resolve();
+          },
+          { once: true },
+        );
       });
     }
-    return this.#isLasting && !signal.aborted ? { reason: this.#reason, downMs: this.#clock.monotonic() - this.#sinceMs } : undefined;
+    return this.#isLasting && !signal.aborted
+      ? { reason: this.#reason, downMs: this.#clock.monotonic() - this.#sinceMs }
+      : undefined;
   }
 }

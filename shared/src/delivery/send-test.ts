@@ -20,17 +20,26 @@ export const sendTestHelp = '  --resolved  the end of the example alert in place
 /** Throws `arguments-invalid`. */
 export function readSendTestRequest(args: readonly string[]): SendTestRequest {
   try {
-    const { values, positionals } = parseArgs({ options: { resolved: { type: 'boolean' } }, args: [...args], allowPositionals: true });
+    const { values, positionals } = parseArgs({
+      options: { resolved: { type: 'boolean' } },
+      args: [...args],
+      allowPositionals: true,
+    });
     return { isResolved: values.resolved === true, sinks: positionals };
   } catch (error) {
-    throw new HydrantError(`${toError(error).message}; \`send-test\` knows \`--resolved\`, which sends the end of the example alert`, { code: 'arguments-invalid', retryable: false });
+    throw new HydrantError(
+      `${toError(error).message}; \`send-test\` knows \`--resolved\`, which sends the end of the example alert`,
+      { code: 'arguments-invalid', retryable: false },
+    );
   }
 }
 
 /** An alert where only alerts would come, an event everywhere else. */
 export function chooseExample(bindings: readonly string[], isResolved: boolean, nowMs: number): Message {
   const isForAlerts = bindings.length > 0 && bindings.every((binding) => binding.startsWith('crash-loop'));
-  return isForAlerts || isResolved ? makeExampleAlert(nowMs, isResolved ? 'resolved' : 'opened') : makeExampleEvent(nowMs);
+  return isForAlerts || isResolved
+    ? makeExampleAlert(nowMs, isResolved ? 'resolved' : 'opened')
+    : makeExampleEvent(nowMs);
 }
 
 export interface SendTestOptions {
@@ -40,8 +49,15 @@ export interface SendTestOptions {
   readonly signal: AbortSignal;
 }
 
-/** Resolves with the sentence when the destination has taken the example; throws it as `send-test-failed` otherwise. Connects the sink and closes it. */
-export async function sendTest(sink: Sink, example: Message, { name, timeoutMs, clock, signal }: SendTestOptions): Promise<string> {
+/**
+ * Resolves with the sentence when the destination has taken the example; throws it as `send-test-failed` otherwise.
+ * Connects the sink and closes it.
+ */
+export async function sendTest(
+  sink: Sink,
+  example: Message,
+  { name, timeoutMs, clock, signal }: SendTestOptions,
+): Promise<string> {
   const limits = { timeoutMs, giveUp: signal, clock };
   const what = `the example ${example.type.startsWith('crash-loop') ? 'alert' : 'event'} ${example.id}`;
   const startedAt = clock.monotonic();
@@ -58,8 +74,15 @@ export async function sendTest(sink: Sink, example: Message, { name, timeoutMs, 
 
 function failed(error: unknown, sentence: string): HydrantError {
   const verdict = judge(error);
-  const isFinal = verdict.kind === 'refused' || (verdict.kind === 'partial' && verdict.failures.every((failure) => !failure.retryable));
-  const consequence = isFinal ? 'It refused it for good: such a message becomes a dead letter' : 'It may take it later: such a message is tried again';
+  const isFinal =
+    verdict.kind === 'refused' ||
+    (verdict.kind === 'partial' && verdict.failures.every((failure) => !failure.retryable));
+  const consequence = isFinal
+    ? 'It refused it for good: such a message becomes a dead letter'
+    : 'It may take it later: such a message is tried again';
   const reason = verdict.kind === 'partial' ? verdict.reason : describeError(error);
-  return new HydrantError(`${sentence}. ${consequence}. What came back: ${reason}`, { code: 'send-test-failed', retryable: !isFinal });
+  return new HydrantError(`${sentence}. ${consequence}. What came back: ${reason}`, {
+    code: 'send-test-failed',
+    retryable: !isFinal,
+  });
 }

@@ -1,5 +1,6 @@
 /**
- * What every sink must do. Each sink's test runs it over a destination of its own; `create` is called once per behaviour.
+ * What every sink must do. Each sink's test runs it over a destination of its own; `create` is called once per
+ * behaviour.
  */
 import { eventually } from '@hydrant/testing/eventually';
 import type { Test } from 'tap';
@@ -75,7 +76,9 @@ export function sinkContract(t: Test, { name, create, without = {}, arrivesAs = 
 
   void t.test(`${name}: a message with line breaks stays one`, async (t) => {
     const { sink, arrived } = await open(t, create);
-    const broken = makeSinkMessage(2, { body: Buffer.from(JSON.stringify({ a: [1, { b: 'text' }] }, null, 2).replaceAll('\n', '\r\n')) });
+    const broken = makeSinkMessage(2, {
+      body: Buffer.from(JSON.stringify({ a: [1, { b: 'text' }] }, null, 2).replaceAll('\n', '\r\n')),
+    });
 
     await sink.write([makeSinkMessage(1), broken, makeSinkMessage(3)], never);
 
@@ -126,7 +129,12 @@ export function sinkContract(t: Test, { name, create, without = {}, arrivesAs = 
     await pull(refuse, 'refuse')();
     const error = await thrownBy(sink.write([makeSinkMessage(1)], never));
     const failures = failuresOf(error);
-    t.ok(failures === undefined ? error !== undefined && !isRetryable(error) : failures.length === 1 && failures.every(({ retryable }) => !retryable), describeError(error));
+    t.ok(
+      failures === undefined
+        ? error !== undefined && !isRetryable(error)
+        : failures.length === 1 && failures.every(({ retryable }) => !retryable),
+      describeError(error),
+    );
     await pull(mend, 'mend')();
     await sink.write(makeBatch(2, 2), never);
 
@@ -145,9 +153,12 @@ export function sinkContract(t: Test, { name, create, without = {}, arrivesAs = 
     t.ok(failed.includes(1) && !failed.includes(0), `failed: ${failed.join(', ')}: ${describeError(error)}`);
     t.same(new Set(await arrived()), new Set(bodies.filter((_body, index) => !failed.includes(index))));
     await pull(mend, 'mend')();
-    await sink.write(batch.filter((_message, index) => failed.includes(index)), never);
+    await sink.write(
+      batch.filter((_message, index) => failed.includes(index)),
+      never,
+    );
 
-    t.same([...await arrived()].sort(), [...bodies].sort());
+    t.same([...(await arrived())].sort(), [...bodies].sort());
   });
 }
 
@@ -157,12 +168,16 @@ function isWithout(t: Test, reason: string | undefined): boolean {
 }
 
 function pull<L>(lever: L | undefined, name: string): L {
-  if (lever === undefined) throw new Error(`Expected the fixture to have \`${name}\`, or \`without\` to say why it has not`);
+  if (lever === undefined)
+    throw new Error(`Expected the fixture to have \`${name}\`, or \`without\` to say why it has not`);
   return lever;
 }
 
 function thrownBy(writing: Promise<void>): Promise<unknown> {
-  return writing.then(() => undefined, (thrown: unknown) => thrown);
+  return writing.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
 }
 
 /** Undefined unless the error names what failed. */

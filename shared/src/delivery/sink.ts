@@ -1,6 +1,6 @@
 /**
- * The port that every destination keeps (package sinks). Retry, batching, splitting, time limits and metrics are done around it, once, by `delivery.ts`:
- * a sink only shapes one request and sends it.
+ * The port that every destination keeps (package sinks). Retry, batching, splitting, time limits and metrics are done
+ * around it, once, by `delivery.ts`: a sink only shapes one request and sends it.
  */
 import { HydrantError } from '../foundation/errors.ts';
 import type { Message } from '../messages/message.ts';
@@ -13,10 +13,11 @@ export interface Sink {
   /** Called once before the first `write`. A throw is retried for ever, unless it is permanent. */
   connect(signal: AbortSignal): Promise<void>;
   /**
-   * Resolves when the destination has taken every message of the batch. Otherwise throws what `permanent`, `retryable` or `partial` make; any other
-   * error counts as retryable. Never called after `close`; at most `SINK_CONCURRENCY` times at once (`maxConcurrency` where the sink says so).
-   * `signal` aborts at `SINK_TIMEOUT`: then it ends within a second, by a `partial` where some messages were taken. Whoever cannot must bear the next call
-   * while the old one still runs.
+   * Resolves when the destination has taken every message of the batch. Otherwise throws what `permanent`, `retryable`
+   * or `partial` make; any other error counts as retryable. Never called after `close`; at most `SINK_CONCURRENCY`
+   * times at once (`maxConcurrency` where the sink says so). `signal` aborts at `SINK_TIMEOUT`: then it ends within a
+   * second, by a `partial` where some messages were taken. Whoever cannot must bear the next call while the old one
+   * still runs.
    */
   write(batch: Batch, signal: AbortSignal): Promise<void>;
   /** Resolves when a write would probably work. Imitates a send as far as that is possible without one. */
@@ -71,7 +72,20 @@ export class SinkRetryableError extends HydrantError {
   /** Whether it ended in the middle, which may be because the batch is too large. */
   readonly isBroken: boolean;
 
-  constructor(message: string, { retryAfterMs, isDoubtful = false, isBroken = false, cause }: { readonly retryAfterMs?: number | undefined; readonly isDoubtful?: boolean; readonly isBroken?: boolean; readonly cause?: unknown } = {}) {
+  constructor(
+    message: string,
+    {
+      retryAfterMs,
+      isDoubtful = false,
+      isBroken = false,
+      cause,
+    }: {
+      readonly retryAfterMs?: number | undefined;
+      readonly isDoubtful?: boolean;
+      readonly isBroken?: boolean;
+      readonly cause?: unknown;
+    } = {},
+  ) {
     super(message, { code: 'sink-retryable', retryable: true, cause });
     this.retryAfterMs = retryAfterMs;
     this.isDoubtful = isDoubtful;
@@ -84,12 +98,18 @@ export function retryable(message: string, retryAfterMs?: number, cause?: unknow
   return new SinkRetryableError(message, { retryAfterMs, cause });
 }
 
-/** It may work later, or never: the destination broke over what it was sent (5xx), and does not say whether by its own fault. A message that alone fares so while others are taken is dead-lettered. */
+/**
+ * It may work later, or never: the destination broke over what it was sent (5xx), and does not say whether by its own
+ * fault. A message that alone fares so while others are taken is dead-lettered.
+ */
 export function doubtful(message: string): SinkRetryableError {
   return new SinkRetryableError(message, { isDoubtful: true });
 }
 
-/** It may work later, or only in smaller batches: the connection ended, or the time, before there was an answer. So say causes with a code such as `ECONNRESET` by themselves. No message becomes a dead letter for it. */
+/**
+ * It may work later, or only in smaller batches: the connection ended, or the time, before there was an answer. So say
+ * causes with a code such as `ECONNRESET` by themselves. No message becomes a dead letter for it.
+ */
 export function broken(message: string, cause?: unknown): SinkRetryableError {
   return new SinkRetryableError(message, { isBroken: true, cause });
 }

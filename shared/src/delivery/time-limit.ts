@@ -10,25 +10,43 @@ export interface WriteLimits {
   readonly clock: Clock;
 }
 
-/** For the sink to say which messages it had brought out when its signal aborted; whoever ignores the signal holds up nothing for longer. */
+/**
+ * For the sink to say which messages it had brought out when its signal aborted; whoever ignores the signal holds up
+ * nothing for longer.
+ */
 const graceMs = { timeout: 1000, giveUp: 200 };
 
-/** Resolves and rejects as `write` does; when that was cut off and has no more to say, rejects with the reason for which it was. */
-export function writeWithin(write: (signal: AbortSignal) => Promise<void>, { timeoutMs, giveUp, clock }: WriteLimits): Promise<void> {
+/**
+ * Resolves and rejects as `write` does; when that was cut off and has no more to say, rejects with the reason for which
+ * it was.
+ */
+export function writeWithin(
+  write: (signal: AbortSignal) => Promise<void>,
+  { timeoutMs, giveUp, clock }: WriteLimits,
+): Promise<void> {
   if (giveUp.aborted) return Promise.reject(stoppedBefore());
   const limit = new AbortController();
   return new Promise((resolve, reject) => {
     let cutOff: Error | undefined;
     let timer = clock.after(timeoutMs, () => {
-      cut(broken(`Expected the destination to answer within ${String(timeoutMs)} ms (SINK_TIMEOUT), it did not`), graceMs.timeout);
+      cut(
+        broken(`Expected the destination to answer within ${String(timeoutMs)} ms (SINK_TIMEOUT), it did not`),
+        graceMs.timeout,
+      );
     });
-    const onGiveUp = (): void => { cut(stoppedBefore(), graceMs.giveUp); };
+    const onGiveUp = (): void => {
+      cut(stoppedBefore(), graceMs.giveUp);
+    };
     giveUp.addEventListener('abort', onGiveUp, { once: true });
 
     function cut(reason: Error, waitMs: number): void {
       cutOff ??= reason;
       timer.cancel();
-      timer = clock.after(waitMs, () => { end(() => { reject(reason); }); });
+      timer = clock.after(waitMs, () => {
+        end(() => {
+          reject(reason);
+        });
+      });
       limit.abort(reason);
     }
     function end(settle: () => void): void {
@@ -37,8 +55,14 @@ export function writeWithin(write: (signal: AbortSignal) => Promise<void>, { tim
       settle();
     }
     write(limit.signal).then(
-      () => { end(resolve); },
-      (error: unknown) => { end(() => { reject(cutOff !== undefined && judge(error).kind === 'retry' ? cutOff : error as Error); }); },
+      () => {
+        end(resolve);
+      },
+      (error: unknown) => {
+        end(() => {
+          reject(cutOff !== undefined && judge(error).kind === 'retry' ? cutOff : (error as Error));
+        });
+      },
     );
   });
 }

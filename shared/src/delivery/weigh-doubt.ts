@@ -1,10 +1,13 @@
 /**
- * Whether what fails again and again is the destination, which is waited for, or a message that it chokes on, which must not stop the others. Pure: `deliver-batch.ts` acts on it.
+ * Whether what fails again and again is the destination, which is waited for, or a message that it chokes on, which
+ * must not stop the others. Pure: `deliver-batch.ts` acts on it.
  *
- * Only what became of other batches meanwhile tells the two apart. Where nothing else was taken everything waits, so that an outage makes no dead letters. A destination that
- * fails by turns fails an innocent message several times in a row too: how often that may happen by chance is reckoned with.
+ * Only what became of other batches meanwhile tells the two apart. Where nothing else was taken everything waits, so
+ * that an outage makes no dead letters. A destination that fails by turns fails an innocent message several times in a
+ * row too: how often that may happen by chance is reckoned with.
  *
- * A connection that ends in the middle says less: whoever resets those above a size takes the same messages in smaller batches. A batch that fares so is split, and no message is dead-lettered for it.
+ * A connection that ends in the middle says less: whoever resets those above a size takes the same messages in smaller
+ * batches. A batch that fares so is split, and no message is dead-lettered for it.
  */
 
 /** Tries of all batches since the start. */
@@ -47,12 +50,23 @@ export interface DoubtfulFailure {
 export type DoubtStep = 'wait' | 'split' | 'set-aside' | 'dead-letter';
 
 const nothing: Tally = { taken: 0, failed: 0 };
-export const noDoubt: Doubt = { of: 'nothing', failures: 0, strikes: 0, sinceMs: 0, since: nothing, last: nothing, isAside: false };
+export const noDoubt: Doubt = {
+  of: 'nothing',
+  failures: 0,
+  strikes: 0,
+  sinceMs: 0,
+  since: nothing,
+  last: nothing,
+  isAside: false,
+};
 
 const failuresUntilSplit = 3;
 /** Until a batch whose connections break while others are taken is thought too large. */
 const breaks = { strikes: 3, ms: 5000 };
-/** The same where nothing else shows whether the destination works: one batch at a time, or all of them too large. In an outage it costs some small batches. */
+/**
+ * The same where nothing else shows whether the destination works: one batch at a time, or all of them too large. In an
+ * outage it costs some small batches.
+ */
 const breaksAlone = { failures: 6, ms: 30_000 };
 const leastStrikes = 5;
 /** So rarely may a message be dead-lettered that only had bad luck. */
@@ -67,18 +81,38 @@ interface Weighed {
 export function weighDoubt(earlier: Doubt, failure: DoubtfulFailure, poisonAfterMs: number): Weighed {
   const { messages, tally, nowMs } = failure;
   const { isAside } = earlier;
-  if (failure.isBroken === true && !failure.isDoubtful) return weighBreak(earlier.of === 'broken' ? earlier : { ...noDoubt, isAside }, failure, poisonAfterMs);
+  if (failure.isBroken === true && !failure.isDoubtful)
+    return weighBreak(earlier.of === 'broken' ? earlier : { ...noDoubt, isAside }, failure, poisonAfterMs);
   const before = earlier.of === 'doubtful' ? earlier : { ...noDoubt, isAside };
-  if (poisonAfterMs === 0 || !failure.isDoubtful) return { doubt: { ...noDoubt, isAside }, step: isAside ? 'set-aside' : 'wait' };
+  if (poisonAfterMs === 0 || !failure.isDoubtful)
+    return { doubt: { ...noDoubt, isAside }, step: isAside ? 'set-aside' : 'wait' };
   const failures = before.failures + 1;
   const since = failures === 1 ? tally : before.since;
-  if (messages > 1) return { doubt: { ...noDoubt, of: 'doubtful', failures, since, last: tally }, step: failures < failuresUntilSplit ? 'wait' : 'split' };
+  if (messages > 1)
+    return {
+      doubt: { ...noDoubt, of: 'doubtful', failures, since, last: tally },
+      step: failures < failuresUntilSplit ? 'wait' : 'split',
+    };
   if (failures > 1 && tally.taken > before.last.taken) {
     const start = before.strikes === 0 ? { sinceMs: nowMs, since: before.last } : { sinceMs: before.sinceMs, since };
-    const doubt: Doubt = { of: 'doubtful', failures, strikes: before.strikes + 1, ...start, last: tally, isAside: true };
+    const doubt: Doubt = {
+      of: 'doubtful',
+      failures,
+      strikes: before.strikes + 1,
+      ...start,
+      last: tally,
+      isAside: true,
+    };
     return { doubt, step: isPoison(doubt, nowMs, poisonAfterMs) ? 'dead-letter' : 'set-aside' };
   }
-  const doubt: Doubt = { ...before, of: 'doubtful', failures, since, last: tally, isAside: isAside || tally.taken > since.taken };
+  const doubt: Doubt = {
+    ...before,
+    of: 'doubtful',
+    failures,
+    since,
+    last: tally,
+    isAside: isAside || tally.taken > since.taken,
+  };
   return { doubt, step: doubt.isAside ? 'set-aside' : 'wait' };
 }
 
@@ -91,7 +125,9 @@ function weighBreak(before: Doubt, { messages, tally, nowMs }: DoubtfulFailure, 
   const isAside = messages === 1 && (before.isAside || (poisonAfterMs > 0 && strikes > 0));
   const doubt: Doubt = { of: 'broken', failures, strikes, sinceMs, since, last: tally, isAside };
   if (messages === 1) return { doubt, step: isAside ? 'set-aside' : 'wait' };
-  const isTooLarge = (strikes >= breaks.strikes && nowMs - sinceMs >= breaks.ms) || (failures >= breaksAlone.failures && nowMs - sinceMs >= breaksAlone.ms);
+  const isTooLarge =
+    (strikes >= breaks.strikes && nowMs - sinceMs >= breaks.ms) ||
+    (failures >= breaksAlone.failures && nowMs - sinceMs >= breaksAlone.ms);
   return { doubt, step: isTooLarge ? 'split' : 'wait' };
 }
 

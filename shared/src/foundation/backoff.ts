@@ -1,6 +1,6 @@
 /**
- * Delays between tries: doubling from `minMs` to `maxMs`, with full jitter, so that many clients do not come back at once.
- * Try 1 waits up to minMs, try 2 up to twice that, and so on.
+ * Delays between tries: doubling from `minMs` to `maxMs`, with full jitter, so that many clients do not come back at
+ * once. Try 1 waits up to minMs, try 2 up to twice that, and so on.
  */
 export interface BackoffOptions {
   readonly minMs: number;

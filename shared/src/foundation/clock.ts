@@ -38,10 +38,18 @@ export const systemClock: Clock = {
   sleep,
   after(ms, action) {
     const timer = setTimeout(action, ms);
-    return { cancel: () => { clearTimeout(timer); } };
+    return {
+      cancel: () => {
+        clearTimeout(timer);
+      },
+    };
   },
   every(ms, action) {
     const timer = setInterval(action, ms);
-    return { cancel: () => { clearInterval(timer); } };
+    return {
+      cancel: () => {
+        clearInterval(timer);
+      },
+    };
   },
 };

@@ -1,5 +1,17 @@
-/** Durations as Go writes them (`5m`, `1h30m`, `250ms`), in milliseconds. A bare number is no duration, and none is negative. */
-const unitMs: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, μs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+/**
+ * Durations as Go writes them (`5m`, `1h30m`, `250ms`), in milliseconds. A bare number is no duration, and none is
+ * negative.
+ */
+const unitMs: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  μs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
 const amountAndUnit = String.raw`(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)`;
 const wholeDuration = new RegExp(`^(?:${amountAndUnit})+$`, 'u');
 const part = new RegExp(amountAndUnit, 'gu');
@@ -20,7 +32,11 @@ export function formatDuration(ms: number): string {
   const hours = Math.floor(ms / 3_600_000);
   const minutes = Math.floor((ms % 3_600_000) / 60_000);
   const seconds = (ms % 60_000) / 1000;
-  const parts = [hours > 0 ? `${String(hours)}h` : '', minutes > 0 ? `${String(minutes)}m` : '', seconds > 0 ? `${formatNumber(seconds)}s` : ''];
+  const parts = [
+    hours > 0 ? `${String(hours)}h` : '',
+    minutes > 0 ? `${String(minutes)}m` : '',
+    seconds > 0 ? `${formatNumber(seconds)}s` : '',
+  ];
   return parts.join('');
 }
 

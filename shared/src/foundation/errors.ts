@@ -1,6 +1,6 @@
 /**
- * The one error base of the project. Decide by `code` and `retryable`, never by the text or by `instanceof` across packages.
- * Permanent (`retryable: false`) means: the same input will fail again. Everything unknown is retryable.
+ * The one error base of the project. Decide by `code` and `retryable`, never by the text or by `instanceof` across
+ * packages. Permanent (`retryable: false`) means: the same input will fail again. Everything unknown is retryable.
  */
 export interface HydrantErrorOptions {
   readonly code: string;
@@ -22,7 +22,9 @@ export class HydrantError extends Error {
 
 /** Makes an Error of whatever was thrown, keeping the original as its cause. */
 export function toError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(`Expected an Error to be thrown, got ${String(thrown)}`, { cause: thrown });
+  return thrown instanceof Error
+    ? thrown
+    : new Error(`Expected an Error to be thrown, got ${String(thrown)}`, { cause: thrown });
 }
 
 /** The `code` of a thrown value (`ECONNREFUSED`, `sink-permanent`, …), or undefined. */
@@ -41,7 +43,12 @@ export function describeError(thrown: unknown): string {
   const parts: string[] = [];
   let current: unknown = thrown;
   for (let depth = 0; depth < 5 && current !== undefined && current !== null; depth += 1) {
-    const text = current instanceof Error ? current.message || current.name : typeof current === 'string' ? current : JSON.stringify(current);
+    const text =
+      current instanceof Error
+        ? current.message || current.name
+        : typeof current === 'string'
+          ? current
+          : JSON.stringify(current);
     if (text !== '' && !parts.includes(text)) parts.push(text);
     current = current instanceof Error ? current.cause : undefined;
   }

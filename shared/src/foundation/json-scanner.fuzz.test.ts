@@ -1,10 +1,21 @@
-/** Compares the scanner with JSON.parse, on documents of every shape and on damaged ones. Each lies within other bytes, and what it holds is found without looking at those behind it. */
+/**
+ * Compares the scanner with JSON.parse, on documents of every shape and on damaged ones. Each lies within other bytes,
+ * and what it holds is found without looking at those behind it.
+ */
 import assert from 'node:assert/strict';
 import { fuzz } from '@hydrant/testing/fuzz';
 import { damageJson, makeBlank, makeJson } from '@hydrant/testing/random-json';
 import t from 'tap';
 import { errorCode } from './errors.ts';
-import { forEachElement, forEachMember, readString, skipSpace, skipValue, walkArray, walkObject } from './json-scanner.ts';
+import {
+  forEachElement,
+  forEachMember,
+  readString,
+  skipSpace,
+  skipValue,
+  walkArray,
+  walkObject,
+} from './json-scanner.ts';
 
 const depth = 6;
 
@@ -14,12 +25,20 @@ function rebuild(bytes: Buffer, start: number, end: number): unknown {
   if (first === 0x22) return readString(bytes, start, end);
   if (first === 0x5b) {
     const elements: unknown[] = [];
-    assert.equal(forEachElement(bytes, start, (from, to) => elements.push(rebuild(bytes, from, to))), end, 'the end of an array');
+    assert.equal(
+      forEachElement(bytes, start, (from, to) => elements.push(rebuild(bytes, from, to))),
+      end,
+      'the end of an array',
+    );
     return elements;
   }
   if (first !== 0x7b) return JSON.parse(bytes.toString('utf8', start, end));
   const members: [string, unknown][] = [];
-  assert.equal(forEachMember(bytes, start, (key, from, to) => members.push([key, rebuild(bytes, from, to)])), end, 'the end of an object');
+  assert.equal(
+    forEachMember(bytes, start, (key, from, to) => members.push([key, rebuild(bytes, from, to)])),
+    end,
+    'the end of an object',
+  );
   return Object.fromEntries(members);
 }
 
@@ -84,12 +103,23 @@ t.test('a damaged document is one for the scanner exactly when it is one for JSO
     const isWhole = end !== undefined && skipSpace(bytes, end) === bytes.length;
     rounds += 1;
     if (isWhole) accepted += 1;
-    if (isWhole !== (expected !== undefined)) throw new Error(`Expected ${JSON.stringify(text)} to be ${expected === undefined ? 'refused' : 'accepted'}, it ends at ${String(end)} of ${String(bytes.length)}`);
-    if (end !== undefined && end > bytes.length) throw new Error(`${JSON.stringify(text)} ends at ${String(end)}, behind its ${String(bytes.length)} bytes`);
+    if (isWhole !== (expected !== undefined))
+      throw new Error(
+        `Expected ${JSON.stringify(text)} to be ${expected === undefined ? 'refused' : 'accepted'}, it ends at ${String(end)} of ${String(bytes.length)}`,
+      );
+    if (end !== undefined && end > bytes.length)
+      throw new Error(`${JSON.stringify(text)} ends at ${String(end)}, behind its ${String(bytes.length)} bytes`);
     const walked = scan(() => walk(bytes, skipSpace(bytes, 0)));
-    if (walked !== end) throw new Error(`Expected the walks through ${JSON.stringify(text)} to end at ${String(end)}, got ${String(walked)}`);
+    if (walked !== end)
+      throw new Error(
+        `Expected the walks through ${JSON.stringify(text)} to end at ${String(end)}, got ${String(walked)}`,
+      );
     // Where it is UTF-8, the values are those of JSON.parse, too.
-    if (isWhole && bytes.equals(Buffer.from(bytes.toString()))) assert.deepEqual(rebuild(bytes, skipSpace(bytes, 0), end), JSON.parse(bytes.toString()), text);
+    if (isWhole && bytes.equals(Buffer.from(bytes.toString())))
+      assert.deepEqual(rebuild(bytes, skipSpace(bytes, 0), end), JSON.parse(bytes.toString()), text);
   });
-  t.ok(accepted > rounds / 100 && accepted < rounds, `both outcomes occur: ${String(accepted)} of ${String(rounds)} were accepted`);
+  t.ok(
+    accepted > rounds / 100 && accepted < rounds,
+    `both outcomes occur: ${String(accepted)} of ${String(rounds)} were accepted`,
+  );
 });

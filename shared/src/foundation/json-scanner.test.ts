@@ -12,14 +12,37 @@ function createRandom(seed: number): (below: number) => number {
   };
 }
 
-const scalars = [null, true, false, 0, -0.5, 12, 1.5e300, -2e-7, 1755765238123456789, '', 'plain', 'quo"te', 'back\\slash', 'line\nfeed', 'ünïcödé 🚀', '\u0000', '{"a":[}'];
+const scalars = [
+  null,
+  true,
+  false,
+  0,
+  -0.5,
+  12,
+  1.5e300,
+  -2e-7,
+  1755765238123456789,
+  '',
+  'plain',
+  'quo"te',
+  'back\\slash',
+  'line\nfeed',
+  'ünïcödé 🚀',
+  '\u0000',
+  '{"a":[}',
+];
 
 function makeDocument(random: (below: number) => number, depth: number): unknown {
   const kind = random(depth > 4 ? 1 : 3);
   if (kind === 0) return scalars[random(scalars.length)];
   const size = random(5);
   if (kind === 1) return Array.from({ length: size }, () => makeDocument(random, depth + 1));
-  return Object.fromEntries(Array.from({ length: size }, (_, i) => [`${String(scalars[random(scalars.length)])}${String(i)}`, makeDocument(random, depth + 1)]));
+  return Object.fromEntries(
+    Array.from({ length: size }, (_, i) => [
+      `${String(scalars[random(scalars.length)])}${String(i)}`,
+      makeDocument(random, depth + 1),
+    ]),
+  );
 }
 
 /** What the scanner finds, built as JSON.parse builds it. */
@@ -63,7 +86,8 @@ t.test('values begin and end where JSON.parse says', (t) => {
     const end = skipValue(bytes, 0);
 
     const found = rebuild(bytes, 1, end);
-    if (end !== bytes.length - 2 || JSON.stringify(found) !== JSON.stringify(document)) t.fail(`seed ${String(seed)}`, { document, found });
+    if (end !== bytes.length - 2 || JSON.stringify(found) !== JSON.stringify(document))
+      t.fail(`seed ${String(seed)}`, { document, found });
   }
   t.end();
 });
@@ -74,7 +98,8 @@ t.test('a document is accepted exactly when JSON.parse accepts it', (t) => {
   for (let seed = 0; seed < 3000; seed += 1) {
     const random = createRandom(seed);
     const bytes = Buffer.from(JSON.stringify(makeDocument(random, 0)), 'latin1');
-    for (let planted = random(3); planted >= 0 && bytes.length > 0; planted -= 1) bytes[random(bytes.length)] = bytesToPlant[random(bytesToPlant.length)] ?? 0;
+    for (let planted = random(3); planted >= 0 && bytes.length > 0; planted -= 1)
+      bytes[random(bytes.length)] = bytesToPlant[random(bytesToPlant.length)] ?? 0;
 
     const isAccepted = scannerAccepts(bytes);
 
@@ -86,12 +111,15 @@ t.test('a document is accepted exactly when JSON.parse accepts it', (t) => {
 });
 
 t.test('a frame cut at any byte is refused', async (t) => {
-  const frames = (await readRecording('crashing-cluster')).filter((line) => line.length > 2).toSorted((a, b) => a.length - b.length);
+  const frames = (await readRecording('crashing-cluster'))
+    .filter((line) => line.length > 2)
+    .toSorted((a, b) => a.length - b.length);
   for (const frame of [frames[0], frames[150]]) {
     if (frame === undefined) throw new Error('Expected the recording to have frames');
     t.ok(scannerAccepts(frame));
     let accepted = 0;
-    for (let length = 0; length < frame.length; length += 1) if (scannerAccepts(frame.subarray(0, length))) accepted += 1;
+    for (let length = 0; length < frame.length; length += 1)
+      if (scannerAccepts(frame.subarray(0, length))) accepted += 1;
     t.equal(accepted, 0);
   }
 });
@@ -120,7 +148,8 @@ t.test('malformed values are refused with the offset', (t) => {
     ['1.', /a digit at offset 2/u],
     ['1e+', /a digit at offset 3/u],
   ];
-  for (const [text, message] of cases) t.throws(() => skipValue(Buffer.from(text), 0), { code: 'json-malformed', message }, text.slice(0, 20));
+  for (const [text, message] of cases)
+    t.throws(() => skipValue(Buffer.from(text), 0), { code: 'json-malformed', message }, text.slice(0, 20));
   t.end();
 });
 
@@ -129,7 +158,11 @@ t.test('values may be nested as deep as they like', (t) => {
     const bytes = Buffer.from(`${'[{"a":'.repeat(depth / 2)}1${'}]'.repeat(depth / 2)}`);
     t.equal(skipValue(bytes, 0), bytes.length, String(depth));
     t.throws(() => skipValue(bytes.subarray(0, -1), 0), { code: 'json-malformed' }, `${String(depth)}, cut`);
-    t.throws(() => skipValue(Buffer.concat([bytes.subarray(0, -1), Buffer.from('}')]), 0), { message: /a comma or \]/u }, `${String(depth)}, closed by another bracket`);
+    t.throws(
+      () => skipValue(Buffer.concat([bytes.subarray(0, -1), Buffer.from('}')]), 0),
+      { message: /a comma or \]/u },
+      `${String(depth)}, closed by another bracket`,
+    );
   }
   t.end();
 });

@@ -19,10 +19,19 @@ const dot = 0x2e;
 const zero = 0x30;
 const nine = 0x39;
 
-/** 1 for bytes that stand for themselves inside a string: everything but the quote, the backslash and control characters. */
-const plainInString = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x20 && byte !== quote && byte !== backslash ? 1 : 0));
-const simpleEscapes = Uint8Array.from({ length: 256 }, (_, byte) => ('"\\/bfnrt'.includes(String.fromCharCode(byte)) ? 1 : 0));
-const hexDigits = Uint8Array.from({ length: 256 }, (_, byte) => (/[0-9a-fA-F]/.test(String.fromCharCode(byte)) ? 1 : 0));
+/**
+ * 1 for bytes that stand for themselves inside a string: everything but the quote, the backslash and control
+ * characters.
+ */
+const plainInString = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte >= 0x20 && byte !== quote && byte !== backslash ? 1 : 0,
+);
+const simpleEscapes = Uint8Array.from({ length: 256 }, (_, byte) =>
+  '"\\/bfnrt'.includes(String.fromCharCode(byte)) ? 1 : 0,
+);
+const hexDigits = Uint8Array.from({ length: 256 }, (_, byte) =>
+  /[0-9a-fA-F]/.test(String.fromCharCode(byte)) ? 1 : 0,
+);
 const nullWord = Buffer.from('null');
 const falseWord = Buffer.from('false');
 const trueWord = Buffer.from('true');
@@ -32,7 +41,10 @@ const usualDepth = 1_024;
 /** The closing bracket of each open one. Shared by all calls: `skipValue` calls nothing that could call it. */
 let closers = new Uint8Array(usualDepth);
 
-/** n.b. whoever can write a job's driver config decides how deep it is nested. The room is bounded by the document, as each level is a byte of it. */
+/**
+ * n.b. whoever can write a job's driver config decides how deep it is nested. The room is bounded by the document, as
+ * each level is a byte of it.
+ */
 function makeRoom(): void {
   const wider = new Uint8Array(closers.length * 2);
   wider.set(closers);
@@ -41,10 +53,13 @@ function makeRoom(): void {
 
 function malformed(bytes: Buffer, at: number, expected: string): HydrantError {
   const found = at >= bytes.length ? 'the end' : `byte 0x${(bytes[at] ?? 0).toString(16).padStart(2, '0')}`;
-  return new HydrantError(`Expected ${expected} at offset ${String(at)} of ${String(bytes.length)} bytes of JSON, got ${found}`, {
-    code: 'json-malformed',
-    retryable: false,
-  });
+  return new HydrantError(
+    `Expected ${expected} at offset ${String(at)} of ${String(bytes.length)} bytes of JSON, got ${found}`,
+    {
+      code: 'json-malformed',
+      retryable: false,
+    },
+  );
 }
 
 /** The index of the first byte from `at` on that is no white space. */
@@ -59,7 +74,10 @@ export function skipSpace(bytes: Buffer, at: number): number {
   return i;
 }
 
-/** The index of the first byte that does not stand for itself. Past the end `bytes[i]` is undefined, which no table holds: the loop ends. */
+/**
+ * The index of the first byte that does not stand for itself. Past the end `bytes[i]` is undefined, which no table
+ * holds: the loop ends.
+ */
 function skipPlain(bytes: Buffer, at: number): number {
   let i = at;
   while (plainInString[bytes[i] as number] === 1) i += 1;
@@ -94,7 +112,8 @@ function skipDigits(bytes: Buffer, at: number): number {
 
 function skipNumber(bytes: Buffer, at: number): number {
   const first = bytes[at];
-  if (first !== minus && !(first !== undefined && first >= zero && first <= nine)) throw malformed(bytes, at, 'a value');
+  if (first !== minus && !(first !== undefined && first >= zero && first <= nine))
+    throw malformed(bytes, at, 'a value');
   let i = first === minus ? at + 1 : at;
   i = bytes[i] === zero ? i + 1 : skipDigits(bytes, i);
   if (bytes[i] === dot) i = skipDigits(bytes, i + 1);
@@ -169,8 +188,9 @@ export function skipValue(bytes: Buffer, at: number): number {
 }
 
 /**
- * Walks the members of the object at `at`. For each, `walk` gets the key and the start of the value and returns the index after the value
- * (from `skipValue` or from a walk of its own), so that nothing is scanned twice. Returns the index after the object.
+ * Walks the members of the object at `at`. For each, `walk` gets the key and the start of the value and returns the
+ * index after the value (from `skipValue` or from a walk of its own), so that nothing is scanned twice. Returns the
+ * index after the object.
  */
 export function walkObject(bytes: Buffer, at: number, walk: (key: string, start: number) => number): number {
   let i = skipSpace(bytes, at);
@@ -200,8 +220,15 @@ export function walkArray(bytes: Buffer, at: number, walk: (start: number) => nu
   }
 }
 
-/** Calls `visit` with each member of the object at `at` and where its value begins and ends. Returns the index after the object. */
-export function forEachMember(bytes: Buffer, at: number, visit: (key: string, start: number, end: number) => void): number {
+/**
+ * Calls `visit` with each member of the object at `at` and where its value begins and ends. Returns the index after the
+ * object.
+ */
+export function forEachMember(
+  bytes: Buffer,
+  at: number,
+  visit: (key: string, start: number, end: number) => void,
+): number {
   return walkObject(bytes, at, (key, start) => {
     const end = skipValue(bytes, start);
     visit(key, start, end);
@@ -218,7 +245,9 @@ export function forEachElement(bytes: Buffer, at: number, visit: (start: number,
   });
 }
 
-/** The text of the string that begins at `start`, white space and anything after its closing quote left out up to `end`. */
+/**
+ * The text of the string that begins at `start`, white space and anything after its closing quote left out up to `end`.
+ */
 export function readString(bytes: Buffer, start: number, end: number): string {
   if (bytes[start] !== quote) throw malformed(bytes, start, 'a string');
   let i = start + 1;

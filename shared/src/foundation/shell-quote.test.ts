@@ -24,8 +24,14 @@ void t.test('a word is written as it is read best and means itself', (t) => {
   ];
 
   for (const [word, quoted] of cases) t.equal(quoteForShell(word), quoted);
-  const { calls, strays } = runInBash(cases.map(([word]) => `nomad ${quoteForShell(word)}`), { folder: t.testdir({}) });
-  t.same(calls, cases.map(([word]) => [[Buffer.from(word.replaceAll('\0', '\ufffd')).toString()]]));
+  const { calls, strays } = runInBash(
+    cases.map(([word]) => `nomad ${quoteForShell(word)}`),
+    { folder: t.testdir({}) },
+  );
+  t.same(
+    calls,
+    cases.map(([word]) => [[Buffer.from(word.replaceAll('\0', '\ufffd')).toString()]]),
+  );
   t.same(strays, []);
   t.end();
 });

@@ -1,8 +1,9 @@
 /**
- * One word for a shell, whatever is in it: for commands that people copy and paste. bash, zsh, ksh and every POSIX shell since 2024 take it for exactly that word;
- * older ones may take it for another word, but run nothing of it.
+ * One word for a shell, whatever is in it: for commands that people copy and paste. bash, zsh, ksh and every POSIX
+ * shell since 2024 take it for exactly that word; older ones may take it for another word, but run nothing of it.
  *
- * The result is one line of visible characters without a backquote, so that a chat may set it as code, and without `!`, which an interactive shell would expand.
+ * The result is one line of visible characters without a backquote, so that a chat may set it as code, and without `!`,
+ * which an interactive shell would expand.
  */
 import { Buffer } from 'node:buffer';
 
@@ -16,7 +17,8 @@ export function quoteForShell(word: string): string {
   if (bare.test(word)) return word;
   if (printable.test(word) && !special.test(word)) return `'${word}'`;
   let escaped = '';
-  for (const character of word) escaped += printable.test(character) && !special.test(character) ? character : escapeBytes(character);
+  for (const character of word)
+    escaped += printable.test(character) && !special.test(character) ? character : escapeBytes(character);
   return `$'${escaped}'`;
 }
 

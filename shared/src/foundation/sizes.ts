@@ -1,6 +1,16 @@
 /** Sizes such as `256MiB`, `1GiB`, `500KB`, `4096`, in bytes. */
-const binaryUnits: readonly (readonly [string, number])[] = [['TiB', 1024 ** 4], ['GiB', 1024 ** 3], ['MiB', 1024 ** 2], ['KiB', 1024]];
-const decimalUnits: readonly (readonly [string, number])[] = [['TB', 1e12], ['GB', 1e9], ['MB', 1e6], ['KB', 1e3]];
+const binaryUnits: readonly (readonly [string, number])[] = [
+  ['TiB', 1024 ** 4],
+  ['GiB', 1024 ** 3],
+  ['MiB', 1024 ** 2],
+  ['KiB', 1024],
+];
+const decimalUnits: readonly (readonly [string, number])[] = [
+  ['TB', 1e12],
+  ['GB', 1e9],
+  ['MB', 1e6],
+  ['KB', 1e3],
+];
 const unitBytes = new Map<string, number>([...binaryUnits, ...decimalUnits, ['B', 1], ['', 1]]);
 const wholeSize = /^(\d+(?:\.\d+)?)\s*([KMGT]?i?B|)$/u;
 

@@ -1,4 +1,7 @@
-/** Text that others wrote, as a person may see it: without what is invisible, turns the text around it, or is an order to a terminal. */
+/**
+ * Text that others wrote, as a person may see it: without what is invisible, turns the text around it, or is an order
+ * to a terminal.
+ */
 
 /** Control (C0, C1) and format characters, those of both directions of writing, line separators, halves of a pair. */
 export const invisible = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
@@ -10,10 +13,16 @@ const ellipsis = '…';
 
 /** `\\u202e`, as JSON writes it; two of them for a character beyond the first 65,536. */
 function escapeCharacter(character: string): string {
-  return Array.from({ length: character.length }, (_unit, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`).join('');
+  return Array.from(
+    { length: character.length },
+    (_unit, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`,
+  ).join('');
 }
 
-/** One line of at most 300 characters and the sign of the cut. What is cut is cut between characters, never within an escape. */
+/**
+ * One line of at most 300 characters and the sign of the cut. What is cut is cut between characters, never within an
+ * escape.
+ */
 export function makeVisible(text: string): string {
   let line = '';
   // An escape makes text longer, never shorter: what stands behind this is cut in any case.

@@ -1,6 +1,6 @@
 /**
- * The message that announces a crash loop: how it is built and how it is read back. The body begins with the two fields of
- * nomad-crashloop-detector, so that its consumers go on unchanged. docs/schemas/crash-loop.schema.json describes it.
+ * The message that announces a crash loop: how it is built and how it is read back. The body begins with the two fields
+ * of nomad-crashloop-detector, so that its consumers go on unchanged. docs/schemas/crash-loop.schema.json describes it.
  */
 import { HydrantError } from '../foundation/errors.ts';
 import { forEachMember } from '../foundation/json-scanner.ts';
@@ -40,7 +40,11 @@ export interface AlertEnvelope {
   readonly timestampMs: number;
 }
 
-const types = { opened: 'crash-loop', ongoing: 'crash-loop', resolved: 'crash-loop-resolved' } as const satisfies Record<AlertStatus, string>;
+const types = {
+  opened: 'crash-loop',
+  ongoing: 'crash-loop',
+  resolved: 'crash-loop-resolved',
+} as const satisfies Record<AlertStatus, string>;
 const format = 1;
 
 export function makeAlertMessage(alert: Alert, { messageId, routingKey, timestampMs }: AlertEnvelope): Message {
@@ -60,7 +64,8 @@ export function makeAlertMessage(alert: Alert, { messageId, routingKey, timestam
 export function readAlertMessage(message: Message): Alert {
   const body = parseBody(message);
   const status = readStatus(message, body);
-  if (message.type !== types[status] || message.headers['format'] !== format) throw refuse(message, `the type ${types[status]} and the format ${format}`);
+  if (message.type !== types[status] || message.headers['format'] !== format)
+    throw refuse(message, `the type ${types[status]} and the format ${format}`);
   return {
     lastEvent: rawMember(message, 'LastEvent'),
     eventLog: texts(message, body, 'EventLog'),
@@ -122,7 +127,8 @@ function rawMember(message: Message, key: string): string {
 
 function readStatus(message: Message, body: Readonly<Record<string, unknown>>): AlertStatus {
   const status = body['Status'];
-  if (status !== 'opened' && status !== 'ongoing' && status !== 'resolved') throw refuse(message, '`Status` opened, ongoing or resolved');
+  if (status !== 'opened' && status !== 'ongoing' && status !== 'resolved')
+    throw refuse(message, '`Status` opened, ongoing or resolved');
   return status;
 }
 
@@ -149,5 +155,9 @@ function texts(message: Message, body: Readonly<Record<string, unknown>>, key: s
 }
 
 function refuse(message: Message, expected: string, cause?: unknown): HydrantError {
-  return new HydrantError(`Expected the message "${message.id}" to be a crash-loop alert with ${expected}`, { code: 'message-not-alert', retryable: false, cause });
+  return new HydrantError(`Expected the message "${message.id}" to be a crash-loop alert with ${expected}`, {
+    code: 'message-not-alert',
+    retryable: false,
+    cause,
+  });
 }

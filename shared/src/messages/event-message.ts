@@ -73,9 +73,17 @@ function readText(message: Message, name: string): string {
 /** Throws `message-not-event` (permanent) when the message is none, or of another format. */
 export function readEventMessage(message: Message): EventMessage {
   const { index, origin } = message.headers;
-  const [, topic, type] = /^nomad\.([^.]*)\.(.*)$/su.exec(message.type) ?? refuse(message, 'the type nomad.<Topic>.<Type>');
+  const [, topic, type] =
+    /^nomad\.([^.]*)\.(.*)$/su.exec(message.type) ?? refuse(message, 'the type nomad.<Topic>.<Type>');
   if (message.headers['format'] !== format) refuse(message, `the header format ${String(format)}`);
   if (typeof index !== 'number') refuse(message, 'a number as header index');
   if (origin !== 'stream' && origin !== 'snapshot') refuse(message, 'the header origin (stream or snapshot)');
-  return { cluster: readText(message, 'cluster'), region: readText(message, 'region'), index, origin, topic: topic ?? '', type: type ?? '' };
+  return {
+    cluster: readText(message, 'cluster'),
+    region: readText(message, 'region'),
+    index,
+    origin,
+    topic: topic ?? '',
+    type: type ?? '',
+  };
 }

@@ -11,12 +11,36 @@ const name = `${job}.app[0]`;
 
 export function makeExampleEvent(nowMs: number): Message {
   const body = {
-    Topic: 'Job', Type: 'JobRegistered', Key: job, Namespace: 'default', FilterKeys: null, Index: 1,
-    Payload: { Job: { ID: job, Name: job, Namespace: 'default', Type: 'service', Status: 'pending', StatusDescription: 'An example that Hydrant sent on request; there is no such job', SubmitTime: nowMs * 1_000_000, ModifyIndex: 1 } },
+    Topic: 'Job',
+    Type: 'JobRegistered',
+    Key: job,
+    Namespace: 'default',
+    FilterKeys: null,
+    Index: 1,
+    Payload: {
+      Job: {
+        ID: job,
+        Name: job,
+        Namespace: 'default',
+        Type: 'service',
+        Status: 'pending',
+        StatusDescription: 'An example that Hydrant sent on request; there is no such job',
+        SubmitTime: nowMs * 1_000_000,
+        ModifyIndex: 1,
+      },
+    },
   };
   return makeEventMessage({
-    cluster, region: 'default', index: 1, origin: 'stream', timestampMs: nowMs,
-    id: `${cluster}/${String(nowMs)}/Job/default/${job}/0`, routingKey: `event.Job.JobRegistered.default.${job}`, topic: 'Job', type: 'JobRegistered', body: Buffer.from(JSON.stringify(body)),
+    cluster,
+    region: 'default',
+    index: 1,
+    origin: 'stream',
+    timestampMs: nowMs,
+    id: `${cluster}/${String(nowMs)}/Job/default/${job}/0`,
+    routingKey: `event.Job.JobRegistered.default.${job}`,
+    topic: 'Job',
+    type: 'JobRegistered',
+    body: Buffer.from(JSON.stringify(body)),
   });
 }
 
@@ -24,13 +48,46 @@ export function makeExampleEvent(nowMs: number): Message {
 export function makeExampleAlert(nowMs: number, status: AlertStatus): Message {
   const time = new Date(nowMs).toISOString();
   const lastEvent = {
-    AllocationID: allocation, EvalID: allocation, JobID: job, JobType: 'service', Namespace: 'default', Name: name, NodeID: allocation, NodeName: 'example', TaskGroup: 'app', TaskName: 'server',
-    DesiredStatus: 'run', ClientStatus: 'running', TaskState: 'pending', TaskFailed: false, TaskRestarts: 5,
-    TaskEvent: { Type: 'Restarting', Time: nowMs * 1_000_000, DisplayMessage: 'An example that Hydrant sent on request; nothing crashed', Details: { restart_reason: 'Restart within policy' } },
+    AllocationID: allocation,
+    EvalID: allocation,
+    JobID: job,
+    JobType: 'service',
+    Namespace: 'default',
+    Name: name,
+    NodeID: allocation,
+    NodeName: 'example',
+    TaskGroup: 'app',
+    TaskName: 'server',
+    DesiredStatus: 'run',
+    ClientStatus: 'running',
+    TaskState: 'pending',
+    TaskFailed: false,
+    TaskRestarts: 5,
+    TaskEvent: {
+      Type: 'Restarting',
+      Time: nowMs * 1_000_000,
+      DisplayMessage: 'An example that Hydrant sent on request; nothing crashed',
+      Details: { restart_reason: 'Restart within policy' },
+    },
   };
   const routingKey = status === 'resolved' ? 'crash-loop-resolved' : 'crash-loop';
-  return makeAlertMessage({
-    lastEvent: JSON.stringify(lastEvent), eventLog: [time], id: job, status, cluster, namespace: 'default', count: 5, interval: '10m', reasons: ['Restarting'], exitCodes: [1],
-    oomKilled: false, firstCrash: time, lineage: [allocation], nextStep: makeNextStep('default', { allocation, task: 'server', exitCode: 1 }),
-  }, { messageId: `${job}/${String(nowMs)}/${status}`, routingKey, timestampMs: nowMs });
+  return makeAlertMessage(
+    {
+      lastEvent: JSON.stringify(lastEvent),
+      eventLog: [time],
+      id: job,
+      status,
+      cluster,
+      namespace: 'default',
+      count: 5,
+      interval: '10m',
+      reasons: ['Restarting'],
+      exitCodes: [1],
+      oomKilled: false,
+      firstCrash: time,
+      lineage: [allocation],
+      nextStep: makeNextStep('default', { allocation, task: 'server', exitCode: 1 }),
+    },
+    { messageId: `${job}/${String(nowMs)}/${status}`, routingKey, timestampMs: nowMs },
+  );
 }

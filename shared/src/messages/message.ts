@@ -1,10 +1,14 @@
 /**
- * What travels on the bus. The body is forwarded as it came; everything a consumer needs to route, dedupe and order stands beside it.
+ * What travels on the bus. The body is forwarded as it came; everything a consumer needs to route, dedupe and order
+ * stands beside it.
  */
 export type HeaderValue = string | number | boolean;
 
 export interface Message {
-  /** Stable over repeats of the same event (`<cluster>/<Index>/<Topic>/<Namespace>/<Key>/<n>`), so consumers can drop them. */
+  /**
+   * Stable over repeats of the same event (`<cluster>/<Index>/<Topic>/<Namespace>/<Key>/<n>`), so consumers can drop
+   * them.
+   */
   readonly id: string;
   /** Dot-separated words, at most 255 bytes. A filter, not an identity. */
   readonly routingKey: string;

@@ -28,8 +28,23 @@ t.test('the head of every recorded event is what JSON.parse finds', async (t) =>
       forEachElement(line, start, (from, to) => {
         const parsed = JSON.parse(line.toString('utf8', from, to)) as ParsedEvent;
         const jobId = parsed.Topic === 'Job' ? parsed.Key : Object.values(parsed.Payload)[0]?.JobID;
-        const { Topic: topic, Type: type, Key: key, Namespace: namespace, FilterKeys: filterKeys, Index: index } = parsed;
-        const expected = { topic, type, key, namespace, filterKeys: filterKeys ?? [], index, ...(jobId === undefined ? {} : { jobId }) };
+        const {
+          Topic: topic,
+          Type: type,
+          Key: key,
+          Namespace: namespace,
+          FilterKeys: filterKeys,
+          Index: index,
+        } = parsed;
+        const expected = {
+          topic,
+          type,
+          key,
+          namespace,
+          filterKeys: filterKeys ?? [],
+          index,
+          ...(jobId === undefined ? {} : { jobId }),
+        };
 
         const head = readEventHead(line, from, to);
 
@@ -42,7 +57,15 @@ t.test('the head of every recorded event is what JSON.parse finds', async (t) =>
 });
 
 t.test('the head is read in any key order', (t) => {
-  const head = { topic: 'Allocation', type: 'PlanResult', key: 'a-1', namespace: 'team', filterKeys: ['web', ''], index: 7, jobId: 'web' };
+  const head = {
+    topic: 'Allocation',
+    type: 'PlanResult',
+    key: 'a-1',
+    namespace: 'team',
+    filterKeys: ['web', ''],
+    index: 7,
+    jobId: 'web',
+  };
   const orders = [
     '{"FilterKeys":["web",""],"Index":7,"Key":"a-1","Namespace":"team","Payload":{"Topic":"no"},"Topic":"Allocation","Type":"PlanResult"}',
     '{"Topic":"Allocation","Type":"PlanResult","Key":"a-1","Namespace":"team","FilterKeys":["web",""],"Index":7,"Payload":{"Topic":"no"}}',
@@ -63,7 +86,8 @@ t.test('the job is found where there is one', (t) => {
     ['CSIVolume', '"Key":"v","FilterKeys":["v","name"]', undefined],
     ['Allocation', '"Key":"a","FilterKeys":null,"Payload":null', undefined],
   ];
-  for (const [topic, rest, jobId] of cases) t.equal(readEvent(`{"Topic":"${topic}","Type":"X","Index":1,${rest}}`).jobId, jobId, `${topic} ${rest}`);
+  for (const [topic, rest, jobId] of cases)
+    t.equal(readEvent(`{"Topic":"${topic}","Type":"X","Index":1,${rest}}`).jobId, jobId, `${topic} ${rest}`);
   t.end();
 });
 
@@ -112,7 +136,14 @@ t.test('an event message is read back as it was made', (t) => {
     body: parts.body,
   });
   t.equal(message.body, parts.body, 'the body is not copied');
-  t.strictSame(readEventMessage(message), { cluster: 'prod', region: 'default', index: 7, origin: 'stream', topic: 'Allocation', type: 'PlanResult' });
+  t.strictSame(readEventMessage(message), {
+    cluster: 'prod',
+    region: 'default',
+    index: 7,
+    origin: 'stream',
+    topic: 'Allocation',
+    type: 'PlanResult',
+  });
   t.end();
 });
 
@@ -126,6 +157,11 @@ t.test('a message that is no event is refused', (t) => {
     ['an unknown origin', { headers: { ...message.headers, origin: 'elsewhere' } }],
     ['a cluster that is no text', { headers: { ...message.headers, cluster: 1 } }],
   ];
-  for (const [name, overrides] of cases) t.throws(() => readEventMessage({ ...message, ...overrides }), { code: 'message-not-event', retryable: false }, name);
+  for (const [name, overrides] of cases)
+    t.throws(
+      () => readEventMessage({ ...message, ...overrides }),
+      { code: 'message-not-event', retryable: false },
+      name,
+    );
   t.end();
 });

@@ -3,7 +3,14 @@
  * What the payloads hold is the business of those who need it (the detector).
  */
 import { HydrantError } from '../foundation/errors.ts';
-import { forEachElement, forEachMember, readString, skipSpace, skipValue, walkObject } from '../foundation/json-scanner.ts';
+import {
+  forEachElement,
+  forEachMember,
+  readString,
+  skipSpace,
+  skipValue,
+  walkObject,
+} from '../foundation/json-scanner.ts';
 
 export interface EventHead {
   readonly topic: string;
@@ -76,7 +83,13 @@ function readPayloadJobId(bytes: Buffer, payloadStart: number, objectKey: string
   return jobId;
 }
 
-function findJobId(bytes: Buffer, topic: string, key: string, filterKeys: readonly string[], payloadStart: number): string | undefined {
+function findJobId(
+  bytes: Buffer,
+  topic: string,
+  key: string,
+  filterKeys: readonly string[],
+  payloadStart: number,
+): string | undefined {
   if (topic === 'Job') return key;
   const objectKey = payloadKeyOfJobTopics.get(topic);
   if (objectKey === undefined) return undefined;
@@ -85,7 +98,10 @@ function findJobId(bytes: Buffer, topic: string, key: string, filterKeys: readon
   return payloadStart === -1 ? undefined : readPayloadJobId(bytes, payloadStart, objectKey);
 }
 
-/** Reads the event that begins at `start`, each byte once. Throws `json-malformed`, or `event-malformed` when Topic, Type or Index is missing. */
+/**
+ * Reads the event that begins at `start`, each byte once. Throws `json-malformed`, or `event-malformed` when Topic,
+ * Type or Index is missing.
+ */
 export function scanEvent(bytes: Buffer, start: number): ScannedEvent {
   let topic: string | undefined;
   let type: string | undefined;
@@ -105,13 +121,16 @@ export function scanEvent(bytes: Buffer, start: number): ScannedEvent {
     else if (name === 'Payload') payloadStart = at;
     return after;
   });
-  if (topic === undefined || type === undefined || index === undefined) throw notAnEvent('strings as Topic and Type, and an Index');
+  if (topic === undefined || type === undefined || index === undefined)
+    throw notAnEvent('strings as Topic and Type, and an Index');
   const jobId = findJobId(bytes, topic, key, filterKeys, payloadStart);
   const head = { topic, type, key, namespace, filterKeys, index };
   return { head: jobId === undefined ? head : { ...head, jobId }, end };
 }
 
-/** The head of the event that lies between `start` and `end`; throws as `scanEvent`, also when the event ends elsewhere. */
+/**
+ * The head of the event that lies between `start` and `end`; throws as `scanEvent`, also when the event ends elsewhere.
+ */
 export function readEventHead(bytes: Buffer, start: number, end: number): EventHead {
   const event = scanEvent(bytes, start);
   if (skipSpace(bytes, event.end) < end) throw notAnEvent('nothing after it');

@@ -20,6 +20,9 @@ t.test('an answer beyond the bound is cut off and named, many below it are not, 
   await t.rejects(repeat('key', 100_000_000), { code: 'redis-unavailable' });
   await eventually(isUp);
 
-  t.match(lines.filter(({ msg }) => msg.startsWith('An answer of Redis')), [{ level: 'error', maxBytes: 67_108_864 }]);
+  t.match(
+    lines.filter(({ msg }) => msg.startsWith('An answer of Redis')),
+    [{ level: 'error', maxBytes: 67_108_864 }],
+  );
   t.equal(await repeat('key', 3), 'xxx');
 });

@@ -10,32 +10,77 @@ const never = new AbortController().signal;
 
 function within(ms: number): AbortSignal {
   const late = new AbortController();
-  systemClock.after(ms, () => { late.abort(); });
+  systemClock.after(ms, () => {
+    late.abort();
+  });
   return late.signal;
 }
 
-const needs = [{ key: 'checkpoint:doctor', commands: [['HSET', 'f', '1'], ['HGET', 'f']] }] as const;
+const needs = [
+  {
+    key: 'checkpoint:doctor',
+    commands: [
+      ['HSET', 'f', '1'],
+      ['HGET', 'f'],
+    ],
+  },
+] as const;
 
 t.test('redis is asked for the commands and keys of the service, and nothing stays there', async (t) => {
   const { url } = await startPrivateRedis(t);
   const redis = new Redis(url);
-  t.teardown(() => { redis.disconnect(); });
-  const examine = (address: string) => examineRedis(createRedisClient({ url: address, keyPrefix: 'hydrant:', log: testLog() }), needs, systemClock).examine(never);
+  t.teardown(() => {
+    redis.disconnect();
+  });
+  const examine = (address: string) =>
+    examineRedis(
+      createRedisClient({ url: address, keyPrefix: 'hydrant:', log: testLog() }),
+      needs,
+      systemClock,
+    ).examine(never);
   const subject = 'redis, scripts and the keys checkpoint:*';
 
-  t.match(await examine(url), [{ subject: 'redis', isWell: true }, { subject, isWell: true }]);
+  t.match(await examine(url), [
+    { subject: 'redis', isWell: true },
+    { subject, isWell: true },
+  ]);
   t.equal(await redis.exists('hydrant:checkpoint:doctor'), 0);
 
   const least = new URL(url);
   least.username = 'least';
   least.password = 'secret';
-  const allow = (...rules: readonly string[]) => redis.call('ACL', 'SETUSER', 'least', 'reset', 'on', '>secret', '-@all', '+@connection', '+info', '+eval', '+evalsha', '+time', ...rules);
+  const allow = (...rules: readonly string[]) =>
+    redis.call(
+      'ACL',
+      'SETUSER',
+      'least',
+      'reset',
+      'on',
+      '>secret',
+      '-@all',
+      '+@connection',
+      '+info',
+      '+eval',
+      '+evalsha',
+      '+time',
+      ...rules,
+    );
   await allow('~hydrant:checkpoint:*', '+hset', '+hget');
-  t.match(await examine(least.href), [{ isWell: true }, { subject, isWell: true }], 'with the rights of the service and no others');
+  t.match(
+    await examine(least.href),
+    [{ isWell: true }, { subject, isWell: true }],
+    'with the rights of the service and no others',
+  );
   await allow('~hydrant:checkpoint:*', '+hget');
-  t.match(await examine(least.href), [{ isWell: true }, { subject, isWell: false, detail: /\(HSET\); does the user have the commands/u }]);
+  t.match(await examine(least.href), [
+    { isWell: true },
+    { subject, isWell: false, detail: /\(HSET\); does the user have the commands/u },
+  ]);
   await allow('~hydrant:other:*', '+hset', '+hget');
-  t.match(await examine(least.href), [{ isWell: true }, { subject, isWell: false, detail: /these keys under REDIS_KEY_PREFIX/u }]);
+  t.match(await examine(least.href), [
+    { isWell: true },
+    { subject, isWell: false, detail: /these keys under REDIS_KEY_PREFIX/u },
+  ]);
 });
 
 t.test('a redis that is away is told with its address', async (t) => {

@@ -1,4 +1,7 @@
-/** What `doctor` asks of Redis: whether it can be reached, and lets us run scripts with the commands and keys that the service's own scripts have. */
+/**
+ * What `doctor` asks of Redis: whether it can be reached, and lets us run scripts with the commands and keys that the
+ * service's own scripts have.
+ */
 import type { Clock } from '../foundation/clock.ts';
 import { describeError } from '../foundation/errors.ts';
 import { examineComponent, type Examination, type Finding } from '../runtime/doctor.ts';
@@ -36,7 +39,11 @@ export function examineRedis(redis: RedisClient, needs: readonly RedisNeed[], cl
       return { subject, isWell: true, detail: 'allowed' };
     } catch (thrown) {
       const named = [...new Set(commands.map(([name]) => name))].join(', ');
-      return { subject, isWell: false, detail: `${describeError(thrown)}; does the user have the commands EVAL, EVALSHA, TIME, ${named}, and these keys under REDIS_KEY_PREFIX, and is it the primary?` };
+      return {
+        subject,
+        isWell: false,
+        detail: `${describeError(thrown)}; does the user have the commands EVAL, EVALSHA, TIME, ${named}, and these keys under REDIS_KEY_PREFIX, and is it the primary?`,
+      };
     }
   }
   return examineComponent('redis', redis, [redis.healthCheck], {

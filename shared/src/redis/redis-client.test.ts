@@ -15,30 +15,36 @@ async function untilUp(redis: RedisClient): Promise<void> {
   await eventually(() => redis.healthCheck.check().status === 'pass');
 }
 
-void t.test('a script runs with the prefix, many at once, and again after Redis lost its scripts and was restarted', async (t) => {
-  const server = await startPrivateRedis(t);
-  const redis = createRedisClient({ url: server.url, keyPrefix: 'hydrant:', log: testLog() });
-  t.teardown(() => redis.stop(neverAborted));
-  const count = redis.script({ name: 'countUp', lua, numberOfKeys: 1 });
-  await t.rejects(count('key', 'value'), { code: 'redis-unavailable' }, 'nothing is queued before it is connected');
+void t.test(
+  'a script runs with the prefix, many at once, and again after Redis lost its scripts and was restarted',
+  async (t) => {
+    const server = await startPrivateRedis(t);
+    const redis = createRedisClient({ url: server.url, keyPrefix: 'hydrant:', log: testLog() });
+    t.teardown(() => redis.stop(neverAborted));
+    const count = redis.script({ name: 'countUp', lua, numberOfKeys: 1 });
+    await t.rejects(count('key', 'value'), { code: 'redis-unavailable' }, 'nothing is queued before it is connected');
 
-  await redis.start(neverAborted);
-  await untilUp(redis);
-  const replies = await Promise.all(Array.from({ length: 100 }, () => count('key', 'value')));
-  t.same(replies.at(-1), ['hydrant:key', 'value', 100]);
+    await redis.start(neverAborted);
+    await untilUp(redis);
+    const replies = await Promise.all(Array.from({ length: 100 }, () => count('key', 'value')));
+    t.same(replies.at(-1), ['hydrant:key', 'value', 100]);
 
-  const other = new Redis(server.url);
-  await other.script('FLUSH');
-  other.disconnect();
-  t.match(await Promise.all([count('flushed', 1), count('flushed', 2)]), [['hydrant:flushed', '1', 1], ['hydrant:flushed', '2', 2]]);
+    const other = new Redis(server.url);
+    await other.script('FLUSH');
+    other.disconnect();
+    t.match(await Promise.all([count('flushed', 1), count('flushed', 2)]), [
+      ['hydrant:flushed', '1', 1],
+      ['hydrant:flushed', '2', 2],
+    ]);
 
-  await server.kill();
-  await eventually(() => redis.healthCheck.check().status === 'fail');
-  t.equal(await count('key', 'value').catch(errorCode), 'redis-unavailable');
-  await server.start();
-  await untilUp(redis);
-  t.match(await count('other', 'value'), ['hydrant:other', 'value', 1]);
-});
+    await server.kill();
+    await eventually(() => redis.healthCheck.check().status === 'fail');
+    t.equal(await count('key', 'value').catch(errorCode), 'redis-unavailable');
+    await server.start();
+    await untilUp(redis);
+    t.match(await count('other', 'value'), ['hydrant:other', 'value', 1]);
+  },
+);
 
 void t.test('an error that Redis answers is told apart from its absence', async (t) => {
   const server = await startPrivateRedis(t);
@@ -51,12 +57,16 @@ void t.test('an error that Redis answers is told apart from its absence', async 
 
   const cases = [
     ['OOM command not allowed', /it refused; it is full: raise its maxmemory/u],
-    ["ERR Error running script: -READONLY You can't write against a read only replica", /it is a replica: point REDIS_URL to the master/u],
+    [
+      "ERR Error running script: -READONLY You can't write against a read only replica",
+      /it is a replica: point REDIS_URL to the master/u,
+    ],
     ['MISCONF Redis is configured to save RDB snapshots', /its own disk/u],
     ["NOPERM this user has no permissions to run the 'hset' command", /give the user in REDIS_URL the right/u],
     ['ERR something else', /failAlways, it refused$/u],
   ] as const;
-  for (const [reply, message] of cases) await t.rejects(fail(reply), { code: 'redis-refused', retryable: true, message }, reply);
+  for (const [reply, message] of cases)
+    await t.rejects(fail(reply), { code: 'redis-refused', retryable: true, message }, reply);
 });
 
 const failovers = [
@@ -68,23 +78,33 @@ const failovers = [
   'CLUSTERDOWN The cluster is down',
 ];
 
-void t.test('what Redis answers around a failover makes another connection, on which the script runs again', async (t) => {
-  const server = await startPrivateRedis(t);
-  const proxy = await startFaultProxy(t, { targetPort: server.port });
-  const { log, lines } = recordingLog('info');
-  const redis = createRedisClient({ url: server.urlAt(proxy.port), keyPrefix: '', log });
-  t.teardown(() => redis.stop(neverAborted));
-  const failOnce = redis.script({ name: 'failOnce', lua: "if redis.call('INCR', KEYS[1]) == 1 then return redis.error_reply(ARGV[1]) end return 'done'", numberOfKeys: 1 });
-  await redis.start(neverAborted);
-  await untilUp(redis);
+void t.test(
+  'what Redis answers around a failover makes another connection, on which the script runs again',
+  async (t) => {
+    const server = await startPrivateRedis(t);
+    const proxy = await startFaultProxy(t, { targetPort: server.port });
+    const { log, lines } = recordingLog('info');
+    const redis = createRedisClient({ url: server.urlAt(proxy.port), keyPrefix: '', log });
+    t.teardown(() => redis.stop(neverAborted));
+    const failOnce = redis.script({
+      name: 'failOnce',
+      lua: "if redis.call('INCR', KEYS[1]) == 1 then return redis.error_reply(ARGV[1]) end return 'done'",
+      numberOfKeys: 1,
+    });
+    await redis.start(neverAborted);
+    await untilUp(redis);
 
-  for (const [done, reply] of failovers.entries()) {
-    t.equal(await failOnce(reply, reply), 'done', reply);
-    t.equal(proxy.accepted, done + 2, 'another connection');
-  }
+    for (const [done, reply] of failovers.entries()) {
+      t.equal(await failOnce(reply, reply), 'done', reply);
+      t.equal(proxy.accepted, done + 2, 'another connection');
+    }
 
-  t.same(lines.map(({ msg }) => msg), ['Redis connected', ...failovers.map(() => 'Redis at the other end cannot serve, connects again')]);
-});
+    t.same(
+      lines.map(({ msg }) => msg),
+      ['Redis connected', ...failovers.map(() => 'Redis at the other end cannot serve, connects again')],
+    );
+  },
+);
 
 void t.test('a server that became a replica is left for the one that its name leads to then', async (t) => {
   const former = await startPrivateRedis(t);
@@ -96,10 +116,16 @@ void t.test('a server that became a replica is left for the one that its name le
   await redis.start(neverAborted);
   await untilUp(redis);
   const admin = new Redis(former.url);
-  t.teardown(() => { admin.disconnect(); });
+  t.teardown(() => {
+    admin.disconnect();
+  });
 
   await admin.replicaof('127.0.0.1', 1);
-  await t.rejects(count('key', 'value'), { code: 'redis-refused', message: /it is a replica/u }, 'its name leads there still');
+  await t.rejects(
+    count('key', 'value'),
+    { code: 'redis-refused', message: /it is a replica/u },
+    'its name leads there still',
+  );
   t.match(redis.healthCheck.check(), { status: 'fail', detail: /READONLY/u });
   proxy.retarget(next.port);
 
@@ -153,7 +179,10 @@ void t.test('a wrong password is reported and never shown', async (t) => {
 
   t.equal(errorCode(failure), 'redis-unavailable');
   t.match(describeError(failure), 'redis://***@127.0.0.1');
-  t.notMatch(`${describeError(failure)} ${JSON.stringify(lines)} ${JSON.stringify(redis.healthCheck.check())}`, /hunter2/u);
+  t.notMatch(
+    `${describeError(failure)} ${JSON.stringify(lines)} ${JSON.stringify(redis.healthCheck.check())}`,
+    /hunter2/u,
+  );
 });
 
 void t.test('stop is quiet, safe twice and safe without start', async (t) => {

@@ -1,6 +1,6 @@
 /**
- * The connection to Redis: made in the background, made again for ever, and never a queue of commands behind a server that is away:
- * a command fails at once then, and whoever sent it decides.
+ * The connection to Redis: made in the background, made again for ever, and never a queue of commands behind a server
+ * that is away: a command fails at once then, and whoever sent it decides.
  */
 import { Redis } from 'ioredis';
 import { systemClock } from '../foundation/clock.ts';
@@ -27,7 +27,10 @@ export interface RedisSentinels {
 
 export interface RedisClientOptions {
   readonly url: string;
-  /** For `rediss://`; files are read anew for each connection. Default: the authorities that Node.js knows, no certificate of our own. */
+  /**
+   * For `rediss://`; files are read anew for each connection. Default: the authorities that Node.js knows, no
+   * certificate of our own.
+   */
   readonly tls?: TlsOptions;
   /** Who knows where the master is, in place of the url's host. */
   readonly sentinels?: RedisSentinels | undefined;
@@ -45,8 +48,9 @@ export interface ScriptOptions {
 }
 
 /**
- * Keys first, then arguments. An answer that comes of a failover (READONLY and its like) makes a new connection, on which the script runs once more. Rejects with `redis-unavailable` (away, too slow) or `redis-refused` (an error that Redis answered), both retryable;
- * after `redis-unavailable` the script may have run, so scripts must bear repetition.
+ * Keys first, then arguments. An answer that comes of a failover (READONLY and its like) makes a new connection, on
+ * which the script runs once more. Rejects with `redis-unavailable` (away, too slow) or `redis-refused` (an error that
+ * Redis answered), both retryable; after `redis-unavailable` the script may have run, so scripts must bear repetition.
  */
 export type Script = (...args: readonly ScriptArgument[]) => Promise<unknown>;
 
@@ -67,8 +71,19 @@ const retryMaxMs = 2_000;
 
 /** What the settings of a service say. */
 export function readRedisOptions(values: Values<typeof redisSettings>): Omit<RedisClientOptions, 'log'> {
-  const { REDIS_URL: url, REDIS_KEY_PREFIX: keyPrefix, REDIS_SENTINELS: addresses, REDIS_SENTINEL_MASTER: master, REDIS_SENTINEL_PASSWORD: password } = values;
-  return { url, keyPrefix, tls: readTlsOptions(values, 'REDIS'), sentinels: addresses === null ? undefined : { addresses, master, password } };
+  const {
+    REDIS_URL: url,
+    REDIS_KEY_PREFIX: keyPrefix,
+    REDIS_SENTINELS: addresses,
+    REDIS_SENTINEL_MASTER: master,
+    REDIS_SENTINEL_PASSWORD: password,
+  } = values;
+  return {
+    url,
+    keyPrefix,
+    tls: readTlsOptions(values, 'REDIS'),
+    sentinels: addresses === null ? undefined : { addresses, master, password },
+  };
 }
 
 /** Throws `tls-files` when a certificate cannot be read. */
@@ -93,9 +108,17 @@ class IoRedisClient implements RedisClient {
   #isUp = false;
   #isStopped = false;
 
-  constructor({ url, tls = noTls('REDIS'), sentinels, keyPrefix, log, commandTimeoutMs = defaultCommandTimeoutMs }: RedisClientOptions) {
+  constructor({
+    url,
+    tls = noTls('REDIS'),
+    sentinels,
+    keyPrefix,
+    log,
+    commandTimeoutMs = defaultCommandTimeoutMs,
+  }: RedisClientOptions) {
     const isTls = new URL(url).protocol === 'rediss:';
-    this.#address = sentinels === undefined ? maskUrl(url) : `${sentinels.master} of the Sentinels ${sentinels.addresses.join(', ')}`;
+    this.#address =
+      sentinels === undefined ? maskUrl(url) : `${sentinels.master} of the Sentinels ${sentinels.addresses.join(', ')}`;
     this.#hideSecrets = makeHider([...secretsOfUrl(url), sentinels?.password]);
     this.#tls = isTls ? tls : undefined;
     this.#log = log;
@@ -117,11 +140,20 @@ class IoRedisClient implements RedisClient {
       reconnectOnError: (error) => this.#leaves(error),
     });
     this.#answered = limitAnswers(this.#redis, () => {
-      log.error({ address: this.#address, maxBytes: maxAnswerBytes }, 'An answer of Redis is larger than any that is asked for, closed the connection; is that our Redis, and are the keys below REDIS_KEY_PREFIX ours alone?');
+      log.error(
+        { address: this.#address, maxBytes: maxAnswerBytes },
+        'An answer of Redis is larger than any that is asked for, closed the connection; is that our Redis, and are the keys below REDIS_KEY_PREFIX ours alone?',
+      );
     });
-    this.#redis.on('error', (error: unknown) => { this.#noteFailure(error); });
-    this.#redis.on('ready', () => { this.#setUp(); });
-    this.#redis.on('close', () => { this.#setDown(); });
+    this.#redis.on('error', (error: unknown) => {
+      this.#noteFailure(error);
+    });
+    this.#redis.on('ready', () => {
+      this.#setUp();
+    });
+    this.#redis.on('close', () => {
+      this.#setDown();
+    });
   }
 
   start(): Promise<void> {
@@ -148,7 +180,9 @@ class IoRedisClient implements RedisClient {
   async #run(what: string, call: () => Promise<unknown>): Promise<unknown> {
     try {
       // n.b. what was refused for a failover has not run.
-      return await this.#runOnce(call).catch((error: unknown) => (error instanceof Error && reconnectOnError(error) ? this.#runOnce(call) : Promise.reject(toError(error))));
+      return await this.#runOnce(call).catch((error: unknown) =>
+        error instanceof Error && reconnectOnError(error) ? this.#runOnce(call) : Promise.reject(toError(error)),
+      );
     } catch (error) {
       throw explain(error, what, this.#address);
     }
@@ -172,16 +206,23 @@ class IoRedisClient implements RedisClient {
 
   #leaves(error: Error): boolean {
     if (!reconnectOnError(error)) return false;
-    if (this.#misdirection === undefined) this.#log.warn({ address: this.#address, answer: error.message }, 'Redis at the other end cannot serve, connects again');
+    if (this.#misdirection === undefined)
+      this.#log.warn(
+        { address: this.#address, answer: error.message },
+        'Redis at the other end cannot serve, connects again',
+      );
     this.#misdirection = error.message;
-    this.#reconnecting ??= whenReady(this.#redis, this.#commandTimeoutMs).finally(() => { this.#reconnecting = undefined; });
+    this.#reconnecting ??= whenReady(this.#redis, this.#commandTimeoutMs).finally(() => {
+      this.#reconnecting = undefined;
+    });
     return true;
   }
 
   #noteFailure(error: unknown): void {
     const why = this.#tls === undefined ? undefined : explainTls(error, this.#tls, systemClock.now());
     const text = `${this.#hideSecrets(describeFailure(error))}${why === undefined ? '' : `; ${why}`}`;
-    if (text !== this.#lastError) this.#log.warn({ address: this.#address, error: text }, 'Redis cannot be reached, will retry');
+    if (text !== this.#lastError)
+      this.#log.warn({ address: this.#address, error: text }, 'Redis cannot be reached, will retry');
     this.#lastError = text;
   }
 
@@ -192,12 +233,19 @@ class IoRedisClient implements RedisClient {
   }
 
   #setDown(): void {
-    if (this.#isUp && !this.#isStopped) this.#log[this.#misdirection === undefined ? 'warn' : 'debug']({ address: this.#address }, 'Redis connection lost, will reconnect');
+    if (this.#isUp && !this.#isStopped)
+      this.#log[this.#misdirection === undefined ? 'warn' : 'debug'](
+        { address: this.#address },
+        'Redis connection lost, will reconnect',
+      );
     this.#isUp = false;
   }
 }
 
-function defineScript(redis: Redis, { name, lua, numberOfKeys }: ScriptOptions): (args: readonly ScriptArgument[]) => Promise<unknown> {
+function defineScript(
+  redis: Redis,
+  { name, lua, numberOfKeys }: ScriptOptions,
+): (args: readonly ScriptArgument[]) => Promise<unknown> {
   redis.defineCommand(name, { lua, ...(numberOfKeys === undefined ? {} : { numberOfKeys }) });
   const command: unknown = Reflect.get(redis, name);
   if (typeof command !== 'function') throw new Error(`Expected ioredis to define the command ${name}`);
@@ -266,5 +314,9 @@ function explain(error: unknown, what: string, address: string): HydrantError {
     const text = `Expected Redis at ${address} to run ${what}, it refused${remedy === undefined ? '' : `; ${remedy}`}`;
     return new HydrantError(text, { code: 'redis-refused', retryable: true, cause: error });
   }
-  return new HydrantError(`Expected Redis at ${address} to answer ${what}, it did not`, { code: 'redis-unavailable', retryable: true, cause: error });
+  return new HydrantError(`Expected Redis at ${address} to answer ${what}, it did not`, {
+    code: 'redis-unavailable',
+    retryable: true,
+    cause: error,
+  });
 }

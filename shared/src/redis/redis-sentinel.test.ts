@@ -15,7 +15,9 @@ void t.test('the Sentinels say where the master is, also when another one has be
   const sentinel = await startPrivateSentinel(t, { masterPort: master.port, masterName: 'nomad-redis' });
   // The first Sentinel and the host of the url are not there.
   const redis = createRedisClient({
-    url: 'redis://127.0.0.1:1/0', keyPrefix: 'hydrant:', log: testLog(),
+    url: 'redis://127.0.0.1:1/0',
+    keyPrefix: 'hydrant:',
+    log: testLog(),
     sentinels: { addresses: ['127.0.0.1:1', sentinel.address], master: 'nomad-redis', password: null },
   });
   t.teardown(() => redis.stop(never));
@@ -24,9 +26,15 @@ void t.test('the Sentinels say where the master is, also when another one has be
   t.equal(await eventually(() => count('key')), 1);
 
   const [observed, watched] = [new Redis(replica.url), new Redis(`redis://${sentinel.address}`)];
-  t.teardown(() => { observed.disconnect(); watched.disconnect(); });
+  t.teardown(() => {
+    observed.disconnect();
+    watched.disconnect();
+  });
   await eventually(async () => (await observed.get('hydrant:key')) === '1', { timeoutMs: failoverMs });
-  await eventually(async () => ((await watched.call('SENTINEL', 'REPLICAS', 'nomad-redis')) as readonly unknown[]).length === 1, { timeoutMs: failoverMs });
+  await eventually(
+    async () => ((await watched.call('SENTINEL', 'REPLICAS', 'nomad-redis')) as readonly unknown[]).length === 1,
+    { timeoutMs: failoverMs },
+  );
   await master.kill();
 
   t.ok(Number(await eventually(() => count('key'), { timeoutMs: failoverMs })) >= 2);
@@ -35,13 +43,18 @@ void t.test('the Sentinels say where the master is, also when another one has be
 
 void t.test('without a Sentinel that answers the check names them', async (t) => {
   const redis = createRedisClient({
-    url: 'redis://:secret@127.0.0.1:1/0', keyPrefix: '', log: testLog(), sentinels: { addresses: ['127.0.0.1:1'], master: 'nomad-redis', password: 'hidden' },
+    url: 'redis://:secret@127.0.0.1:1/0',
+    keyPrefix: '',
+    log: testLog(),
+    sentinels: { addresses: ['127.0.0.1:1'], master: 'nomad-redis', password: 'hidden' },
   });
   t.teardown(() => redis.stop(never));
 
   await redis.start(never);
 
-  const detail = await eventually(() => (redis.healthCheck.check().detail?.includes('unreachable') === true ? redis.healthCheck.check().detail : undefined));
+  const detail = await eventually(() =>
+    redis.healthCheck.check().detail?.includes('unreachable') === true ? redis.healthCheck.check().detail : undefined,
+  );
   t.match(detail, /^nomad-redis of the Sentinels 127\.0\.0\.1:1: All sentinels are unreachable/u);
   t.notMatch(detail, /secret|hidden/u);
 });

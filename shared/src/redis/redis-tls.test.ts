@@ -22,11 +22,16 @@ interface Secured {
   start(): Promise<void>;
 }
 
-async function startSecured(t: Test, { days = 2, names = ['IP:127.0.0.1'] }: { readonly days?: number; readonly names?: readonly string[] } = {}): Promise<Secured> {
+async function startSecured(
+  t: Test,
+  { days = 2, names = ['IP:127.0.0.1'] }: { readonly days?: number; readonly names?: readonly string[] } = {},
+): Promise<Secured> {
   const folder = t.testdir({});
   const authority = makeAuthority(folder, 'authority');
   const server = makeCertificate(folder, 'server', authority, names, days);
-  const redis = await startPrivateRedis(t, { tls: { certFile: server.certFile, keyFile: server.keyFile, caFile: authority.certFile } });
+  const redis = await startPrivateRedis(t, {
+    tls: { certFile: server.certFile, keyFile: server.keyFile, caFile: authority.certFile },
+  });
   return {
     folder,
     authority,
@@ -35,7 +40,12 @@ async function startSecured(t: Test, { days = 2, names = ['IP:127.0.0.1'] }: { r
     kill: () => redis.kill(),
     start: () => redis.start(),
     async connect(tls) {
-      const client = createRedisClient({ url: redis.tlsUrl, keyPrefix: '', log: testLog(), tls: { ...noTls('REDIS'), ...tls } });
+      const client = createRedisClient({
+        url: redis.tlsUrl,
+        keyPrefix: '',
+        log: testLog(),
+        tls: { ...noTls('REDIS'), ...tls },
+      });
       t.teardown(() => client.stop(never));
       await client.start(never);
       return client;
@@ -47,23 +57,34 @@ function detailOf(redis: RedisClient): string | undefined {
   return redis.healthCheck.check().detail;
 }
 
-void t.test('TLS with an authority, a client certificate and a name of its own; both are read again at each connection', { skip }, async (t) => {
-  const { folder, authority, client, connect, kill, start } = await startSecured(t, { names: ['DNS:redis.internal'] });
-  const files = { caFile: join(folder, 'ca-in-use.pem'), certFile: client.certFile, keyFile: client.keyFile, serverName: 'redis.internal' };
-  copyFileSync(authority.certFile, files.caFile);
-  const redis = await connect(files);
-  const count = redis.script({ name: 'count', lua, numberOfKeys: 1 });
+void t.test(
+  'TLS with an authority, a client certificate and a name of its own; both are read again at each connection',
+  { skip },
+  async (t) => {
+    const { folder, authority, client, connect, kill, start } = await startSecured(t, {
+      names: ['DNS:redis.internal'],
+    });
+    const files = {
+      caFile: join(folder, 'ca-in-use.pem'),
+      certFile: client.certFile,
+      keyFile: client.keyFile,
+      serverName: 'redis.internal',
+    };
+    copyFileSync(authority.certFile, files.caFile);
+    const redis = await connect(files);
+    const count = redis.script({ name: 'count', lua, numberOfKeys: 1 });
 
-  t.equal(await eventually(() => count('key')), 1);
+    t.equal(await eventually(() => count('key')), 1);
 
-  // From now on the server is not trusted any more.
-  copyFileSync(makeAuthority(folder, 'newer').certFile, files.caFile);
-  await kill();
-  await start();
-  await eventually(() => detailOf(redis)?.includes('is not signed by an authority'));
-  copyFileSync(authority.certFile, files.caFile);
-  t.equal(await eventually(() => count('key')), 2);
-});
+    // From now on the server is not trusted any more.
+    copyFileSync(makeAuthority(folder, 'newer').certFile, files.caFile);
+    await kill();
+    await start();
+    await eventually(() => detailOf(redis)?.includes('is not signed by an authority'));
+    copyFileSync(authority.certFile, files.caFile);
+    t.equal(await eventually(() => count('key')), 2);
+  },
+);
 
 void t.test('what is wrong with certificates is said with the setting that mends it', { skip }, async (t) => {
   const { authority, other, client, connect } = await startSecured(t);
@@ -85,10 +106,20 @@ void t.test('an expired certificate is named, of the server and our own', { skip
   const good = await startSecured(t);
   const old = makeCertificate(good.folder, 'old', good.authority, ['DNS:client'], -1);
 
-  const refusing = await expired.connect({ caFile: expired.authority.certFile, certFile: expired.client.certFile, keyFile: expired.client.keyFile });
+  const refusing = await expired.connect({
+    caFile: expired.authority.certFile,
+    certFile: expired.client.certFile,
+    keyFile: expired.client.keyFile,
+  });
   const refused = await good.connect({ caFile: good.authority.certFile, certFile: old.certFile, keyFile: old.keyFile });
 
-  await eventually(() => detailOf(refusing)?.includes("the server's certificate, or that of an authority above it, has expired"));
-  await eventually(() => /our own certificate in .*old\.pem \(REDIS_CLIENT_CERT\) expired on \w{3} +\d+ .* GMT: renew it/u.test(detailOf(refused) ?? ''));
+  await eventually(() =>
+    detailOf(refusing)?.includes("the server's certificate, or that of an authority above it, has expired"),
+  );
+  await eventually(() =>
+    /our own certificate in .*old\.pem \(REDIS_CLIENT_CERT\) expired on \w{3} +\d+ .* GMT: renew it/u.test(
+      detailOf(refused) ?? '',
+    ),
+  );
   t.pass();
 });

@@ -6,8 +6,8 @@ import { readTls } from '../runtime/tls/read-tls.ts';
 import type { TlsOptions } from '../runtime/tls/tls-settings.ts';
 
 /**
- * Throws `tls-files` when a certificate cannot be read. n.b. the client asks for `secureContext` at each connection, so certificates may rotate; what is read then
- * must not throw, or the client would never try again.
+ * Throws `tls-files` when a certificate cannot be read. n.b. the client asks for `secureContext` at each connection, so
+ * certificates may rotate; what is read then must not throw, or the client would never try again.
  */
 export function makeRedisTls(options: TlsOptions, log: Logger): ConnectionOptions {
   const { servername, ...first } = readTls(options);
@@ -18,7 +18,10 @@ export function makeRedisTls(options: TlsOptions, log: Logger): ConnectionOption
       try {
         newest = createSecureContext(readTls(options));
       } catch (error) {
-        log.warn({ error: describeError(error) }, 'Certificates for Redis cannot be read again, those read before are used');
+        log.warn(
+          { error: describeError(error) },
+          'Certificates for Redis cannot be read again, those read before are used',
+        );
       }
       return newest;
     },

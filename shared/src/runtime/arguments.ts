@@ -24,8 +24,8 @@ export interface SettingOption {
 }
 
 const options = {
-  'help': { type: 'boolean', short: 'h' },
-  'version': { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean' },
   'check-config': { type: 'boolean' },
   'print-config': { type: 'boolean' },
   'no-secrets': { type: 'boolean' },
@@ -40,17 +40,23 @@ interface Taken {
 }
 
 /** Throws a HydrantError `arguments-invalid`. */
-export function readArguments<C extends { readonly name: string }>(given: readonly string[], commands: readonly C[], settingOptions: readonly SettingOption[] = []): Arguments<C> {
+export function readArguments<C extends { readonly name: string }>(
+  given: readonly string[],
+  commands: readonly C[],
+  settingOptions: readonly SettingOption[] = [],
+): Arguments<C> {
   const { args, settings } = takeSettings(given, settingOptions);
   const at = args.findIndex((argument) => !argument.startsWith('-'));
   const values = parseOptions(at === -1 ? args : args.slice(0, at));
   const withoutSecrets = values['no-secrets'] === true;
-  if (withoutSecrets && values['check-config'] !== true) throw invalid('Expected `--no-secrets` together with `--check-config`');
+  if (withoutSecrets && values['check-config'] !== true)
+    throw invalid('Expected `--no-secrets` together with `--check-config`');
   const action = actions.find((name) => values[name] === true) ?? 'run';
   const found = { action, command: undefined, args: [], settings, withoutSecrets } as const;
   if (at === -1) return found;
   const rest = args.slice(at + 1);
-  if (args[at] === 'help') return { ...found, action: 'help', command: rest[0] === undefined ? undefined : findCommand(rest[0], commands) };
+  if (args[at] === 'help')
+    return { ...found, action: 'help', command: rest[0] === undefined ? undefined : findCommand(rest[0], commands) };
   const command = findCommand(args[at] ?? '', commands);
   return { ...found, action: asksForHelp(rest) ? 'help' : action, command, args: rest };
 }
@@ -79,9 +85,15 @@ function takeSettings(given: readonly string[], settingOptions: readonly Setting
 function findCommand<C extends { readonly name: string }>(word: string, commands: readonly C[]): C {
   const command = commands.find(({ name }) => name === word);
   if (command !== undefined) return command;
-  const known = commands.length === 0 ? 'no command' : `a command (${commands.map(({ name }) => `"${name}"`).join(', ')})`;
-  const nearest = findNearestName(word, commands.map(({ name }) => name));
-  throw invalid(`Expected options and ${known}, got "${word}"${nearest === undefined ? '' : `; did you mean "${nearest}"?`}`);
+  const known =
+    commands.length === 0 ? 'no command' : `a command (${commands.map(({ name }) => `"${name}"`).join(', ')})`;
+  const nearest = findNearestName(
+    word,
+    commands.map(({ name }) => name),
+  );
+  throw invalid(
+    `Expected options and ${known}, got "${word}"${nearest === undefined ? '' : `; did you mean "${nearest}"?`}`,
+  );
 }
 
 function asksForHelp(args: readonly string[]): boolean {
@@ -103,5 +115,8 @@ export function expectNoArguments(command: string, args: readonly string[]): voi
 }
 
 function invalid(message: string): HydrantError {
-  return new HydrantError(`${message}; \`--help\` tells what there is`, { code: 'arguments-invalid', retryable: false });
+  return new HydrantError(`${message}; \`--help\` tells what there is`, {
+    code: 'arguments-invalid',
+    retryable: false,
+  });
 }

@@ -1,6 +1,6 @@
 /**
- * `<service> doctor`: asks everything that the service needs whether it would work, and says so in one line each. It looks at the same moment at all of
- * them, through the service's own adapters, so that what is well here is well there.
+ * `<service> doctor`: asks everything that the service needs whether it would work, and says so in one line each. It
+ * looks at the same moment at all of them, through the service's own adapters, so that what is well here is well there.
  */
 import type { Writable } from 'node:stream';
 import type { Clock } from '../foundation/clock.ts';
@@ -44,15 +44,24 @@ function formatFinding({ subject, isWell, detail }: Finding): string {
   return `${isWell ? 'ok  ' : 'FAIL'}  ${subject}: ${detail}`;
 }
 
-async function examineWithin(examination: Examination, { clock, signal, limitMs = defaultLimitMs }: DoctorPorts): Promise<readonly Finding[]> {
+async function examineWithin(
+  examination: Examination,
+  { clock, signal, limitMs = defaultLimitMs }: DoctorPorts,
+): Promise<readonly Finding[]> {
   const { subject, advice } = examination;
   const failed = (detail: string): readonly Finding[] => [{ subject, isWell: false, detail: `${detail}; ${advice}` }];
   const late = new AbortController();
   const ended = new AbortController();
   const text = `no answer within ${String(limitMs / 1000)} s`;
-  const timer = clock.after(limitMs, () => { late.abort(new HydrantError(text, { code: 'doctor-late', retryable: true })); });
-  const examined = examination.examine(AbortSignal.any([signal, late.signal])).catch((thrown: unknown) => failed(describeError(thrown)));
-  const abandoned = clock.sleep(limitMs + graceMs, AbortSignal.any([signal, ended.signal])).then(() => failed(signal.aborted ? 'was not asked to the end' : text));
+  const timer = clock.after(limitMs, () => {
+    late.abort(new HydrantError(text, { code: 'doctor-late', retryable: true }));
+  });
+  const examined = examination
+    .examine(AbortSignal.any([signal, late.signal]))
+    .catch((thrown: unknown) => failed(describeError(thrown)));
+  const abandoned = clock
+    .sleep(limitMs + graceMs, AbortSignal.any([signal, ended.signal]))
+    .then(() => failed(signal.aborted ? 'was not asked to the end' : text));
   try {
     return await Promise.race([examined, abandoned]);
   } finally {
@@ -61,7 +70,10 @@ async function examineWithin(examination: Examination, { clock, signal, limitMs 
   }
 }
 
-/** Writes a line for each finding, in the order of the examinations. Rejects with `doctor-findings` when one is not well. */
+/**
+ * Writes a line for each finding, in the order of the examinations. Rejects with `doctor-findings` when one is not
+ * well.
+ */
 export async function runDoctor(examinations: readonly Examination[], ports: DoctorPorts): Promise<void> {
   let all = 0;
   let unwell = 0;
@@ -71,23 +83,36 @@ export async function runDoctor(examinations: readonly Examination[], ports: Doc
     unwell += findings.filter(({ isWell }) => !isWell).length;
     ports.out.write(findings.map((finding) => `${makeTerminalSafe(formatFinding(finding))}\n`).join(''));
   }
-  if (unwell > 0) throw new HydrantError(`Expected all to be well, ${String(unwell)} of ${String(all)} are not: see the lines above`, { code: 'doctor-findings', retryable: true });
+  if (unwell > 0)
+    throw new HydrantError(
+      `Expected all to be well, ${String(unwell)} of ${String(all)} are not: see the lines above`,
+      { code: 'doctor-findings', retryable: true },
+    );
 }
 
 /** Starts a component, waits until its checks pass or `signal` aborts, asks what `also` asks, and stops it. */
-export function examineComponent(subject: string, component: Component, healthChecks: readonly HealthCheck[], options: {
-  readonly advice: string;
-  readonly clock: Clock;
-  readonly also?: (signal: AbortSignal) => Promise<readonly Finding[]>;
-}): Examination {
+export function examineComponent(
+  subject: string,
+  component: Component,
+  healthChecks: readonly HealthCheck[],
+  options: {
+    readonly advice: string;
+    readonly clock: Clock;
+    readonly also?: (signal: AbortSignal) => Promise<readonly Finding[]>;
+  },
+): Examination {
   const { advice, clock, also } = options;
-  const unwell = (): HealthCheck | undefined => healthChecks.find((healthCheck) => healthCheck.check().status === 'fail');
+  const unwell = (): HealthCheck | undefined =>
+    healthChecks.find((healthCheck) => healthCheck.check().status === 'fail');
   async function look(signal: AbortSignal): Promise<readonly Finding[]> {
     while (unwell() !== undefined && !signal.aborted) await clock.sleep(pollMs, signal);
     const failing = unwell()?.check();
-    if (failing !== undefined) return [{ subject, isWell: false, detail: `${failing.detail ?? 'is not ready'}; ${advice}` }];
-    const details = healthChecks.map((healthCheck) => healthCheck.check().detail).filter((detail) => detail !== undefined);
-    return [{ subject, isWell: true, detail: details.join(', ') || 'answers' }, ...await also?.(signal) ?? []];
+    if (failing !== undefined)
+      return [{ subject, isWell: false, detail: `${failing.detail ?? 'is not ready'}; ${advice}` }];
+    const details = healthChecks
+      .map((healthCheck) => healthCheck.check().detail)
+      .filter((detail) => detail !== undefined);
+    return [{ subject, isWell: true, detail: details.join(', ') || 'answers' }, ...((await also?.(signal)) ?? [])];
   }
   return {
     subject,
@@ -108,13 +133,19 @@ function withoutLog(context: ServiceContext): ServiceContext {
   return { ...context, log: context.log.child({}, { level: 'silent' }) };
 }
 
-export function doctorCommand<S extends Schema>(examinations: (config: Values<S>, context: ServiceContext) => readonly Examination[]): Command<S> {
+export function doctorCommand<S extends Schema>(
+  examinations: (config: Values<S>, context: ServiceContext) => readonly Examination[],
+): Command<S> {
   return {
     name: 'doctor',
     doc: 'Says of each thing that the service needs whether it works, one line each, and what to do where it does not; ends with 1 then.',
     run(config, context) {
       expectNoArguments('doctor', context.args);
-      return runDoctor(examinations(config, withoutLog(context)), { out: process.stdout, clock: context.clock, signal: context.signal });
+      return runDoctor(examinations(config, withoutLog(context)), {
+        out: process.stdout,
+        clock: context.clock,
+        signal: context.signal,
+      });
     },
   };
 }

@@ -35,7 +35,11 @@ function createHandClock(): { readonly clock: Clock; pass(ms: number): void } {
     after(ms, action) {
       const timer = { at: now + ms, action };
       timers.add(timer);
-      return { cancel: () => { timers.delete(timer); } };
+      return {
+        cancel: () => {
+          timers.delete(timer);
+        },
+      };
     },
   };
   return {
@@ -77,13 +81,19 @@ void t.test('a failed start stops what was started and is thrown', async (t) => 
 
 void t.test('a component that cannot stop does not keep the others from it', async (t) => {
   const events: string[] = [];
-  const components = [makeComponent('a', events), makeComponent('b', events, { stop: () => Promise.reject(new Error('broken')) })];
+  const components = [
+    makeComponent('a', events),
+    makeComponent('b', events, { stop: () => Promise.reject(new Error('broken')) }),
+  ];
   const lifecycle = createLifecycle({ components, stopTimeoutMs: 1000, log: testLog(), clock: systemClock });
   await lifecycle.start(running);
 
   const failures = await lifecycle.stop();
 
-  t.same(failures.map(({ message }) => message), ['b: broken']);
+  t.same(
+    failures.map(({ message }) => message),
+    ['b: broken'],
+  );
   t.same(events.slice(2), ['b stops', 'a stops']);
 });
 
@@ -91,9 +101,19 @@ void t.test('stop waits for the component that is starting, and no other one sta
   const events: string[] = [];
   const starting = new AbortController();
   const slow = makeComponent('slow', events, {
-    start: (signal) => new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { reject(new Error('gave up')); }); }),
+    start: (signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          reject(new Error('gave up'));
+        });
+      }),
   });
-  const lifecycle = createLifecycle({ components: [makeComponent('a', events), slow, makeComponent('c', events)], stopTimeoutMs: 1000, log: testLog(), clock: systemClock });
+  const lifecycle = createLifecycle({
+    components: [makeComponent('a', events), slow, makeComponent('c', events)],
+    stopTimeoutMs: 1000,
+    log: testLog(),
+    clock: systemClock,
+  });
   const started = lifecycle.start(starting.signal);
   await eventually(() => events.includes('slow starts'));
 
@@ -108,7 +128,12 @@ void t.test('stop waits for the component that is starting, and no other one sta
 void t.test('who hangs is named within the timeout, after the others were stopped', async (t) => {
   const events: string[] = [];
   const { clock, pass } = createHandClock();
-  const tillDeadline = (deadline: AbortSignal): Promise<void> => new Promise((resolve) => { deadline.addEventListener('abort', () => { resolve(); }); });
+  const tillDeadline = (deadline: AbortSignal): Promise<void> =>
+    new Promise((resolve) => {
+      deadline.addEventListener('abort', () => {
+        resolve();
+      });
+    });
   const components = [
     makeComponent('a', events),
     makeComponent('b', events, { stop: never }),
@@ -128,5 +153,8 @@ void t.test('who hangs is named within the timeout, after the others were stoppe
   await eventually(() => events.includes('a stops'));
   pass(400);
 
-  t.same((await stopped).map(({ message }) => message), ['c', 'b'].map((name) => `${name}: it did not stop before the deadline and was abandoned`));
+  t.same(
+    (await stopped).map(({ message }) => message),
+    ['c', 'b'].map((name) => `${name}: it did not stop before the deadline and was abandoned`),
+  );
 });

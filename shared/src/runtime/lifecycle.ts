@@ -17,11 +17,14 @@ export interface LifecycleOptions {
 
 export interface Lifecycle {
   /**
-   * When one component fails, those before it are stopped again and the failure is thrown. Once `signal` aborts, no other component is started and
-   * the call resolves; who aborted it calls `stop`.
+   * When one component fails, those before it are stopped again and the failure is thrown. Once `signal` aborts, no
+   * other component is started and the call resolves; who aborted it calls `stop`.
    */
   start(signal: AbortSignal): Promise<void>;
-  /** Waits for a running `start`, goes on after a failure, resolves to the failures. Called again, it gives the same promise. */
+  /**
+   * Waits for a running `start`, goes on after a failure, resolves to the failures. Called again, it gives the same
+   * promise.
+   */
   stop(): Promise<readonly Error[]>;
 }
 
@@ -67,8 +70,9 @@ interface Stopping extends Omit<LifecycleOptions, 'components'> {
 }
 
 /**
- * Three moments, the last of them before `stopTimeoutMs` is over, so that who hangs can be named: the components' deadline; a little later nobody
- * waits for the one that hangs any more, and the rest is stopped at once; then who has not stopped is abandoned.
+ * Three moments, the last of them before `stopTimeoutMs` is over, so that who hangs can be named: the components'
+ * deadline; a little later nobody waits for the one that hangs any more, and the rest is stopped at once; then who has
+ * not stopped is abandoned.
  */
 function planMoments({ stopTimeoutMs, clock }: Stopping) {
   const reserveMs = Math.min(1000, stopTimeoutMs / 4);
@@ -76,17 +80,23 @@ function planMoments({ stopTimeoutMs, clock }: Stopping) {
   const impatience = makeMoment();
   const end = makeMoment();
   const timers = [
-    clock.after(stopTimeoutMs - reserveMs, () => { deadline.abort(); }),
+    clock.after(stopTimeoutMs - reserveMs, () => {
+      deadline.abort();
+    }),
     clock.after(stopTimeoutMs - reserveMs * 0.6, impatience.arrive),
     clock.after(stopTimeoutMs - reserveMs * 0.2, end.arrive),
   ];
-  const cancel = (): void => { for (const timer of timers) timer.cancel(); };
+  const cancel = (): void => {
+    for (const timer of timers) timer.cancel();
+  };
   return { deadline: deadline.signal, impatience: impatience.arrived, end: end.arrived, cancel };
 }
 
 function makeMoment(): { readonly arrived: Promise<void>; arrive(): void } {
   let arrive = (): void => undefined;
-  const arrived = new Promise<void>((resolve) => { arrive = resolve; });
+  const arrived = new Promise<void>((resolve) => {
+    arrive = resolve;
+  });
   return { arrived, arrive };
 }
 
@@ -115,6 +125,7 @@ async function stopAll(options: Stopping): Promise<readonly Error[]> {
   }
   await Promise.race([Promise.all(unsettled.values()), end]);
   cancel();
-  for (const { name } of unsettled.keys()) failures.push(new Error(`${name}: it did not stop before the deadline and was abandoned`));
+  for (const { name } of unsettled.keys())
+    failures.push(new Error(`${name}: it did not stop before the deadline and was abandoned`));
   return failures;
 }

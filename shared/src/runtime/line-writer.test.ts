@@ -9,5 +9,8 @@ void t.test('what a line holds is no order to a terminal, unless its writer pain
   await out.write(['{"a":"\u009b2J"}', '\u001b[31mred\u202e']);
   await out.writePainted(['\u001b[31mred']);
 
-  t.equal(String(output.read()), `{"a":"${String.raw`\u009b2J`}"}\n${String.raw`\u001b[31mred\u202e`}\n\u001b[31mred\n`);
+  t.equal(
+    String(output.read()),
+    `{"a":"${String.raw`\u009b2J`}"}\n${String.raw`\u001b[31mred\u202e`}\n\u001b[31mred\n`,
+  );
 });

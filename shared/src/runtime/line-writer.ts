@@ -1,6 +1,6 @@
 /**
- * Writes the lines of a command to its output, no faster than they are taken, and without what a terminal would obey. Ends quietly when nobody reads any more, as
- * under `head`.
+ * Writes the lines of a command to its output, no faster than they are taken, and without what a terminal would obey.
+ * Ends quietly when nobody reads any more, as under `head`.
  */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
@@ -17,10 +17,13 @@ export interface LineWriter {
 
 export function createLineWriter(output: Writable): LineWriter {
   let isClosed = false;
-  output.on('error', () => { isClosed = true; });
+  output.on('error', () => {
+    isClosed = true;
+  });
   async function writePainted(lines: readonly string[]): Promise<void> {
     if (isClosed || lines.length === 0) return;
-    if (!output.write(`${lines.join('\n')}\n`)) await Promise.race([once(output, 'drain'), once(output, 'close')]).catch(() => undefined);
+    if (!output.write(`${lines.join('\n')}\n`))
+      await Promise.race([once(output, 'drain'), once(output, 'close')]).catch(() => undefined);
   }
   return {
     get isClosed() {

@@ -1,4 +1,6 @@
-/** A service for the tests of run-service.ts: FIXTURE_START, FIXTURE_STOP and FIXTURE_LATER tell what goes wrong in it. */
+/**
+ * A service for the tests of run-service.ts: FIXTURE_START, FIXTURE_STOP and FIXTURE_LATER tell what goes wrong in it.
+ */
 import { HydrantError } from '../foundation/errors.ts';
 import { commonSettings } from './config/common-settings.ts';
 import { duration, oneOf } from './config/formats.ts';
@@ -10,10 +12,16 @@ const baseSchema = {
   ...commonSettings({ httpPort: 0 }),
   FIXTURE_START: { doc: 'What happens at start.', format: oneOf(['clean', 'hang', 'fail']), default: 'clean' },
   FIXTURE_STOP: { doc: 'What happens at stop.', format: oneOf(['clean', 'hang']), default: 'clean' },
-  FIXTURE_LATER: { doc: 'What happens once it runs.', format: oneOf(['nothing', 'throw', 'reject']), default: 'nothing' },
+  FIXTURE_LATER: {
+    doc: 'What happens once it runs.',
+    format: oneOf(['nothing', 'throw', 'reject']),
+    default: 'nothing',
+  },
 } as const satisfies Schema;
 
-const specialSettings = { FIXTURE_SPECIAL: { doc: 'Only with FIXTURE_KIND=special.', format: duration, default: null, required: true } } as const satisfies Schema;
+const specialSettings = {
+  FIXTURE_SPECIAL: { doc: 'Only with FIXTURE_KIND=special.', format: duration, default: null, required: true },
+} as const satisfies Schema;
 
 type FixtureConfig = { readonly [K in 'FIXTURE_START' | 'FIXTURE_STOP' | 'FIXTURE_LATER']: string };
 
@@ -40,24 +48,37 @@ function makeSecond(config: FixtureConfig, { log, clock }: ServiceContext): Comp
 await runService({
   name: 'hydrant-fixture',
   version: '0.0.0',
-  schema: (lookup): typeof baseSchema => (lookup('FIXTURE_KIND') === 'special' ? { ...baseSchema, ...specialSettings } : baseSchema),
-  input: (_env, lookup) => ({ problems: lookup('FIXTURE_KIND') === 'unknown' ? ['Expected `FIXTURE_KIND` to be known'] : [] }),
+  schema: (lookup): typeof baseSchema =>
+    lookup('FIXTURE_KIND') === 'special' ? { ...baseSchema, ...specialSettings } : baseSchema,
+  input: (_env, lookup) => ({
+    problems: lookup('FIXTURE_KIND') === 'unknown' ? ['Expected `FIXTURE_KIND` to be known'] : [],
+  }),
   create: (config, context) => ({
     components: [
-      { name: 'first', start: () => Promise.resolve(), stop: () => { context.log.info('first stops'); return Promise.resolve(); } },
+      {
+        name: 'first',
+        start: () => Promise.resolve(),
+        stop: () => {
+          context.log.info('first stops');
+          return Promise.resolve();
+        },
+      },
       makeSecond(config, context),
     ],
     healthChecks: [{ name: 'fixture', check: () => ({ status: 'pass', detail: 'well' }) }],
   }),
-  commands: [{
-    name: 'greet',
-    doc: 'Says hello to its arguments.',
-    help: '  NAME  whom to greet',
-    async run(config, { args, log, clock, signal }) {
-      log.info({ args, port: config.HTTP_PORT }, 'Hello');
-      if (args[0] === 'refuse') throw new HydrantError('Expected a name to greet, got none', { code: 'arguments-invalid', retryable: false });
-      if (args[0] === 'fail') throw new Error('nobody to greet');
-      if (args[0] === 'wait') await clock.sleep(60_000, signal);
+  commands: [
+    {
+      name: 'greet',
+      doc: 'Says hello to its arguments.',
+      help: '  NAME  whom to greet',
+      async run(config, { args, log, clock, signal }) {
+        log.info({ args, port: config.HTTP_PORT }, 'Hello');
+        if (args[0] === 'refuse')
+          throw new HydrantError('Expected a name to greet, got none', { code: 'arguments-invalid', retryable: false });
+        if (args[0] === 'fail') throw new Error('nobody to greet');
+        if (args[0] === 'wait') await clock.sleep(60_000, signal);
+      },
     },
-  }],
+  ],
 });

@@ -12,9 +12,17 @@ import { text } from './config/formats.ts';
 import type { Schema } from './config/setting.ts';
 import { loadServiceConfig } from './run-service.ts';
 
-const compilerOptions = { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, rewriteRelativeImportExtensions: true, verbatimModuleSyntax: true };
+const compilerOptions = {
+  target: ts.ScriptTarget.ES2023,
+  module: ts.ModuleKind.ESNext,
+  rewriteRelativeImportExtensions: true,
+  verbatimModuleSyntax: true,
+};
 
-/** The fixture and what it imports as JavaScript, built once: a start through tap's loader takes seconds, and here are many. */
+/**
+ * The fixture and what it imports as JavaScript, built once: a start through tap's loader takes seconds, and here are
+ * many.
+ */
 const fixture = buildFixture(t.testdir());
 
 function buildFixture(folder: string): string {
@@ -45,13 +53,21 @@ interface Test {
 }
 
 function run(t: Test, env: Readonly<Record<string, string>>, args: readonly string[] = []): Run {
-  const child = spawn(process.execPath, [fixture, ...args], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [fixture, ...args], {
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let log = '';
   let output = '';
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => { log += chunk; });
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => { output += chunk; });
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    log += chunk;
+  });
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    output += chunk;
+  });
   t.teardown(() => child.kill('SIGKILL'));
-  const saying = (message: string): Promise<unknown> => eventually(() => log.includes(message), { timeoutMs: 30_000, message: `the log to have ${message}` });
+  const saying = (message: string): Promise<unknown> =>
+    eventually(() => log.includes(message), { timeoutMs: 30_000, message: `the log to have ${message}` });
   // n.b. 'close' comes after the last output, 'exit' may come before it.
   return { child, log: () => log, output: () => output, saying, exited: once(child, 'close') };
 }
@@ -62,13 +78,24 @@ void t.test('SIGTERM stops the components in reverse and ends with 0', async (t)
   const address = /http:\/\/127\.0\.0\.1:\d+/u.exec(service.log())?.[0] ?? '';
 
   t.equal((await fetch(`${address}/livez`)).status, 200);
-  t.same(await (await fetch(`${address}/readyz`)).json(), { status: 'pass', checks: { process: { status: 'pass' }, fixture: { status: 'pass' } } });
-  t.match(await (await fetch(`${address}/metrics`)).text(), /hydrant_build_info\{service="hydrant-fixture",version="0.0.0"\} 1/u);
+  t.same(await (await fetch(`${address}/readyz`)).json(), {
+    status: 'pass',
+    checks: { process: { status: 'pass' }, fixture: { status: 'pass' } },
+  });
+  t.match(
+    await (await fetch(`${address}/metrics`)).text(),
+    /hydrant_build_info\{service="hydrant-fixture",version="0.0.0"\} 1/u,
+  );
   service.child.kill('SIGTERM');
 
   t.same(await service.exited, [0, null]);
   t.ok(service.log().indexOf('second stops') < service.log().indexOf('first stops'));
-  t.match(JSON.parse(service.log().split('\n')[0] ?? ''), { level: 'info', service: 'hydrant-fixture', time: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/u, msg: 'Starting' });
+  t.match(JSON.parse(service.log().split('\n')[0] ?? ''), {
+    level: 'info',
+    service: 'hydrant-fixture',
+    time: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/u,
+    msg: 'Starting',
+  });
   t.notMatch(service.log(), '/readyz', 'probes are not logged');
   t.equal(service.output(), '', 'logs leave stdout to the sink of that name');
 });
@@ -96,7 +123,10 @@ void t.test('what may be a mistake in the settings is warned of, at a start and 
 
 void t.test('--config names the file of settings, before a command or behind it', async (t) => {
   const folder = t.testdir({ 'hydrant.toml': 'http_port = 4321\n' });
-  for (const args of [['--config', `${folder}/hydrant.toml`, 'greet'], ['greet', '--config', `${folder}/hydrant.toml`]]) {
+  for (const args of [
+    ['--config', `${folder}/hydrant.toml`, 'greet'],
+    ['greet', '--config', `${folder}/hydrant.toml`],
+  ]) {
     const service = run(t, {}, args);
     t.same(await service.exited, [0, null]);
     t.match(service.log(), /"args":\[\],"port":4321/u);
@@ -108,7 +138,10 @@ void t.test('not ready while it starts, and a signal then ends it cleanly', asyn
   await service.saying('second starts');
   const address = /http:\/\/127\.0\.0\.1:\d+/u.exec(service.log())?.[0] ?? '';
 
-  t.match(await (await fetch(`${address}/readyz`)).json(), { status: 'fail', checks: { process: { status: 'fail', detail: 'is starting' } } });
+  t.match(await (await fetch(`${address}/readyz`)).json(), {
+    status: 'fail',
+    checks: { process: { status: 'fail', detail: 'is starting' } },
+  });
   service.child.kill('SIGINT');
 
   t.same(await service.exited, [0, null]);
@@ -129,7 +162,10 @@ void t.test('a component that hangs is named and the process ends with 1 within 
 });
 
 void t.test('a second signal ends the process at once', async (t) => {
-  for (const [signal, code] of [['SIGTERM', 143], ['SIGINT', 130]] as const) {
+  for (const [signal, code] of [
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+  ] as const) {
     const service = run(t, { FIXTURE_STOP: 'hang' });
     await service.saying('"Started"');
     service.child.kill('SIGTERM');
@@ -141,7 +177,10 @@ void t.test('a second signal ends the process at once', async (t) => {
 });
 
 void t.test('an error that nobody caught is logged and ends the process with 70', async (t) => {
-  for (const [later, message] of [['throw', 'thrown later'], ['reject', 'rejected later']] as const) {
+  for (const [later, message] of [
+    ['throw', 'thrown later'],
+    ['reject', 'rejected later'],
+  ] as const) {
     const service = run(t, { FIXTURE_LATER: later });
 
     t.same(await service.exited, [70, null]);
@@ -161,7 +200,8 @@ void t.test('wrong settings end with 78 and all problems before anything starts'
   const service = run(t, { SHUTDOWN_TIMEOUT: '25', FIXTURE_STOP: 'explode', FIXTURE_KIND: 'unknown' });
 
   t.same(await service.exited, [78, null]);
-  for (const name of ['SHUTDOWN_TIMEOUT', 'FIXTURE_STOP', 'FIXTURE_KIND']) t.match(service.log(), `Expected \`${name}\``);
+  for (const name of ['SHUTDOWN_TIMEOUT', 'FIXTURE_STOP', 'FIXTURE_KIND'])
+    t.match(service.log(), `Expected \`${name}\``);
   t.notMatch(service.log(), 'Starting');
   t.equal(service.output(), '');
 });
@@ -184,7 +224,11 @@ void t.test('options and commands are answered without starting the service', as
     { args: ['gret'], log: /did you mean "greet"\?/u, code: 78 },
     { args: ['--no-secrets'], log: /together with `--check-config`/u, code: 78 },
     { args: ['--check-config', '--no-secrets'], output: /well/u },
-    { args: ['explode'], log: /Expected options and a command \("greet"\), got "explode"; `--help` tells what there is/u, code: 78 },
+    {
+      args: ['explode'],
+      log: /Expected options and a command \("greet"\), got "explode"; `--help` tells what there is/u,
+      code: 78,
+    },
   ];
   for (const { args, output = /^$/u, log = /^$/u, code = 0 } of cases) {
     const service = run(t, {}, args);
@@ -216,9 +260,18 @@ void t.test('options stand before the command, those for settings and for help b
     [['--help', 'greet'], { ...plain, action: 'help', command: greet }],
     [['greet', '--help', 'x'], { ...plain, action: 'help', command: greet, args: ['--help', 'x'] }],
     [['greet', '--', '--help'], { ...plain, action: 'run', command: greet, args: ['--', '--help'] }],
-    [['--file', 'a.toml', 'greet', 'x'], { ...plain, action: 'run', command: greet, args: ['x'], settings: { OLD_FILE: 'a.toml' } }],
-    [['greet', '--file', 'a.toml', 'x'], { ...plain, action: 'run', command: greet, args: ['x'], settings: { OLD_FILE: 'a.toml' } }],
-    [['greet', '--', '--file', 'a.toml'], { ...plain, action: 'run', command: greet, args: ['--', '--file', 'a.toml'] }],
+    [
+      ['--file', 'a.toml', 'greet', 'x'],
+      { ...plain, action: 'run', command: greet, args: ['x'], settings: { OLD_FILE: 'a.toml' } },
+    ],
+    [
+      ['greet', '--file', 'a.toml', 'x'],
+      { ...plain, action: 'run', command: greet, args: ['x'], settings: { OLD_FILE: 'a.toml' } },
+    ],
+    [
+      ['greet', '--', '--file', 'a.toml'],
+      { ...plain, action: 'run', command: greet, args: ['--', '--file', 'a.toml'] },
+    ],
     [['--file=a.toml', '--help'], { ...plain, action: 'help', settings: { OLD_FILE: 'a.toml' } }],
     [['--file'], 'arguments-invalid'],
     [['--file='], 'arguments-invalid'],
@@ -244,10 +297,15 @@ void t.test('options stand before the command, those for settings and for help b
 void t.test('a schema may depend on another setting, from either source', (t) => {
   const folder = t.testdir({ 'hydrant.toml': 'kind = "special"\nSPECIAL = "1"\n' });
   const base = { KIND: { doc: 'Kind.', format: text, default: null, required: true } } as const satisfies Schema;
-  const special = { SPECIAL: { doc: 'Special.', format: text, default: null, required: true } } as const satisfies Schema;
+  const special = {
+    SPECIAL: { doc: 'Special.', format: text, default: null, required: true },
+  } as const satisfies Schema;
   const service = {
-    schema: (lookup: (name: string) => string | undefined): typeof base => (lookup('KIND') === 'special' ? { ...base, ...special } : base),
-    input: (_env: unknown, lookup: (name: string) => string | undefined) => ({ problems: lookup('KIND') === 'odd' ? ['Expected `KIND` to be known'] : [] }),
+    schema: (lookup: (name: string) => string | undefined): typeof base =>
+      lookup('KIND') === 'special' ? { ...base, ...special } : base,
+    input: (_env: unknown, lookup: (name: string) => string | undefined) => ({
+      problems: lookup('KIND') === 'odd' ? ['Expected `KIND` to be known'] : [],
+    }),
   };
   const problemsOf = (env: Readonly<Record<string, string>>): string => {
     try {
@@ -259,6 +317,9 @@ void t.test('a schema may depend on another setting, from either source', (t) =>
 
   t.equal(problemsOf({ CONFIG_FILE: `${folder}/hydrant.toml` }), 'KIND SPECIAL');
   t.match(problemsOf({ KIND: 'special' }), 'Expected `SPECIAL` to be text, it is not set');
-  t.match(problemsOf({ KIND: 'odd', CONFIG_FILE: `${folder}/none.toml` }), /^Expected `KIND` to be known\nExpected `CONFIG_FILE` to name/u);
+  t.match(
+    problemsOf({ KIND: 'odd', CONFIG_FILE: `${folder}/none.toml` }),
+    /^Expected `KIND` to be known\nExpected `CONFIG_FILE` to name/u,
+  );
   t.end();
 });

@@ -1,8 +1,9 @@
 /**
- * The process around a service: arguments, settings, logger, metrics, admin server, signals, exit code. The only place that ends the process.
+ * The process around a service: arguments, settings, logger, metrics, admin server, signals, exit code. The only place
+ * that ends the process.
  *
- * Exit codes: 0 after a clean stop, 1 when something had to be abandoned or could not start, 70 after an error that nobody caught, 78 when the
- * settings or the arguments are wrong, 128 + signal when a second signal ends it at once.
+ * Exit codes: 0 after a clean stop, 1 when something had to be abandoned or could not start, 70 after an error that
+ * nobody caught, 78 when the settings or the arguments are wrong, 128 + signal when a second signal ends it at once.
  */
 import { systemClock, type Clock } from '../foundation/clock.ts';
 import { describeError, errorCode, HydrantError, toError } from '../foundation/errors.ts';
@@ -52,9 +53,15 @@ export interface Command<S extends Schema> {
   readonly doc: string;
   /** Its options, in lines, for `<name> --help`. */
   readonly help?: string;
-  /** False: it does without settings that the service requires, such as those of a sink that is gone; `config` then holds null for them. Default true. */
+  /**
+   * False: it does without settings that the service requires, such as those of a sink that is gone; `config` then
+   * holds null for them. Default true.
+   */
   readonly requiresSettings?: boolean;
-  /** Closes what it opens. When it rejects, the process ends with 1, or with 78 for `arguments-invalid` and `config-invalid`. */
+  /**
+   * Closes what it opens. When it rejects, the process ends with 1, or with 78 for `arguments-invalid` and
+   * `config-invalid`.
+   */
   run(config: Values<S>, context: CommandContext): Promise<void>;
 }
 
@@ -85,7 +92,11 @@ type CommonValues = Values<ReturnType<typeof commonSettings>>;
 const exitCodes = { clean: 0, failed: 1, uncaught: 70, config: 78 } as const;
 /** n.b. there is nothing to reload, so a SIGHUP ends the process as well as SIGTERM does. */
 const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
-const configOption = { name: 'config', setting: 'CONFIG_FILE', doc: 'The TOML or JSON file with settings, as `CONFIG_FILE`.' } as const;
+const configOption = {
+  name: 'config',
+  setting: 'CONFIG_FILE',
+  doc: 'The TOML or JSON file with settings, as `CONFIG_FILE`.',
+} as const;
 
 function makeLookup(env: Environment): Lookup {
   const file = env['CONFIG_FILE'];
@@ -116,7 +127,11 @@ export interface LoadedService<S extends Schema> {
 }
 
 /** The settings of a service without its process. Throws `config-invalid`. */
-export function loadServiceConfig<S extends Schema>(service: Pick<Service<S>, 'schema' | 'input'>, env: Environment, mode: LoadMode = { withoutSecrets: false }): LoadedService<S> {
+export function loadServiceConfig<S extends Schema>(
+  service: Pick<Service<S>, 'schema' | 'input'>,
+  env: Environment,
+  mode: LoadMode = { withoutSecrets: false },
+): LoadedService<S> {
   const lookup = makeLookup(env);
   const schema = findSchema(service, env, lookup);
   const { values, secretFiles, warnings } = readConfig(schema, { env, ...mode, ...service.input?.(env, lookup, mode) });
@@ -127,12 +142,21 @@ export function loadServiceConfig<S extends Schema>(service: Pick<Service<S>, 's
 function withoutRequired<S extends Schema>(service: Service<S>): Pick<Service<S>, 'schema' | 'input'> {
   return {
     // The keys and formats stay, so the type does.
-    schema: (lookup, env) => Object.fromEntries(Object.entries(findSchema(service, env, lookup)).map(([name, setting]) => [name, { ...setting, required: false }])) as unknown as S,
+    schema: (lookup, env) =>
+      Object.fromEntries(
+        Object.entries(findSchema(service, env, lookup)).map(([name, setting]) => [
+          name,
+          { ...setting, required: false },
+        ]),
+      ) as unknown as S,
     input: (env, lookup, mode) => ({ ...service.input?.(env, lookup, mode), check: () => [] }),
   };
 }
 
-/** Does what the arguments say. Resolves when the service runs, or when all is said; the process ends by itself or by a signal. */
+/**
+ * Does what the arguments say. Resolves when the service runs, or when all is said; the process ends by itself or by a
+ * signal.
+ */
 export async function runService<S extends Schema>(service: Service<S>): Promise<void> {
   try {
     const found = readArguments(process.argv.slice(2), service.commands ?? [], service.options ?? [configOption]);
@@ -140,7 +164,13 @@ export async function runService<S extends Schema>(service: Service<S>): Promise
     const env = { ...process.env, ...settings };
     if (action === 'version') process.stdout.write(`${service.name} ${service.version}\n`);
     else if (action === 'help') process.stdout.write(describeService(service, command, env));
-    else if (action === 'run' && command !== undefined) await runCommand(service, command, loadServiceConfig(command.requiresSettings === false ? withoutRequired(service) : service, env), { env, args });
+    else if (action === 'run' && command !== undefined)
+      await runCommand(
+        service,
+        command,
+        loadServiceConfig(command.requiresSettings === false ? withoutRequired(service) : service, env),
+        { env, args },
+      );
     else if (action === 'run') await run(service, loadServiceConfig(service, env), env);
     else process.stdout.write(makeTerminalSafe(describeConfig(service, found, env)));
   } catch (error) {
@@ -149,13 +179,25 @@ export async function runService<S extends Schema>(service: Service<S>): Promise
   }
 }
 
-function describeService<S extends Schema>(service: Service<S>, command: Command<S> | undefined, env: Environment): string {
+function describeService<S extends Schema>(
+  service: Service<S>,
+  command: Command<S> | undefined,
+  env: Environment,
+): string {
   const terminal = { service: service.name, width: process.stdout.isTTY ? process.stdout.columns : undefined };
   if (command !== undefined) return formatCommandHelp(command, terminal);
-  return formatHelp(findSchema(service, env, makeLookup(env)), { ...terminal, commands: service.commands ?? [], options: service.options ?? [configOption] });
+  return formatHelp(findSchema(service, env, makeLookup(env)), {
+    ...terminal,
+    commands: service.commands ?? [],
+    options: service.options ?? [configOption],
+  });
 }
 
-function describeConfig<S extends Schema>(service: Service<S>, { action, withoutSecrets }: Arguments<Command<S>>, env: Environment): string {
+function describeConfig<S extends Schema>(
+  service: Service<S>,
+  { action, withoutSecrets }: Arguments<Command<S>>,
+  env: Environment,
+): string {
   const loaded = loadServiceConfig(service, env, { withoutSecrets });
   for (const warning of loaded.warnings) process.stderr.write(`Warning: ${warning}\n`);
   if (action === 'check-config') return 'The settings are well.\n';
@@ -163,7 +205,9 @@ function describeConfig<S extends Schema>(service: Service<S>, { action, without
 }
 
 function exitCodeOf(error: unknown): number {
-  return errorCode(error) === 'config-invalid' || errorCode(error) === 'arguments-invalid' ? exitCodes.config : exitCodes.failed;
+  return errorCode(error) === 'config-invalid' || errorCode(error) === 'arguments-invalid'
+    ? exitCodes.config
+    : exitCodes.failed;
 }
 
 /** What services and commands have in common: the context, and an end for errors that nobody caught. */
@@ -201,10 +245,17 @@ interface CommandInput {
   readonly args: readonly string[];
 }
 
-async function runCommand<S extends Schema>(service: Service<S>, command: Command<S>, loaded: LoadedService<S>, { env, args }: CommandInput): Promise<void> {
+async function runCommand<S extends Schema>(
+  service: Service<S>,
+  command: Command<S>,
+  loaded: LoadedService<S>,
+  { env, args }: CommandInput,
+): Promise<void> {
   const { context } = makeContext(service, loaded, env);
   const stopping = new AbortController();
-  onSignal(() => { stopping.abort(); });
+  onSignal(() => {
+    stopping.abort();
+  });
   try {
     await command.run(loaded.config, { ...context, args, signal: stopping.signal });
     process.exit(exitCodes.clean);
@@ -221,10 +272,26 @@ async function run<S extends Schema>(service: Service<S>, loaded: LoadedService<
   const { log, metrics, clock } = context;
   const { components, healthChecks, routes = [] } = await service.create(loaded.config, context);
   let isStarted = false;
-  const started: HealthCheck = { name: 'process', check: () => (isStarted ? { status: 'pass' } : { status: 'fail', detail: 'is starting' }) };
+  const started: HealthCheck = {
+    name: 'process',
+    check: () => (isStarted ? { status: 'pass' } : { status: 'fail', detail: 'is starting' }),
+  };
   const { HTTP_HOST: host, HTTP_PORT: port, HTTP_ALLOWED_HOSTS: allowedHosts } = common;
-  const admin = createAdminServer({ host, port, allowedHosts: allowedHosts ?? [], metrics, healthChecks: [started, ...healthChecks], routes, log });
-  const lifecycle = createLifecycle({ components: [admin, ...components], stopTimeoutMs: common.SHUTDOWN_TIMEOUT, log, clock });
+  const admin = createAdminServer({
+    host,
+    port,
+    allowedHosts: allowedHosts ?? [],
+    metrics,
+    healthChecks: [started, ...healthChecks],
+    routes,
+    log,
+  });
+  const lifecycle = createLifecycle({
+    components: [admin, ...components],
+    stopTimeoutMs: common.SHUTDOWN_TIMEOUT,
+    log,
+    clock,
+  });
   const starting = new AbortController();
 
   async function stop(reason: string): Promise<void> {
@@ -236,7 +303,9 @@ async function run<S extends Schema>(service: Service<S>, loaded: LoadedService<
     log.info('Stopped');
     process.exit(failures.length === 0 ? exitCodes.clean : exitCodes.failed);
   }
-  onSignal((signal) => { void stop(signal); });
+  onSignal((signal) => {
+    void stop(signal);
+  });
 
   log.info({ version: service.version }, 'Starting');
   try {

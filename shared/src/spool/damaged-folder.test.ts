@@ -42,7 +42,15 @@ async function fillSegments(t: Test, dir: string): Promise<string[]> {
 
 t.test('a damaged record costs itself alone, wherever it is damaged, and is set aside', async (t) => {
   const one = encode(1, 1).length;
-  const cases = { magic: 1, 'most significant byte of the length': 4, 'least significant byte of the length': 7, position: 12, 'checksum of the content': 15, 'checksum of the head': 19, content: 50 };
+  const cases = {
+    magic: 1,
+    'most significant byte of the length': 4,
+    'least significant byte of the length': 7,
+    position: 12,
+    'checksum of the content': 15,
+    'checksum of the head': 19,
+    content: 50,
+  };
   for (const [what, offset] of Object.entries(cases)) {
     const dir = t.testdir();
     const first = await openSpool(t, dir);
@@ -61,35 +69,55 @@ t.test('a damaged record costs itself alone, wherever it is damaged, and is set 
     await spool.close();
 
     const setAside = join(dir, 'damaged', `0000000000000001.log.${String(one)}`);
-    t.match(lines.filter(({ level }) => level !== 'info'), [{ level: 'error', file: path, offset: one, from: 2, to: 2, setAside }], what);
+    t.match(
+      lines.filter(({ level }) => level !== 'info'),
+      [{ level: 'error', file: path, offset: one, from: 2, to: 2, setAside }],
+      what,
+    );
     t.strictSame(await readFile(setAside), bytes.subarray(one, 2 * one), what);
   }
 });
 
-t.test('damage in an older segment costs what is damaged alone, and is reported once however many read it', async (t) => {
-  const dir = t.testdir();
-  const names = await fillSegments(t, dir);
-  t.equal(names.length, 5);
-  const path = join(dir, names[1] ?? '');
-  const bytes = await readFile(path);
-  bytes[100] = (bytes[100] ?? 0) ^ 1;
-  await writeFile(path, bytes);
-  await truncate(join(dir, names[3] ?? ''), 700);
-  const { log, lines } = recordingLog();
+t.test(
+  'damage in an older segment costs what is damaged alone, and is reported once however many read it',
+  async (t) => {
+    const dir = t.testdir();
+    const names = await fillSegments(t, dir);
+    t.equal(names.length, 5);
+    const path = join(dir, names[1] ?? '');
+    const bytes = await readFile(path);
+    bytes[100] = (bytes[100] ?? 0) ^ 1;
+    await writeFile(path, bytes);
+    await truncate(join(dir, names[3] ?? ''), 700);
+    const { log, lines } = recordingLog();
 
-  const spool = await openSpool(t, dir, { log });
-  t.strictSame(await readIds(spool, 7), [...idsOf(1, 2), ...idsOf(4, 6), ...idsOf(9, 10)]);
-  t.strictSame(await readPositions(spool.cursor('other'), 7), [1, 2, 4, 5, 6, 9, 10]);
-  await spool.close();
+    const spool = await openSpool(t, dir, { log });
+    t.strictSame(await readIds(spool, 7), [...idsOf(1, 2), ...idsOf(4, 6), ...idsOf(9, 10)]);
+    t.strictSame(await readPositions(spool.cursor('other'), 7), [1, 2, 4, 5, 6, 9, 10]);
+    await spool.close();
 
-  const errors = lines.filter(({ level }) => level === 'error');
-  t.equal(errors.length, 3);
-  t.match(errors.filter(({ offset }) => offset !== undefined), [{ file: path, from: 3, to: 3 }, { file: join(dir, names[3] ?? ''), bytes: 700, from: 7 }]);
-  t.match(errors.filter(({ offset }) => offset === undefined), [{ from: 7, to: 8 }]);
-});
+    const errors = lines.filter(({ level }) => level === 'error');
+    t.equal(errors.length, 3);
+    t.match(
+      errors.filter(({ offset }) => offset !== undefined),
+      [
+        { file: path, from: 3, to: 3 },
+        { file: join(dir, names[3] ?? ''), bytes: 700, from: 7 },
+      ],
+    );
+    t.match(
+      errors.filter(({ offset }) => offset === undefined),
+      [{ from: 7, to: 8 }],
+    );
+  },
+);
 
 t.test('a missing segment is reported, the oldest and the newest, too, and positions go on', async (t) => {
-  for (const [missing, expected] of [[0, { from: 1, to: 2 }], [2, { from: 5, to: 6 }], [4, { from: 9, to: 10 }]] as const) {
+  for (const [missing, expected] of [
+    [0, { from: 1, to: 2 }],
+    [2, { from: 5, to: 6 }],
+    [4, { from: 9, to: 10 }],
+  ] as const) {
     const dir = t.testdir();
     const filled = await openSpool(t, dir, { segmentBytes: 2_000 });
     filled.cursor('reader');
@@ -101,7 +129,10 @@ t.test('a missing segment is reported, the oldest and the newest, too, and posit
 
     const spool = await openSpool(t, dir, { log });
     t.equal(await spool.append([makeMessage(11)]), 11);
-    t.strictSame(await readIds(spool, 9), idsOf(1, 11).filter((_, n) => n + 1 < expected.from || n + 1 > expected.to));
+    t.strictSame(
+      await readIds(spool, 9),
+      idsOf(1, 11).filter((_, n) => n + 1 < expected.from || n + 1 > expected.to),
+    );
     await spool.close();
 
     t.match(lines.filter(({ level }) => level === 'error').slice(0, 1), [expected]);
@@ -110,7 +141,13 @@ t.test('a missing segment is reported, the oldest and the newest, too, and posit
 
 t.test('without their file, or with a damaged one, cursors begin at the oldest record', async (t) => {
   const copy = writePositions(3, [['reader', 3]]);
-  for (const [what, text] of Object.entries({ absent: undefined, empty: '', 'not json': '[', 'a digit changed': copy.replace('3', '2'), 'cut in the middle': copy.slice(0, 20) })) {
+  for (const [what, text] of Object.entries({
+    absent: undefined,
+    empty: '',
+    'not json': '[',
+    'a digit changed': copy.replace('3', '2'),
+    'cut in the middle': copy.slice(0, 20),
+  })) {
     const dir = t.testdir();
     const first = await openSpool(t, dir);
     first.cursor('reader');
@@ -189,5 +226,6 @@ t.test('nobody but the owner can read the log, nor what was set aside of it', as
   const { open, seen } = await findOpenToOthers(join(dir, '..'));
 
   t.strictSame(open, []);
-  for (const name of ['0000000000000001.log', 'cursors.json', 'spool.json', 'damaged/0000000000000001.log.0']) t.ok(seen.includes(`here/${name}`), name);
+  for (const name of ['0000000000000001.log', 'cursors.json', 'spool.json', 'damaged/0000000000000001.log.0'])
+    t.ok(seen.includes(`here/${name}`), name);
 });

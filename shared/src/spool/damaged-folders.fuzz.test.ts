@@ -1,6 +1,7 @@
 /**
- * Damages folders of logs as disks and people do. Whatever was acknowledged and lies intact on the disk is read by every cursor that had not passed it; what is not read is reported, in the log or by
- * an error that refuses to start; nothing hangs, and the log takes more records afterwards.
+ * Damages folders of logs as disks and people do. Whatever was acknowledged and lies intact on the disk is read by
+ * every cursor that had not passed it; what is not read is reported, in the log or by an error that refuses to start;
+ * nothing hangs, and the log takes more records afterwards.
  */
 import { copyFile, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -36,7 +37,9 @@ async function fill(random: Random, dir: string, early: string): Promise<Filled>
   const cursors = names.map((name) => spool.cursor(name));
   let count = 0;
   for (let batches = 2 + random.below(8); batches > 0; batches -= 1) {
-    const messages = Array.from({ length: 1 + random.below(4) }, (_, n) => makeMessage(count + n + 1, { body: Buffer.alloc(random.below(900), 'b') }));
+    const messages = Array.from({ length: 1 + random.below(4) }, (_, n) =>
+      makeMessage(count + n + 1, { body: Buffer.alloc(random.below(900), 'b') }),
+    );
     count = await spool.append(messages);
     if (random.oneIn(3)) random.pick(cursors).commit(random.below(count + 1));
     if (batches === 2) await copyFile(join(dir, 'cursors.json'), early);
@@ -48,7 +51,10 @@ async function fill(random: Random, dir: string, early: string): Promise<Filled>
 
 async function damageOnce(random: Random, dir: string, early: string): Promise<string> {
   const segments = (await readdir(dir)).filter((name) => name.endsWith('.log'));
-  const file = random.oneIn(4) || segments.length === 0 ? random.pick(['cursors.json', 'spool.json', 'lock']) : random.pick(segments);
+  const file =
+    random.oneIn(4) || segments.length === 0
+      ? random.pick(['cursors.json', 'spool.json', 'lock'])
+      : random.pick(segments);
   const path = join(dir, file);
   const bytes = await readFile(path).catch(() => Buffer.alloc(0));
   const at = random.below(bytes.length + 1);
@@ -129,26 +135,36 @@ t.test('what lies intact in a damaged folder is read, and the rest is reported',
       await spool.open();
     } catch (thrown) {
       if (refusals.has(errorCode(thrown) ?? '')) return;
-      throw new Error(`Expected a start, or a refusal that says what to do, after ${damages.join(', ')}`, { cause: thrown });
+      throw new Error(`Expected a start, or a refusal that says what to do, after ${damages.join(', ')}`, {
+        cause: thrown,
+      });
     }
     try {
       for (const name of await readSetAside(dir)) segments.delete(name);
-      const isIntact = (position: number): boolean => [...segments.values()].some((bytes) => bytes.includes(written.get(position) ?? ''));
-      const early = random.oneIn(2) ? await Promise.all(names.map((name) => readAll(spool, name))) : names.map(() => new Set<number>());
+      const isIntact = (position: number): boolean =>
+        [...segments.values()].some((bytes) => bytes.includes(written.get(position) ?? ''));
+      const early = random.oneIn(2)
+        ? await Promise.all(names.map((name) => readAll(spool, name)))
+        : names.map(() => new Set<number>());
       const after = await spool.append([makeMessage(count + 1)]);
       for (const [n, name] of names.entries()) {
-        const read = new Set([...early[n] ?? [], ...await readAll(spool, name)]);
+        const read = new Set([...(early[n] ?? []), ...(await readAll(spool, name))]);
         const due = [...written.keys()].filter((position) => position > (committed.get(name) ?? 0));
         const unread = due.filter((position) => !read.has(position));
         const silent = unread.filter(isIntact);
-        if (silent.length > 0) throw new Error(`${name} did not read ${silent.join()}, which lie intact on the disk, after ${damages.join(', ')}`);
-        if (!read.has(after)) throw new Error(`${name} did not read the record that came later, after ${damages.join(', ')}`);
+        if (silent.length > 0)
+          throw new Error(
+            `${name} did not read ${silent.join()}, which lie intact on the disk, after ${damages.join(', ')}`,
+          );
+        if (!read.has(after))
+          throw new Error(`${name} did not read the record that came later, after ${damages.join(', ')}`);
         lost.push(...unread);
       }
     } finally {
       await spool.close();
     }
-    if (lost.length > 0 && !lines.some(({ level }) => level === 'error' || level === 'warn')) throw new Error(`Nothing was said of ${lost.join()}, lost after ${damages.join(', ')}`);
+    if (lost.length > 0 && !lines.some(({ level }) => level === 'error' || level === 'warn'))
+      throw new Error(`Nothing was said of ${lost.join()}, lost after ${damages.join(', ')}`);
     await rm(home, { recursive: true, force: true });
   });
 });

@@ -81,7 +81,11 @@ t.test('a folder left behind by a kill holds all that was kept', async (t) => {
   const spool = await openSpool(t, join(dir, 'log'), { segmentBytes: 20_000 });
   spool.cursor('reader');
   let kept = 0;
-  const appends = Array.from({ length: 400 }, (_, n) => spool.append([makeMessage(n + 1, { body })]).then((last) => { kept = last; }));
+  const appends = Array.from({ length: 400 }, (_, n) =>
+    spool.append([makeMessage(n + 1, { body })]).then((last) => {
+      kept = last;
+    }),
+  );
   await eventually(() => kept > 100);
   const keptBefore = kept;
   await cp(join(dir, 'log'), join(dir, 'copy'), { recursive: true });
@@ -157,7 +161,9 @@ t.test('a segment goes when the slowest cursor has passed it', async (t) => {
 t.test('records of many pieces and segments are read on while they are written', async (t) => {
   const spool = await openSpool(t, t.testdir(), { maxBytes: 30_000_000, segmentBytes: 3_000_000, sync: 'never' });
   const cursor = spool.cursor('a');
-  const big = [10, 700_000, 1_048_576, 2_500_000, 0, 5_000_000].map((length, n) => makeMessage(n + 1, { body: Buffer.alloc(length, n) }));
+  const big = [10, 700_000, 1_048_576, 2_500_000, 0, 5_000_000].map((length, n) =>
+    makeMessage(n + 1, { body: Buffer.alloc(length, n) }),
+  );
   const appends = big.map((message) => spool.append([message]));
 
   const records = [];
@@ -224,7 +230,11 @@ function countingClock(): { readonly clock: Clock; readonly waiting: () => numbe
 }
 
 t.test('a log whose folder is gone can be closed, and nothing is tried again', async (t) => {
-  const dir = t.testdir({ 'spool.json': '{"format":2}\n', 'cursors.json': writePositions(90, [['a', 90]]), '0000000000000001.log': encode(1, 3) });
+  const dir = t.testdir({
+    'spool.json': '{"format":2}\n',
+    'cursors.json': writePositions(90, [['a', 90]]),
+    '0000000000000001.log': encode(1, 3),
+  });
   const { clock, waiting } = countingClock();
   const spool = createFolderSpool({ dir, maxBytes: 1_000_000, log: testLog(), clock });
   await spool.open();
@@ -239,14 +249,27 @@ t.test('a log whose folder is gone can be closed, and nothing is tried again', a
 
 t.test('a folder of another format is refused', async (t) => {
   const cases = [
-    { files: { 'spool.json': '{"format":3}\n' }, expected: { code: 'spool-format', message: /to say format 2, got 3/ } },
-    { files: { '0000000000000001.log': '' }, expected: { code: 'spool-unlabelled', message: /spool\.json.*write this line into it: \{"format":2\}/ } },
-    { files: { '0000000000000001.log': '', 'spool.json': '' }, expected: { code: 'spool-unlabelled', message: /missing or damaged/ } },
+    {
+      files: { 'spool.json': '{"format":3}\n' },
+      expected: { code: 'spool-format', message: /to say format 2, got 3/ },
+    },
+    {
+      files: { '0000000000000001.log': '' },
+      expected: { code: 'spool-unlabelled', message: /spool\.json.*write this line into it: \{"format":2\}/ },
+    },
+    {
+      files: { '0000000000000001.log': '', 'spool.json': '' },
+      expected: { code: 'spool-unlabelled', message: /missing or damaged/ },
+    },
   ];
   for (const { files, expected } of cases) {
     const dir = t.testdir(files);
     await t.rejects(openSpool(t, dir), { retryable: false, ...expected });
-    t.same((await readdir(dir)).filter((name) => name !== 'lock').sort(), Object.keys(files).sort(), 'nothing was changed');
+    t.same(
+      (await readdir(dir)).filter((name) => name !== 'lock').sort(),
+      Object.keys(files).sort(),
+      'nothing was changed',
+    );
   }
 });
 
@@ -255,13 +278,22 @@ t.test('a folder of another owner is refused', async (t) => {
   const owned = await openSpool(t, dir, { owner: 'of A' });
   await owned.close();
 
-  for (const owner of [undefined, 'of B']) await t.rejects(openSpool(t, dir, { ...(owner === undefined ? {} : { owner }) }), { code: 'spool-foreign', retryable: false, message: /spool\.json.*it says of A/u });
+  for (const owner of [undefined, 'of B'])
+    await t.rejects(openSpool(t, dir, { ...(owner === undefined ? {} : { owner }) }), {
+      code: 'spool-foreign',
+      retryable: false,
+      message: /spool\.json.*it says of A/u,
+    });
   await t.resolves(openSpool(t, dir, { owner: 'of A' }));
 });
 
 t.test('a folder that cannot be made is named, with the reason', async (t) => {
   const dir = join(t.testdir({ file: '' }), 'file', 'spool');
-  await t.rejects(openSpool(t, dir), { code: 'spool-unavailable', message: new RegExp(`${dir}; make sure`, 'u'), cause: { code: 'ENOTDIR' } });
+  await t.rejects(openSpool(t, dir), {
+    code: 'spool-unavailable',
+    message: new RegExp(`${dir}; make sure`, 'u'),
+    cause: { code: 'ENOTDIR' },
+  });
 });
 
 t.test('a folder has one user', async (t) => {
@@ -279,60 +311,76 @@ t.test('a folder has one user', async (t) => {
   }
 });
 
-t.test('a full disk rejects the append and leaves a clean tail', { skip: process.platform !== 'linux' && '/dev/full is of Linux' }, async (t) => {
-  const dir = t.testdir();
-  const spool = await openSpool(t, dir, { segmentBytes: 1_000 });
-  await spool.append([makeMessage(1, { body })]);
-  await symlink('/dev/full', join(dir, '0000000000000002.log'));
-  const held = spool.bytes;
+t.test(
+  'a full disk rejects the append and leaves a clean tail',
+  { skip: process.platform !== 'linux' && '/dev/full is of Linux' },
+  async (t) => {
+    const dir = t.testdir();
+    const spool = await openSpool(t, dir, { segmentBytes: 1_000 });
+    await spool.append([makeMessage(1, { body })]);
+    await symlink('/dev/full', join(dir, '0000000000000002.log'));
+    const held = spool.bytes;
 
-  const rejected = { code: 'spool-unavailable', retryable: true, message: new RegExp(`${dir}.*disk has space`), cause: { code: 'ENOSPC' } };
-  await t.rejects(spool.append([makeMessage(2)]), rejected);
-  await t.rejects(spool.append([makeMessage(2)]), { code: 'spool-unavailable' });
-  t.equal(spool.bytes, held);
-  t.equal(spool.last, 1);
-  await spool.close();
+    const rejected = {
+      code: 'spool-unavailable',
+      retryable: true,
+      message: new RegExp(`${dir}.*disk has space`),
+      cause: { code: 'ENOSPC' },
+    };
+    await t.rejects(spool.append([makeMessage(2)]), rejected);
+    await t.rejects(spool.append([makeMessage(2)]), { code: 'spool-unavailable' });
+    t.equal(spool.bytes, held);
+    t.equal(spool.last, 1);
+    await spool.close();
 
-  await rm(join(dir, '0000000000000002.log'));
-  const again = await openSpool(t, dir);
-  t.equal(await again.append([makeMessage(2)]), 2);
-  t.strictSame(await readIds(again, 2), idsOf(1, 2));
-});
+    await rm(join(dir, '0000000000000002.log'));
+    const again = await openSpool(t, dir);
+    t.equal(await again.append([makeMessage(2)]), 2);
+    t.strictSame(await readIds(again, 2), idsOf(1, 2));
+  },
+);
 
-t.test('on a disk with less room than a segment, what is done with makes room, also after a restart', { skip: (process.platform !== 'linux' || process.getuid?.() !== 0) && 'only root on Linux can mount a small disk' }, async (t) => {
-  const disk = await mountSmallDisk(2);
-  if (disk === undefined) {
-    t.pass('this container may not mount a disk');
-    return;
-  }
-  t.teardown(() => disk.close());
-  const dir = join(disk.folder, 'log');
-  const options = { maxBytes: 100_000_000 };
-  const large = Buffer.alloc(100_000, 'b');
-  let n = 0;
-  const appendUntilFull = async (spool: Spool): Promise<void> => {
-    await t.rejects((async () => {
-      for (;;) {
-        await spool.append([makeMessage(n + 1, { body: large })]);
-        n += 1;
-      }
-    })(), { code: 'spool-unavailable', cause: { code: 'ENOSPC' } });
-  };
-  const first = await openSpool(t, dir, options);
-  first.cursor('reader');
-  await appendUntilFull(first);
-  first.cursor('reader').commit(n);
-  await eventually(() => first.append([makeMessage(n + 1, { body: large })]));
-  n += 1;
-  await appendUntilFull(first);
-  await first.close();
+t.test(
+  'on a disk with less room than a segment, what is done with makes room, also after a restart',
+  { skip: (process.platform !== 'linux' || process.getuid?.() !== 0) && 'only root on Linux can mount a small disk' },
+  async (t) => {
+    const disk = await mountSmallDisk(2);
+    if (disk === undefined) {
+      t.pass('this container may not mount a disk');
+      return;
+    }
+    t.teardown(() => disk.close());
+    const dir = join(disk.folder, 'log');
+    const options = { maxBytes: 100_000_000 };
+    const large = Buffer.alloc(100_000, 'b');
+    let n = 0;
+    const appendUntilFull = async (spool: Spool): Promise<void> => {
+      await t.rejects(
+        (async () => {
+          for (;;) {
+            await spool.append([makeMessage(n + 1, { body: large })]);
+            n += 1;
+          }
+        })(),
+        { code: 'spool-unavailable', cause: { code: 'ENOSPC' } },
+      );
+    };
+    const first = await openSpool(t, dir, options);
+    first.cursor('reader');
+    await appendUntilFull(first);
+    first.cursor('reader').commit(n);
+    await eventually(() => first.append([makeMessage(n + 1, { body: large })]));
+    n += 1;
+    await appendUntilFull(first);
+    await first.close();
 
-  const second = await openSpool(t, dir, options);
-  t.equal(second.last, n);
-  second.cursor('reader').commit(n);
-  await eventually(() => second.append([makeMessage(n + 1, { body: large })]));
-  await second.close();
-});
+    const second = await openSpool(t, dir, options);
+    t.equal(second.last, n);
+    second.cursor('reader').commit(n);
+    await eventually(() => second.append([makeMessage(n + 1, { body: large })]));
+    await second.close();
+  },
+);
 
 t.test('cursors that cannot be saved are retried with one warning', async (t) => {
   const dir = t.testdir();
@@ -346,6 +394,6 @@ t.test('cursors that cannot be saved are retried with one warning', async (t) =>
   await eventually(() => lines.length === 1);
   await rm(join(dir, 'cursors.json.new'), { recursive: true });
 
-  await eventually(async () => await readFile(join(dir, 'cursors.json'), 'utf8') === writePositions(3, [['a', 2]]));
+  await eventually(async () => (await readFile(join(dir, 'cursors.json'), 'utf8')) === writePositions(3, [['a', 2]]));
   t.match(lines, [{ level: 'warn' }]);
 });

@@ -1,6 +1,7 @@
 /**
- * The log in a folder. Files: `spool.json` (format), `lock`, `cursors.json`, and segments of checksummed records named by their first position.
- * Records are appended by one writer, read by any number of cursors, and removed a segment at a time when the slowest cursor has passed it.
+ * The log in a folder. Files: `spool.json` (format), `lock`, `cursors.json`, and segments of checksummed records named
+ * by their first position. Records are appended by one writer, read by any number of cursors, and removed a segment at
+ * a time when the slowest cursor has passed it.
  */
 import type { Clock, Timer } from '../foundation/clock.ts';
 import { errorCode, toError } from '../foundation/errors.ts';
@@ -75,18 +76,34 @@ class FolderSpool implements Spool {
     this.#owner = owner;
     this.#log = log;
     this.#clock = clock;
-    this.#bound = new ByteBound({ maxBytes, slowest: () => this.#slowest()?.name ?? null, onPressure: () => { this.#release(); } });
+    this.#bound = new ByteBound({
+      maxBytes,
+      slowest: () => this.#slowest()?.name ?? null,
+      onPressure: () => {
+        this.#release();
+      },
+    });
     this.#damageLog = new DamageLog(dir, log);
     this.#cursorFile = new CursorFile(dir, { log, clock, last: () => this.last, positions: () => this.#positions() });
-    this.#writer = new LogWriter({ dir, sync, segmentBytes: segmentBytes ?? Math.min(largestSegmentBytes, Math.ceil(maxBytes / 8)) }, {
-      log,
-      clock,
-      segments: this.#segments,
-      recent: this.#recent,
-      prepare: () => this.#saveNewCursors(),
-      kept: () => { this.#lacksRoom = false; this.#wakeups.wake(); if (this.#bound.isFull) this.#release(); },
-      failed: () => { this.#lacksRoom = true; this.#release(); },
-    });
+    this.#writer = new LogWriter(
+      { dir, sync, segmentBytes: segmentBytes ?? Math.min(largestSegmentBytes, Math.ceil(maxBytes / 8)) },
+      {
+        log,
+        clock,
+        segments: this.#segments,
+        recent: this.#recent,
+        prepare: () => this.#saveNewCursors(),
+        kept: () => {
+          this.#lacksRoom = false;
+          this.#wakeups.wake();
+          if (this.#bound.isFull) this.#release();
+        },
+        failed: () => {
+          this.#lacksRoom = true;
+          this.#release();
+        },
+      },
+    );
   }
 
   async open(): Promise<void> {
@@ -95,7 +112,10 @@ class FolderSpool implements Spool {
       this.#lock = await this.#lockAndLoad();
     } catch (thrown) {
       if (errorCode(thrown)?.startsWith('spool-') === true) throw thrown;
-      throw spoolUnavailable(`Expected to open the log in ${this.#dir}; make sure that this process may make and write files there and that the disk has space`, thrown);
+      throw spoolUnavailable(
+        `Expected to open the log in ${this.#dir}; make sure that this process may make and write files there and that the disk has space`,
+        thrown,
+      );
     }
     this.#isOpen = true;
     this.#release();
@@ -112,8 +132,12 @@ class FolderSpool implements Spool {
       this.#bound.take(segments.reduce((sum, { size }) => sum + size, 0));
       this.#beginsAtOldest = beginsAtOldest;
       for (const [name, committed] of cursors) this.#addCursor(name, committed);
-      // From now on an absent file means that it was lost. It is written with the first cursor when the disk is full now.
-      if (!beginsAtOldest) await this.#cursorFile.save().catch(() => { this.#hasNewCursor = true; });
+      // From now on an absent file means that it was lost. It is written with the first cursor when the disk is full
+      // now.
+      if (!beginsAtOldest)
+        await this.#cursorFile.save().catch(() => {
+          this.#hasNewCursor = true;
+        });
     } catch (thrown) {
       await lock.release();
       throw thrown;
@@ -121,7 +145,11 @@ class FolderSpool implements Spool {
     return lock;
   }
 
-  append(messages: readonly Message[], signal?: AbortSignal, options: { readonly evenWhenFull?: boolean } = {}): Promise<number> {
+  append(
+    messages: readonly Message[],
+    signal?: AbortSignal,
+    options: { readonly evenWhenFull?: boolean } = {},
+  ): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#checkOpen();
       if (messages.length === 0) {
@@ -135,7 +163,11 @@ class FolderSpool implements Spool {
           reject(toError(thrown));
         });
       };
-      this.#bound.enter(records.bytes.length, { admit, fail: reject, evenWhenFull: options.evenWhenFull === true }, signal);
+      this.#bound.enter(
+        records.bytes.length,
+        { admit, fail: reject, evenWhenFull: options.evenWhenFull === true },
+        signal,
+      );
     });
   }
 
@@ -147,7 +179,11 @@ class FolderSpool implements Spool {
     this.#hasNewCursor = true;
     this.#cursorFile.saveSoon();
     const beginsAtEnd = options.from === 'end' && !this.#beginsAtOldest;
-    if (beginsAtEnd && this.last >= this.#first) this.#log.info({ cursor: name, after: this.last }, 'New in this log: begins at its end, with what comes from now on');
+    if (beginsAtEnd && this.last >= this.#first)
+      this.#log.info(
+        { cursor: name, after: this.last },
+        'New in this log: begins at its end, with what comes from now on',
+      );
     return this.#addCursor(name, beginsAtEnd ? this.last : this.#first - 1);
   }
 
@@ -187,7 +223,10 @@ class FolderSpool implements Spool {
     this.#removeTimer?.cancel();
     await this.#damageLog.close();
     await this.#cursorFile.close().catch((thrown: unknown) => {
-      this.#log.warn({ err: toError(thrown), dir: this.#dir }, 'Cursors could not be saved; the next start repeats messages');
+      this.#log.warn(
+        { err: toError(thrown), dir: this.#dir },
+        'Cursors could not be saved; the next start repeats messages',
+      );
     });
     await this.#lock?.release();
   }
@@ -207,13 +246,21 @@ class FolderSpool implements Spool {
   #addCursor(name: string, committed: number): FolderCursor {
     const cursor = new FolderCursor(name, committed, {
       log: this.#log,
-      damaged: (damage) => { this.#damageLog.damaged(damage, name); },
-      missing: (range) => { this.#damageLog.missing(range, name); },
+      damaged: (damage) => {
+        this.#damageLog.damaged(damage, name);
+      },
+      missing: (range) => {
+        this.#damageLog.missing(range, name);
+      },
       segments: this.#segments,
       recent: this.#recent,
       wakeups: this.#wakeups,
-      checkOpen: () => { this.#checkOpen(); },
-      moved: (position) => { this.#moved(position); },
+      checkOpen: () => {
+        this.#checkOpen();
+      },
+      moved: (position) => {
+        this.#moved(position);
+      },
     });
     this.#cursors.set(name, cursor);
     return cursor;
@@ -252,9 +299,18 @@ class FolderSpool implements Spool {
   #release(): void {
     const slowest = this.#slowest();
     if (slowest === undefined) return;
-    while (this.#segments.length > 1 && (this.#segments[0]?.last ?? 0) <= slowest.committed) for (const segment of this.#segments.splice(0, 1)) this.#passed.push(segment);
-    if ((this.#bound.isFull || this.#lacksRoom) && slowest.committed >= this.last && (this.#segments.at(-1)?.size ?? 0) > 0) this.#writer.roll();
-    if (this.#passed.length > 0 && this.#removeTimer === undefined) this.#removing ??= this.#remove().finally(() => { this.#removing = undefined; });
+    while (this.#segments.length > 1 && (this.#segments[0]?.last ?? 0) <= slowest.committed)
+      for (const segment of this.#segments.splice(0, 1)) this.#passed.push(segment);
+    if (
+      (this.#bound.isFull || this.#lacksRoom) &&
+      slowest.committed >= this.last &&
+      (this.#segments.at(-1)?.size ?? 0) > 0
+    )
+      this.#writer.roll();
+    if (this.#passed.length > 0 && this.#removeTimer === undefined)
+      this.#removing ??= this.#remove().finally(() => {
+        this.#removing = undefined;
+      });
   }
 
   async #remove(): Promise<void> {
@@ -264,8 +320,14 @@ class FolderSpool implements Spool {
       try {
         await removeSegment(this.#dir, segment);
       } catch (thrown) {
-        this.#log.warn({ err: toError(thrown), file: segment.path }, 'A segment that is done with could not be removed, will retry');
-        this.#removeTimer = this.#clock.after(removeAgainMs, () => { this.#removeTimer = undefined; this.#release(); });
+        this.#log.warn(
+          { err: toError(thrown), file: segment.path },
+          'A segment that is done with could not be removed, will retry',
+        );
+        this.#removeTimer = this.#clock.after(removeAgainMs, () => {
+          this.#removeTimer = undefined;
+          this.#release();
+        });
         return;
       }
       this.#passed.shift();

@@ -32,7 +32,10 @@ class MemoryCursor implements Cursor {
     this.#next = committed + 1;
   }
 
-  async read(limits: { readonly maxRecords: number; readonly maxBytes: number }, signal: AbortSignal): Promise<readonly SpoolRecord[]> {
+  async read(
+    limits: { readonly maxRecords: number; readonly maxBytes: number },
+    signal: AbortSignal,
+  ): Promise<readonly SpoolRecord[]> {
     while (!signal.aborted) {
       this.#log.checkOpen();
       const records = this.#log.recordsFrom(this.#next, limits.maxRecords, limits.maxBytes);
@@ -89,11 +92,25 @@ class MemorySpool implements Spool {
     return Promise.resolve();
   }
 
-  append(messages: readonly Message[], signal?: AbortSignal, options: { readonly evenWhenFull?: boolean } = {}): Promise<number> {
+  append(
+    messages: readonly Message[],
+    signal?: AbortSignal,
+    options: { readonly evenWhenFull?: boolean } = {},
+  ): Promise<number> {
     return new Promise((resolve, reject) => {
       this.checkOpen();
       const bytes = messages.reduce((sum, message) => sum + message.body.length + overheadBytes, 0);
-      this.#bound.enter(bytes, { admit: () => { resolve(this.#keep(messages)); }, fail: reject, evenWhenFull: options.evenWhenFull === true }, signal);
+      this.#bound.enter(
+        bytes,
+        {
+          admit: () => {
+            resolve(this.#keep(messages));
+          },
+          fail: reject,
+          evenWhenFull: options.evenWhenFull === true,
+        },
+        signal,
+      );
     });
   }
 
@@ -140,7 +157,11 @@ class MemorySpool implements Spool {
   recordsFrom(position: number, maxRecords: number, maxBytes: number): SpoolRecord[] {
     const records: SpoolRecord[] = [];
     let bytes = 0;
-    for (let at = this.#head + position - this.#first; at < this.#entries.length && records.length < maxRecords && bytes < maxBytes; at += 1) {
+    for (
+      let at = this.#head + position - this.#first;
+      at < this.#entries.length && records.length < maxRecords && bytes < maxBytes;
+      at += 1
+    ) {
       const entry = this.#entries[at];
       if (entry === undefined) continue;
       records.push(entry.record);

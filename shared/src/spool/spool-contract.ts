@@ -1,4 +1,7 @@
-/** What both adapters of the spool port must do. `create` gives a fresh, opened log; whoever made it closes it (`t.teardown`). */
+/**
+ * What both adapters of the spool port must do. `create` gives a fresh, opened log; whoever made it closes it
+ * (`t.teardown`).
+ */
 import { eventually } from '@hydrant/testing/eventually';
 import type { Test } from 'tap';
 import type { Message } from '../messages/message.ts';
@@ -38,7 +41,8 @@ export function idsOf(from: number, to: number): string[] {
 export async function readIds(spool: Spool, count: number): Promise<string[]> {
   const cursor = spool.cursor('reader');
   const found: string[] = [];
-  while (found.length < count) for (const { message } of await cursor.read({ ...all, maxRecords: 1000 }, never)) found.push(message.id);
+  while (found.length < count)
+    for (const { message } of await cursor.read({ ...all, maxRecords: 1000 }, never)) found.push(message.id);
   return found;
 }
 
@@ -46,7 +50,8 @@ export async function readIds(spool: Spool, count: number): Promise<string[]> {
 export async function readPositions(cursor: Cursor, count: number): Promise<number[]> {
   const positions: number[] = [];
   while (positions.length < count) {
-    for (const { position } of await cursor.read({ ...all, maxRecords: count - positions.length }, never)) positions.push(position);
+    for (const { position } of await cursor.read({ ...all, maxRecords: count - positions.length }, never))
+      positions.push(position);
   }
   return positions;
 }
@@ -68,9 +73,15 @@ async function checkReading(t: Test, adapter: SpoolAdapter): Promise<void> {
 
     const records = [];
     const cursor = spool.cursor('a');
-    while (records.length < 4) records.push(...await cursor.read(all, never));
-    t.strictSame(records.map(({ position }) => position), [1, 2, 3, 4]);
-    t.strictSame(records.map(({ message }) => message), [makeMessage(1), makeMessage(2), odd, empty]);
+    while (records.length < 4) records.push(...(await cursor.read(all, never)));
+    t.strictSame(
+      records.map(({ position }) => position),
+      [1, 2, 3, 4],
+    );
+    t.strictSame(
+      records.map(({ message }) => message),
+      [makeMessage(1), makeMessage(2), odd, empty],
+    );
     t.equal(spool.last, 4);
   });
 
@@ -82,7 +93,8 @@ async function checkReading(t: Test, adapter: SpoolAdapter): Promise<void> {
     t.strictSame(lasts, range(1, 500));
     const cursor = spool.cursor('a');
     const indexes: unknown[] = [];
-    while (indexes.length < 500) for (const { message } of await cursor.read(all, never)) indexes.push(message.headers['index']);
+    while (indexes.length < 500)
+      for (const { message } of await cursor.read(all, never)) indexes.push(message.headers['index']);
     t.strictSame(indexes, range(1, 500));
   });
 
@@ -184,7 +196,11 @@ async function checkBound(t: Test, adapter: SpoolAdapter): Promise<void> {
     const slow = spool.cursor('slow');
     const fast = spool.cursor('fast');
     let kept = 0;
-    const appends = range(1, 60).map((n) => spool.append([makeMessage(n, { body })]).then(() => { kept += 1; }));
+    const appends = range(1, 60).map((n) =>
+      spool.append([makeMessage(n, { body })]).then(() => {
+        kept += 1;
+      }),
+    );
 
     await readPositions(fast, 10);
     fast.commit(10);
@@ -252,7 +268,10 @@ async function checkBound(t: Test, adapter: SpoolAdapter): Promise<void> {
     await spool.removeCursor('goes');
     await spool.removeCursor('never-was');
     t.equal(await next, 6);
-    t.same(spool.cursors().map(({ name, lag }) => [name, lag]), [['stays', 3]]);
+    t.same(
+      spool.cursors().map(({ name, lag }) => [name, lag]),
+      [['stays', 3]],
+    );
   });
 
   await t.test('close ends what waits and is safe twice', async (t) => {

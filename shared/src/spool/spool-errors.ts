@@ -9,7 +9,10 @@ export function spoolUnavailable(message: string, cause?: unknown): HydrantError
 /** `append` was told to stop waiting for room. */
 export function spoolFull(maxBytes: number, slowest: string | null): HydrantError {
   const holder = slowest === null ? 'no cursor reads it' : `its slowest cursor is "${slowest}"`;
-  return new HydrantError(`Expected the log to have room within its ${maxBytes} bytes, but ${holder}; gave up waiting`, { code: 'spool-full', retryable: true });
+  return new HydrantError(
+    `Expected the log to have room within its ${maxBytes} bytes, but ${holder}; gave up waiting`,
+    { code: 'spool-full', retryable: true },
+  );
 }
 
 /** The file of the cursors is damaged. Nothing was changed. */
@@ -38,8 +41,8 @@ export function spoolFormat(path: string, expected: number, found: string): Hydr
 /** The folder holds somebody else's records. Nothing was changed. */
 export function spoolForeign(path: string, expected: string | undefined, found: string | undefined): HydrantError {
   return new HydrantError(
-    `Expected ${path} to say that the log is ${expected ?? 'nobody\'s in particular'}, it says ${found ?? 'nothing of whose it is'}. Nothing was changed: `
-      + 'point to a folder of its own, or let the one it belongs to empty it',
+    `Expected ${path} to say that the log is ${expected ?? "nobody's in particular"}, it says ${found ?? 'nothing of whose it is'}. Nothing was changed: ` +
+      'point to a folder of its own, or let the one it belongs to empty it',
     { code: 'spool-foreign', retryable: false },
   );
 }

@@ -1,6 +1,17 @@
-/** A state store in memory: what the file adapter keeps on disk, and all that a command needs that ends when it is done. */
+/**
+ * A state store in memory: what the file adapter keeps on disk, and all that a command needs that ends when it is done.
+ */
 import type { Clock } from '../foundation/clock.ts';
-import { kindOf, type CommitResult, type Committed, type LoadedEntries, type StateChange, type StateLimits, type StateStore, type StoredEntry } from './state-store.ts';
+import {
+  kindOf,
+  type CommitResult,
+  type Committed,
+  type LoadedEntries,
+  type StateChange,
+  type StateLimits,
+  type StateStore,
+  type StoredEntry,
+} from './state-store.ts';
 
 export interface MemoryEntry extends StoredEntry {
   readonly value: string;
@@ -26,7 +37,9 @@ export class MemoryState {
 
   constructor({ limits, clock }: MemoryStateOptions) {
     this.#clock = clock;
-    this.#kinds = new Map(Object.entries(limits).map(([kind, limit]) => [kind, { limit, entries: new Map(), deadlines: new Map() }]));
+    this.#kinds = new Map(
+      Object.entries(limits).map(([kind, limit]) => [kind, { limit, entries: new Map(), deadlines: new Map() }]),
+    );
   }
 
   /** Whether entries of the key's kind are kept. */
@@ -35,10 +48,12 @@ export class MemoryState {
   }
 
   load(keys: readonly string[], known?: LoadedEntries): LoadedEntries {
-    return new Map(keys.map((key) => {
-      const entry = this.#get(key);
-      return [key, entry !== null && known?.get(key)?.version === entry.version ? withoutValue(entry) : entry];
-    }));
+    return new Map(
+      keys.map((key) => {
+        const entry = this.#get(key);
+        return [key, entry !== null && known?.get(key)?.version === entry.version ? withoutValue(entry) : entry];
+      }),
+    );
   }
 
   isUnchanged(read: LoadedEntries): boolean {
@@ -72,7 +87,10 @@ export class MemoryState {
 
   due(kind: string, beforeMs: number, limit: number): string[] {
     const due = [...this.#kindNamed(kind).deadlines].filter(([, deadlineMs]) => deadlineMs <= beforeMs);
-    return due.sort(([a, atA], [b, atB]) => atA - atB || (a < b ? -1 : 1)).slice(0, limit).map(([key]) => key);
+    return due
+      .sort(([a, atA], [b, atB]) => atA - atB || (a < b ? -1 : 1))
+      .slice(0, limit)
+      .map(([key]) => key);
   }
 
   count(kind: string): number {
@@ -148,7 +166,9 @@ export function createMemoryStateStore(options: MemoryStateOptions, state = new 
 
 /** `evicted`: the keys that had to make room. */
 export function committed(state: MemoryState, changes: readonly StateChange[], evicted: readonly string[]): Committed {
-  const entries = [...state.load(changes.map(({ key }) => key))].map(([key, entry]) => [key, entry === null ? null : withoutValue(entry)] as const);
+  const entries = [...state.load(changes.map(({ key }) => key))].map(
+    ([key, entry]) => [key, entry === null ? null : withoutValue(entry)] as const,
+  );
   return { outcome: 'committed', evicted: countByKind(evicted), entries: new Map(entries) };
 }
 

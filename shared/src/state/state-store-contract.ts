@@ -4,7 +4,10 @@ import type { StateChange, StateLimits, StateStore } from './state-store.ts';
 
 export interface StateStoreAdapter {
   readonly name: string;
-  /** An empty store; what it needs is torn down with the test. Its entries expire by `now`, which begins at the present, or by real time. */
+  /**
+   * An empty store; what it needs is torn down with the test. Its entries expire by `now`, which begins at the present,
+   * or by real time.
+   */
   create(this: void, t: Test, limits: StateLimits): Promise<OpenStateStore>;
 }
 
@@ -19,12 +22,19 @@ export interface OpenStateStore {
 const limits: StateLimits = { loop: 1000, end: 1000 };
 const hour = 3_600_000;
 
-export function put(key: string, value: string, changes: { readonly deadlineMs?: number | null; readonly expiresInMs?: number } = {}): StateChange {
+export function put(
+  key: string,
+  value: string,
+  changes: { readonly deadlineMs?: number | null; readonly expiresInMs?: number } = {},
+): StateChange {
   return { key, value, deadlineMs: null, expiresInMs: hour, ...changes };
 }
 
 /** Loads what is to be changed, and commits. */
-export async function change(store: StateStore, ...changes: readonly StateChange[]): Promise<Readonly<Record<string, number>>> {
+export async function change(
+  store: StateStore,
+  ...changes: readonly StateChange[]
+): Promise<Readonly<Record<string, number>>> {
   const result = await store.commit(changes, await store.load(changes.map(({ key }) => key)));
   if (result.outcome !== 'committed') throw new Error('Expected no conflict');
   return Object.fromEntries(result.evicted);
@@ -55,19 +65,30 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
     const keys = ['loop/a', 'loop/b', 'loop/c', 'loop/d'];
     const known = await store.load(keys);
     const again = await store.load(keys, known);
-    for (const key of ['loop/a', 'loop/b', 'loop/c']) t.match(again.get(key), { value: null, version: known.get(key)?.version, deadlineMs: key === 'loop/a' ? 5 : null });
+    for (const key of ['loop/a', 'loop/b', 'loop/c'])
+      t.match(again.get(key), {
+        value: null,
+        version: known.get(key)?.version,
+        deadlineMs: key === 'loop/a' ? 5 : null,
+      });
     t.equal(again.get('loop/d'), null);
 
     await change(store, put('loop/b', '2'), { key: 'loop/c', value: null }, put('loop/d', '2'));
     const now = await store.load(keys, known);
     t.same(now.get('loop/a'), again.get('loop/a'));
-    t.same(keys.map((key) => now.get(key)?.value ?? null), [null, '2', null, '2']);
+    t.same(
+      keys.map((key) => now.get(key)?.value ?? null),
+      [null, '2', null, '2'],
+    );
     t.equal(now.get('loop/c'), null);
     t.match(await store.commit([put('loop/a', '3'), put('loop/b', '3')], now), { outcome: 'committed' });
   },
 
   'what was committed is known by it': async (t, { store }) => {
-    const result = await store.commit([put('loop/a', '1', { deadlineMs: 5 }), { key: 'loop/b', value: null }], await store.load(['loop/a', 'loop/b']));
+    const result = await store.commit(
+      [put('loop/a', '1', { deadlineMs: 5 }), { key: 'loop/b', value: null }],
+      await store.load(['loop/a', 'loop/b']),
+    );
     if (result.outcome !== 'committed') throw new Error('Expected no conflict');
 
     t.match(result.entries.get('loop/a'), { value: null, deadlineMs: 5 });
@@ -106,7 +127,14 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
   },
 
   'due keys come in the order of their deadlines': async (t, { store, reopen }) => {
-    await change(store, put('loop/c', '', { deadlineMs: 300 }), put('loop/a', '', { deadlineMs: 100 }), put('loop/b', '', { deadlineMs: 200 }), put('end/a', '', { deadlineMs: 1 }), put('loop/n', ''));
+    await change(
+      store,
+      put('loop/c', '', { deadlineMs: 300 }),
+      put('loop/a', '', { deadlineMs: 100 }),
+      put('loop/b', '', { deadlineMs: 200 }),
+      put('end/a', '', { deadlineMs: 1 }),
+      put('loop/n', ''),
+    );
 
     for (const one of [store, await reopen()]) {
       t.same(await one.due('loop', 200, 10), ['loop/a', 'loop/b']);
@@ -114,7 +142,13 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
       t.same(await one.due('loop', Infinity, 10), ['loop/a', 'loop/b', 'loop/c']);
       t.same([await one.countDeadlines('loop'), await one.countDeadlines('end'), await one.count('loop')], [3, 1, 4]);
     }
-    await change(store, put('loop/a', ''), put('loop/b', '', { deadlineMs: 400 }), put('loop/c', 'other', { deadlineMs: 300 }), { key: 'end/a', value: null });
+    await change(
+      store,
+      put('loop/a', ''),
+      put('loop/b', '', { deadlineMs: 400 }),
+      put('loop/c', 'other', { deadlineMs: 300 }),
+      { key: 'end/a', value: null },
+    );
     t.same(await store.due('loop', Infinity, 10), ['loop/c', 'loop/b']);
     t.same(await store.due('end', Infinity, 10), []);
   },
@@ -152,7 +186,9 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
 
 export function stateStoreContract(t: Test, { name, create }: StateStoreAdapter): void {
   for (const [behaviour, holds] of Object.entries(behaviours)) {
-    t.test(`${name}: ${behaviour}`, async (t) => { await holds(t, await create(t, limits)); });
+    t.test(`${name}: ${behaviour}`, async (t) => {
+      await holds(t, await create(t, limits));
+    });
   }
   t.test(`${name}: the entries that were not committed for the longest time make room, by kind`, async (t) => {
     const { store, pass, reopen } = await create(t, { loop: 3, end: 1 });

@@ -1,7 +1,8 @@
 /**
- * The port of the state that rules keep: entries under text keys, changed together or not at all. A rule loads what it needs, decides, and commits its changes
- * on the condition that nothing it read has changed since. A key begins with its kind (`loop/…`): entries are counted and bounded by kind.
- * Adapters: Redis for several processes, a file for one, memory for none.
+ * The port of the state that rules keep: entries under text keys, changed together or not at all. A rule loads what it
+ * needs, decides, and commits its changes on the condition that nothing it read has changed since. A key begins with
+ * its kind (`loop/…`): entries are counted and bounded by kind. Adapters: Redis for several processes, a file for one,
+ * memory for none.
  */
 
 /** What an entry was when it was loaded. Adapters make it; callers pass it back to `commit`. */
@@ -19,12 +20,12 @@ export type LoadedEntries = ReadonlyMap<string, StoredEntry | null>;
 
 export type StateChange =
   | {
-    readonly key: string;
-    readonly value: string;
-    readonly deadlineMs: number | null;
-    /** The entry is gone when it was not committed for so long. */
-    readonly expiresInMs: number;
-  }
+      readonly key: string;
+      readonly value: string;
+      readonly deadlineMs: number | null;
+      /** The entry is gone when it was not committed for so long. */
+      readonly expiresInMs: number;
+    }
   | { readonly key: string; readonly value: null };
 
 export interface Committed {
@@ -39,21 +40,26 @@ export type CommitResult = Committed | { readonly outcome: 'conflict' };
 
 export interface StateStore {
   /**
-   * Resolves when the stored format is known to be ours, and marks an empty store with it. Rejects with `state-format-newer` when a newer Hydrant wrote it, with another error
-   * while the store is away. The other calls do it themselves before anything is touched. May be called often.
+   * Resolves when the stored format is known to be ours, and marks an empty store with it. Rejects with
+   * `state-format-newer` when a newer Hydrant wrote it, with another error while the store is away. The other calls do
+   * it themselves before anything is touched. May be called often.
    */
   prepare(): Promise<void>;
   /**
-   * Resolves with each of the keys; an entry that is as in `known` comes without its value. Rejects with a retryable error while the store is away, with `state-format-newer` when
-   * an entry has a newer format.
+   * Resolves with each of the keys; an entry that is as in `known` comes without its value. Rejects with a retryable
+   * error while the store is away, with `state-format-newer` when an entry has a newer format.
    */
   load(keys: readonly string[], known?: LoadedEntries): Promise<LoadedEntries>;
   /**
-   * Applies all changes or none: none when an entry in `read` is not what it was. Every changed key must be in `read`. Resolves when the changes are
-   * kept, and with them all that `read` rests on. After a retryable rejection the changes may have been applied.
+   * Applies all changes or none: none when an entry in `read` is not what it was. Every changed key must be in `read`.
+   * Resolves when the changes are kept, and with them all that `read` rests on. After a retryable rejection the changes
+   * may have been applied.
    */
   commit(changes: readonly StateChange[], read: LoadedEntries): Promise<CommitResult>;
-  /** Keys of a kind whose deadline is not after `beforeMs`, the earliest first. A key may belong to an entry that has expired. */
+  /**
+   * Keys of a kind whose deadline is not after `beforeMs`, the earliest first. A key may belong to an entry that has
+   * expired.
+   */
   due(kind: string, beforeMs: number, limit: number): Promise<readonly string[]>;
   /** How many entries of a kind there are. May count some that have expired lately. */
   count(kind: string): Promise<number>;

@@ -14,7 +14,10 @@ export async function loadClient<T>(name: string, sinkType: string, load: () => 
   try {
     return await load();
   } catch (error) {
-    throw permanent(`Expected the package ${name} to be installed for SINK_TYPE=${sinkType}; install it beside Hydrant`, error);
+    throw permanent(
+      `Expected the package ${name} to be installed for SINK_TYPE=${sinkType}; install it beside Hydrant`,
+      error,
+    );
   }
 }
 
@@ -30,7 +33,10 @@ interface AgentOptions {
   readonly httpsAgent: HttpsAgent;
 }
 
-/** Of a sink: `SINK_<…>_REGION`, `SINK_<…>_ENDPOINT` and those of proxies, which the clients by themselves know nothing of. */
+/**
+ * Of a sink: `SINK_<…>_REGION`, `SINK_<…>_ENDPOINT` and those of proxies, which the clients by themselves know nothing
+ * of.
+ */
 export interface ClientSettings {
   readonly region: string | null;
   readonly endpoint: string | null;
@@ -40,10 +46,16 @@ export interface ClientSettings {
 /** One try each: retries, their pauses and their metrics belong to the delivery. */
 export function clientOptions({ region, endpoint, values }: ClientSettings): ClientOptions {
   const { http, https } = createProxyAgents({ rules: readProxyRules(values), keepAlive: true });
-  return { maxAttempts: 1, ...(region === null ? {} : { region }), ...(endpoint === null ? {} : { endpoint }), requestHandler: { httpAgent: http, httpsAgent: https } };
+  return {
+    maxAttempts: 1,
+    ...(region === null ? {} : { region }),
+    ...(endpoint === null ? {} : { endpoint }),
+    requestHandler: { httpAgent: http, httpsAgent: https },
+  };
 }
 
-const certificateHint = 'its certificate has expired, is for another name, or nobody here vouches for it: the file of its authority goes into NODE_EXTRA_CA_CERTS';
+const certificateHint =
+  'its certificate has expired, is for another name, or nobody here vouches for it: the file of its authority goes into NODE_EXTRA_CA_CERTS';
 const commonHints: Readonly<Record<string, string>> = {
   AccessDenied: 'the key lacks the right to send there',
   AccessDeniedException: 'the key lacks the right to send there',
@@ -60,7 +72,10 @@ const commonHints: Readonly<Record<string, string>> = {
 export interface CallContext {
   /** What was called, such as `the queue events`. */
   readonly where: string;
-  /** Names of errors that the same batch will cause again; every other call waits: it is mended at AWS or in the settings. */
+  /**
+   * Names of errors that the same batch will cause again; every other call waits: it is mended at AWS or in the
+   * settings.
+   */
   readonly refusals: ReadonlySet<string>;
   readonly hints: Readonly<Record<string, string>>;
 }
@@ -100,6 +115,9 @@ export async function lookAtAws(call: CallContext, look: () => Promise<unknown>)
 /** Of the answer, if there was one. */
 export function statusOf(error: unknown): number | undefined {
   const metadata = typeof error === 'object' && error !== null && '$metadata' in error ? error.$metadata : undefined;
-  const status = typeof metadata === 'object' && metadata !== null && 'httpStatusCode' in metadata ? metadata.httpStatusCode : undefined;
+  const status =
+    typeof metadata === 'object' && metadata !== null && 'httpStatusCode' in metadata
+      ? metadata.httpStatusCode
+      : undefined;
   return typeof status === 'number' ? status : undefined;
 }

@@ -1,4 +1,7 @@
-/** What the sinks of AWS services make of answers that nobody hoped for: from proxies, other servers and broken connections. */
+/**
+ * What the sinks of AWS services make of answers that nobody hoped for: from proxies, other servers and broken
+ * connections.
+ */
 import { makeSinkMessage } from '@hydrant/shared/delivery/sink-contract';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
 import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
@@ -34,10 +37,24 @@ const answers: Readonly<Record<string, readonly [bytes: string, meaning: 'sink-r
 };
 
 const settings: Readonly<Record<string, (url: string) => Readonly<Record<string, string>>>> = {
-  s3: (url) => ({ SINK_S3_BUCKET: 'events', SINK_S3_ENDPOINT: url, SINK_S3_REGION: 'us-east-1', SINK_S3_FORCE_PATH_STYLE: 'true' }),
-  kinesis: (url) => ({ SINK_KINESIS_STREAM_NAME: 'events', SINK_KINESIS_PARTITION_KEY: '{job}', SINK_KINESIS_ENDPOINT: url, SINK_KINESIS_REGION: 'us-east-1' }),
+  s3: (url) => ({
+    SINK_S3_BUCKET: 'events',
+    SINK_S3_ENDPOINT: url,
+    SINK_S3_REGION: 'us-east-1',
+    SINK_S3_FORCE_PATH_STYLE: 'true',
+  }),
+  kinesis: (url) => ({
+    SINK_KINESIS_STREAM_NAME: 'events',
+    SINK_KINESIS_PARTITION_KEY: '{job}',
+    SINK_KINESIS_ENDPOINT: url,
+    SINK_KINESIS_REGION: 'us-east-1',
+  }),
   sqs: (url) => ({ SINK_SQS_QUEUE_NAME: 'events', SINK_SQS_ENDPOINT: url, SINK_SQS_REGION: 'us-east-1' }),
-  eventbridge: (url) => ({ SINK_EVENT_BUS_NAME: 'events', SINK_EVENT_BUS_ENDPOINT: url, SINK_EVENT_BUS_REGION: 'us-east-1' }),
+  eventbridge: (url) => ({
+    SINK_EVENT_BUS_NAME: 'events',
+    SINK_EVENT_BUS_ENDPOINT: url,
+    SINK_EVENT_BUS_REGION: 'us-east-1',
+  }),
 };
 
 async function listen(t: Test, server: Server): Promise<number> {
@@ -64,14 +81,27 @@ function serve(bytes: string): Server {
   return createServer((socket) => {
     socket.once('data', (request) => {
       const queueUrl = `http://127.0.0.1:${String(socket.localPort)}/1/events`;
-      socket.resume().end(isQuestion(request.toString('latin1')) ? answerWith('200 OK', JSON.stringify({ QueueUrl: queueUrl }), 'Content-Type: application/x-amz-json-1.0\r\nConnection: close\r\n') : bytes);
+      socket
+        .resume()
+        .end(
+          isQuestion(request.toString('latin1'))
+            ? answerWith(
+                '200 OK',
+                JSON.stringify({ QueueUrl: queueUrl }),
+                'Content-Type: application/x-amz-json-1.0\r\nConnection: close\r\n',
+              )
+            : bytes,
+        );
     });
   });
 }
 
 async function writeTo(type: string, url: string, more: Readonly<Record<string, string>> = {}): Promise<unknown> {
   const definition = findSink(type);
-  const sink = definition?.create(loadConfig(definition.settings, { env: { ...settings[type]?.(url), ...more } }), { log: testLog(), name: type });
+  const sink = definition?.create(loadConfig(definition.settings, { env: { ...settings[type]?.(url), ...more } }), {
+    log: testLog(),
+    name: type,
+  });
   try {
     await sink?.connect(never);
     await sink?.write([makeSinkMessage(1)], never);
@@ -100,8 +130,14 @@ for (const type of Object.keys(settings)) {
     const proxy = await startProxy(t);
     const port = await listen(t, serve(''));
 
-    t.match(await writeTo(type, 'https://aws.internal.example', { HTTPS_PROXY: proxy.url }), { code: 'sink-retryable', message: /407 from the proxy of HTTPS_PROXY; put its user and password there/u });
-    t.match(await writeTo(type, 'http://aws.internal.example', { http_proxy: proxy.url }), { code: 'sink-retryable', message: /407 from the proxy of HTTP_PROXY/u });
+    t.match(await writeTo(type, 'https://aws.internal.example', { HTTPS_PROXY: proxy.url }), {
+      code: 'sink-retryable',
+      message: /407 from the proxy of HTTPS_PROXY; put its user and password there/u,
+    });
+    t.match(await writeTo(type, 'http://aws.internal.example', { http_proxy: proxy.url }), {
+      code: 'sink-retryable',
+      message: /407 from the proxy of HTTP_PROXY/u,
+    });
     t.same([...new Set(proxy.asked)], ['aws.internal.example:443', 'aws.internal.example:80']);
     await writeTo(type, `http://127.0.0.1:${String(port)}`, { HTTP_PROXY: proxy.url, NO_PROXY: '127.0.0.0/8' });
     t.same([...new Set(proxy.asked)].length, 2);
@@ -116,11 +152,25 @@ for (const type of Object.keys(settings)) {
     }
   });
 
-  void t.test(`${type}: a certificate that nobody vouches for is named and waited for`, { skip: withoutOpenssl }, async (t) => {
-    const folder = t.testdir({});
-    const { key, cert } = makeCertificate(folder, 'server', makeAuthority(folder, 'authority'), ['IP:127.0.0.1']);
-    const port = await listen(t, createTlsServer({ key, cert }, (request, response) => { request.resume().once('end', () => { response.end(); }); }));
+  void t.test(
+    `${type}: a certificate that nobody vouches for is named and waited for`,
+    { skip: withoutOpenssl },
+    async (t) => {
+      const folder = t.testdir({});
+      const { key, cert } = makeCertificate(folder, 'server', makeAuthority(folder, 'authority'), ['IP:127.0.0.1']);
+      const port = await listen(
+        t,
+        createTlsServer({ key, cert }, (request, response) => {
+          request.resume().once('end', () => {
+            response.end();
+          });
+        }),
+      );
 
-    t.match(await writeTo(type, `https://127.0.0.1:${String(port)}`), { code: 'sink-retryable', message: /NODE_EXTRA_CA_CERTS/u });
-  });
+      t.match(await writeTo(type, `https://127.0.0.1:${String(port)}`), {
+        code: 'sink-retryable',
+        message: /NODE_EXTRA_CA_CERTS/u,
+      });
+    },
+  );
 }

@@ -25,7 +25,10 @@ export interface EntryFailure {
 }
 
 /** In order, each within the limits. */
-export function makeCalls<E>(entries: readonly Entry<E>[], { maxEntries, maxBytes }: EntryLimits): readonly (readonly Entry<E>[])[] {
+export function makeCalls<E>(
+  entries: readonly Entry<E>[],
+  { maxEntries, maxBytes }: EntryLimits,
+): readonly (readonly Entry<E>[])[] {
   const calls: Entry<E>[][] = [];
   let bytes = 0;
   for (const entry of entries) {
@@ -42,17 +45,31 @@ export function makeCalls<E>(entries: readonly Entry<E>[], { maxEntries, maxByte
 }
 
 /**
- * Sends one call after the other, which keeps the order; what is too large is not sent. `send` gives the entries that were not taken, and throws when the whole call failed; a call that
- * may work later ends the round. Throws a partial failure that names what was not taken, or the error of `send` when there was but one call.
+ * Sends one call after the other, which keeps the order; what is too large is not sent. `send` gives the entries that
+ * were not taken, and throws when the whole call failed; a call that may work later ends the round. Throws a partial
+ * failure that names what was not taken, or the error of `send` when there was but one call.
  */
-export async function sendEntries<E>(entries: readonly Entry<E>[], limits: EntryLimits, send: (values: readonly E[]) => Promise<readonly EntryFailure[]>): Promise<void> {
-  const failures: PartialFailure[] = entries.filter(({ bytes }) => bytes > limits.maxEntryBytes)
-    .map(({ index, bytes }) => ({ index, reason: `Expected a message of at most ${String(limits.maxEntryBytes)} bytes, got ${String(bytes)}`, retryable: false }));
-  const calls = makeCalls(entries.filter(({ bytes }) => bytes <= limits.maxEntryBytes), limits);
+export async function sendEntries<E>(
+  entries: readonly Entry<E>[],
+  limits: EntryLimits,
+  send: (values: readonly E[]) => Promise<readonly EntryFailure[]>,
+): Promise<void> {
+  const failures: PartialFailure[] = entries
+    .filter(({ bytes }) => bytes > limits.maxEntryBytes)
+    .map(({ index, bytes }) => ({
+      index,
+      reason: `Expected a message of at most ${String(limits.maxEntryBytes)} bytes, got ${String(bytes)}`,
+      retryable: false,
+    }));
+  const calls = makeCalls(
+    entries.filter(({ bytes }) => bytes <= limits.maxEntryBytes),
+    limits,
+  );
   for (const [number, call] of calls.entries()) {
     try {
       const failed = await send(call.map(({ value }) => value));
-      for (const { position, reason, retryable: isWorthIt } of failed) failures.push({ index: call[position]?.index ?? -1, reason, retryable: isWorthIt });
+      for (const { position, reason, retryable: isWorthIt } of failed)
+        failures.push({ index: call[position]?.index ?? -1, reason, retryable: isWorthIt });
     } catch (error) {
       if (calls.length === 1 && failures.length === 0) throw error;
       // Of a call that is refused as a whole the culprit is found when it comes again alone.
@@ -64,6 +81,10 @@ export async function sendEntries<E>(entries: readonly Entry<E>[], limits: Entry
   }
   if (failures.length === 0) return;
   const [first] = failures;
-  if (failures.length === entries.length && failures.every((failure) => failure.retryable)) throw retryable(first?.reason ?? '');
-  throw partial(`${String(failures.length)} of ${String(entries.length)} messages were not taken: ${first?.reason ?? ''}`, failures);
+  if (failures.length === entries.length && failures.every((failure) => failure.retryable))
+    throw retryable(first?.reason ?? '');
+  throw partial(
+    `${String(failures.length)} of ${String(entries.length)} messages were not taken: ${first?.reason ?? ''}`,
+    failures,
+  );
 }

@@ -3,7 +3,12 @@ import { url } from '@hydrant/shared/runtime/config/formats';
 import type { Schema } from '@hydrant/shared/runtime/config/setting';
 
 export const chatSettings = {
-  NOMAD_UI_URL: { doc: "Address of Nomad's web interface, for links; none: no links.", format: url(['http:', 'https:']), default: null, example: 'https://nomad.example:4646' },
+  NOMAD_UI_URL: {
+    doc: "Address of Nomad's web interface, for links; none: no links.",
+    format: url(['http:', 'https:']),
+    default: null,
+    example: 'https://nomad.example:4646',
+  },
 } as const satisfies Schema;
 
 /** One message at a time and in order: the end of a loop must not overtake its beginning. */

@@ -12,7 +12,12 @@ export function describeEvent(message: Message, body: Fields): Description {
   const type = textOf(body, 'Type');
   const index = numberOf(body, 'Index');
   if (topic === undefined || type === undefined) {
-    return { kind: 'event', sentence: `A message of the type ${message.type === '' ? 'unknown' : message.type} came`, cluster, facts: [{ label: 'Message', text: message.id }] };
+    return {
+      kind: 'event',
+      sentence: `A message of the type ${message.type === '' ? 'unknown' : message.type} came`,
+      cluster,
+      facts: [{ label: 'Message', text: message.id }],
+    };
   }
   const object = asFields(asFields(body['Payload'])[topic]);
   const namespace = textOf(object, 'Namespace') ?? textOf(body, 'Namespace');
@@ -20,14 +25,24 @@ export function describeEvent(message: Message, body: Fields): Description {
   const status = textOf(object, 'ClientStatus') ?? textOf(object, 'Status');
   const because = whyOf(object);
   const facts: Fact[] = [
-    { label: 'Where', text: [`cluster ${cluster}`, ...(namespace === undefined ? [] : [`namespace ${namespace}`]), ...(job === undefined ? [] : [`job ${job}`])].join(', ') },
+    {
+      label: 'Where',
+      text: [
+        `cluster ${cluster}`,
+        ...(namespace === undefined ? [] : [`namespace ${namespace}`]),
+        ...(job === undefined ? [] : [`job ${job}`]),
+      ].join(', '),
+    },
     ...(because === undefined ? [] : [{ label: 'Why', text: because }]),
     ...(index === undefined ? [] : [{ label: 'Index', text: String(index) }]),
   ];
   return {
     kind: 'event',
     sentence: `${topic} ${nameOf(topic, object, textOf(body, 'Key'))}: ${words(type)}${status === undefined ? '' : `, ${status}`}`,
-    cluster, namespace, job, facts,
+    cluster,
+    namespace,
+    job,
+    facts,
     uiPath: pathOf(topic, object, namespace),
   };
 }
@@ -38,10 +53,12 @@ function words(type: string): string {
 }
 
 function nameOf(topic: string, object: Fields, key: string | undefined): string {
-  const id = (textOf(object, 'ID') ?? key ?? '?');
+  const id = textOf(object, 'ID') ?? key ?? '?';
   if (topic === 'Job') return id;
   if (topic === 'Deployment') return `${id.slice(0, shortId)} of job ${textOf(object, 'JobID') ?? '?'}`;
-  return textOf(object, 'Name') ?? textOf(object, 'ServiceName') ?? (/^[0-9a-f-]{36}$/u.test(id) ? id.slice(0, shortId) : id);
+  return (
+    textOf(object, 'Name') ?? textOf(object, 'ServiceName') ?? (/^[0-9a-f-]{36}$/u.test(id) ? id.slice(0, shortId) : id)
+  );
 }
 
 /** What the newest task event or else the description of the state says. */
@@ -51,7 +68,8 @@ function whyOf(object: Fields): string | undefined {
     const event = asFields(listOf(asFields(state), 'Events').at(-1));
     const time = numberOf(event, 'Time') ?? 0;
     const said = textOf(event, 'DisplayMessage') ?? textOf(event, 'Type');
-    if (said !== undefined && (newest === undefined || time > newest.time)) newest = { time, text: `task ${task}: ${said}` };
+    if (said !== undefined && (newest === undefined || time > newest.time))
+      newest = { time, text: `task ${task}: ${said}` };
   }
   return newest?.text ?? textOf(object, 'ClientDescription') ?? textOf(object, 'StatusDescription');
 }
@@ -59,11 +77,17 @@ function whyOf(object: Fields): string | undefined {
 function pathOf(topic: string, object: Fields, namespace: string | undefined): string | undefined {
   const id = textOf(object, 'ID');
   switch (topic) {
-    case 'Allocation': return allocationPath(id);
-    case 'Job': return jobPath(id, namespace);
-    case 'Deployment': return jobPath(textOf(object, 'JobID'), namespace, '/deployments');
-    case 'Node': return clientPath(id);
-    case 'Evaluation': return evaluationPath(id);
-    default: return undefined;
+    case 'Allocation':
+      return allocationPath(id);
+    case 'Job':
+      return jobPath(id, namespace);
+    case 'Deployment':
+      return jobPath(textOf(object, 'JobID'), namespace, '/deployments');
+    case 'Node':
+      return clientPath(id);
+    case 'Evaluation':
+      return evaluationPath(id);
+    default:
+      return undefined;
   }
 }

@@ -19,13 +19,33 @@ function copyFromSlack(message: unknown): string | undefined {
 void t.test('a command that is copied from Slack is the command of the alert', async (t) => {
   await fuzz(t, (random) => {
     for (let time = 0; time < 20; time += 1) {
-      const nextStep = makeNextStep(makeHostileWord(random), { allocation, task: makeHostileWord(random), exitCode: 1 });
-      const message = makeAlertMessage({
-        lastEvent: JSON.stringify({ AllocationID: allocation, JobID: 'web', TaskName: 'server' }), eventLog: [], id: '0', status: 'opened', cluster: 'north', namespace: 'shop', count: 5,
-        interval: '10m', reasons: [], exitCodes: [1], oomKilled: false, firstCrash: '', lineage: [], nextStep,
-      }, { messageId: 'a/1', routingKey: 'crash-loop', timestampMs: 0 });
+      const nextStep = makeNextStep(makeHostileWord(random), {
+        allocation,
+        task: makeHostileWord(random),
+        exitCode: 1,
+      });
+      const message = makeAlertMessage(
+        {
+          lastEvent: JSON.stringify({ AllocationID: allocation, JobID: 'web', TaskName: 'server' }),
+          eventLog: [],
+          id: '0',
+          status: 'opened',
+          cluster: 'north',
+          namespace: 'shop',
+          count: 5,
+          interval: '10m',
+          reasons: [],
+          exitCodes: [1],
+          oomKilled: false,
+          firstCrash: '',
+          lineage: [],
+          nextStep,
+        },
+        { messageId: 'a/1', routingKey: 'crash-loop', timestampMs: 0 },
+      );
       const copied = copyFromSlack(makeSlackMessage(makeNotice(message, null)));
-      if (copied !== nextStep) throw new Error(`Expected ${JSON.stringify(nextStep)} to be copied from Slack, got ${JSON.stringify(copied)}`);
+      if (copied !== nextStep)
+        throw new Error(`Expected ${JSON.stringify(nextStep)} to be copied from Slack, got ${JSON.stringify(copied)}`);
     }
   });
 });

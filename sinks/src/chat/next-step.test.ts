@@ -9,34 +9,69 @@ import { makeNotice, type Notice } from './notice.ts';
 const allocation = 'b026f72d-5064-1ded-a45e-1eb7d3346510';
 
 function noticeOf(nextStep: string): Notice {
-  const message = makeAlertMessage({
-    lastEvent: JSON.stringify({ AllocationID: allocation, JobID: 'web', TaskName: 'server' }), eventLog: [], id: '0', status: 'opened', cluster: 'north', namespace: '$(shop)', count: 5, interval: '10m',
-    reasons: [], exitCodes: [1], oomKilled: false, firstCrash: '', lineage: [allocation], nextStep,
-  }, { messageId: 'a/1', routingKey: 'crash-loop', timestampMs: 0 });
+  const message = makeAlertMessage(
+    {
+      lastEvent: JSON.stringify({ AllocationID: allocation, JobID: 'web', TaskName: 'server' }),
+      eventLog: [],
+      id: '0',
+      status: 'opened',
+      cluster: 'north',
+      namespace: '$(shop)',
+      count: 5,
+      interval: '10m',
+      reasons: [],
+      exitCodes: [1],
+      oomKilled: false,
+      firstCrash: '',
+      lineage: [allocation],
+      nextStep,
+    },
+    { messageId: 'a/1', routingKey: 'crash-loop', timestampMs: 0 },
+  );
   return makeNotice(message, null);
 }
 
 /** What stands in the block of code when somebody copies it. */
 function copyFromSlack(notice: Notice): string | undefined {
-  const { blocks } = makeSlackMessage(notice) as { readonly blocks: readonly { readonly text?: { readonly text: string } }[] };
+  const { blocks } = makeSlackMessage(notice) as {
+    readonly blocks: readonly { readonly text?: { readonly text: string } }[];
+  };
   const [, code] = /```(.*)```/su.exec(blocks.map(({ text }) => text?.text ?? '').join('')) ?? [];
   return code?.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
 }
 
 function copyFromPagerduty(notice: Notice): unknown {
-  const { payload } = makePagerdutyEvent(notice, { routingKey: 'k', severity: 'error' }) as { readonly payload: { readonly custom_details: Readonly<Record<string, unknown>> } };
+  const { payload } = makePagerdutyEvent(notice, { routingKey: 'k', severity: 'error' }) as {
+    readonly payload: { readonly custom_details: Readonly<Record<string, unknown>> };
+  };
   return payload.custom_details['Next'];
 }
 
 void t.test('the next step can be copied from a chat and means what it meant', (t) => {
-  const tasks = ['server', 'a;touch PWNED;$(touch PWNED2)', "a b'c;d$(e)&\"<i>`", '`touch PWNED`', "'`touch PWNED`'", '&'.repeat(200), '-help', 'a\u202e\nb', '!!'];
+  const tasks = [
+    'server',
+    'a;touch PWNED;$(touch PWNED2)',
+    'a b\'c;d$(e)&"<i>`',
+    '`touch PWNED`',
+    "'`touch PWNED`'",
+    '&'.repeat(200),
+    '-help',
+    'a\u202e\nb',
+    '!!',
+  ];
   const steps = tasks.map((task) => makeNextStep('shop', { allocation, task, exitCode: 1 }));
   const copied = steps.map((step) => copyFromSlack(noticeOf(step)) ?? '');
 
   t.same(copied, steps);
-  t.same(steps.map((step) => copyFromPagerduty(noticeOf(step))), steps);
+  t.same(
+    steps.map((step) => copyFromPagerduty(noticeOf(step))),
+    steps,
+  );
   const { calls, strays } = runInBash(copied, { folder: t.testdir({}) });
-  t.same(calls.map(([words]) => words?.at(-1)), tasks);
+  t.same(
+    calls.map(([words]) => words?.at(-1)),
+    tasks,
+  );
   t.same(strays, []);
   t.end();
 });

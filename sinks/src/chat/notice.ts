@@ -1,5 +1,6 @@
 /**
- * What a message says to a person: a sentence, facts, what to do next and where to look. For every destination that speaks to people; each of them fits it into its own form and sizes.
+ * What a message says to a person: a sentence, facts, what to do next and where to look. For every destination that
+ * speaks to people; each of them fits it into its own form and sizes.
  */
 import type { Message } from '@hydrant/shared/messages/message';
 import { isoTime } from '../encoding/time.ts';
@@ -15,11 +16,22 @@ export interface Notice extends Omit<Description, 'uiPath' | 'id'> {
   readonly link: string | undefined;
 }
 
-/** `uiUrl` is the address of Nomad's web interface, with or without `/ui`. Never throws: what cannot be read is named by its id and type. */
+/**
+ * `uiUrl` is the address of Nomad's web interface, with or without `/ui`. Never throws: what cannot be read is named by
+ * its id and type.
+ */
 export function makeNotice(message: Message, uiUrl: string | null): Notice {
   const body = parseFields(message.body);
-  const { uiPath, id, ...description } = isAlert(message, body) ? describeAlert(message, body) : describeEvent(message, body);
-  return { ...description, id: id ?? message.id, type: message.type, time: isoTime(message.timestampMs), link: uiUrl === null || uiPath === undefined ? undefined : makeLink(uiUrl, uiPath) };
+  const { uiPath, id, ...description } = isAlert(message, body)
+    ? describeAlert(message, body)
+    : describeEvent(message, body);
+  return {
+    ...description,
+    id: id ?? message.id,
+    type: message.type,
+    time: isoTime(message.timestampMs),
+    link: uiUrl === null || uiPath === undefined ? undefined : makeLink(uiUrl, uiPath),
+  };
 }
 
 function makeLink(uiUrl: string, path: string): string {

@@ -6,7 +6,11 @@ const ellipsis = '…';
 const misleading = /[\p{Cc}\p{Bidi_Control}]/gu;
 
 /** On one line, at most `max` characters (UTF-16 units) after `escape`, cut between characters, the cut shown. */
-export function shorten(text: string, max: number, escape: (character: string) => string = (character) => character): string {
+export function shorten(
+  text: string,
+  max: number,
+  escape: (character: string) => string = (character) => character,
+): string {
   let whole = '';
   let cut = '';
   for (const character of wellFormed(text).replaceAll(misleading, ' ')) {

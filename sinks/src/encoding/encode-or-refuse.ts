@@ -2,12 +2,18 @@
 import { permanent } from '@hydrant/shared/delivery/sink';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
 
-/** As `encode`, but what it throws is permanent: the same messages fail again, and everything behind them would wait for ever. */
+/**
+ * As `encode`, but what it throws is permanent: the same messages fail again, and everything behind them would wait for
+ * ever.
+ */
 export function encodeOrRefuse<T>(encode: () => T): T {
   try {
     return encode();
   } catch (error) {
     if (errorCode(error) === 'sink-permanent') throw error;
-    throw permanent(`Expected to encode what came, could not: ${describeError(error)}. This is a bug in Hydrant`, error);
+    throw permanent(
+      `Expected to encode what came, could not: ${describeError(error)}. This is a bug in Hydrant`,
+      error,
+    );
   }
 }

@@ -17,7 +17,10 @@ export function lineParts(batch: Batch): Buffer[] {
   return parts;
 }
 
-/** In JSON a line break can only stand between tokens, where a space means the same. Nomad's events have none; those of others may. */
+/**
+ * In JSON a line break can only stand between tokens, where a space means the same. Nomad's events have none; those of
+ * others may.
+ */
 function toLine(body: Buffer): Buffer {
   if (!body.includes(lineFeed)) return body;
   const line = Buffer.from(body);

@@ -71,14 +71,19 @@ const expected: Readonly<Record<Answer, Outcome>> = {
 };
 
 /** Where `http` differs: its users say which statuses are tried again, and any 2xx is theirs to give. */
-const ofHttp: Partial<Readonly<Record<Answer, Outcome>>> = { 'a redirect': 'sink-permanent', 'a page with 200': 'taken' };
+const ofHttp: Partial<Readonly<Record<Answer, Outcome>>> = {
+  'a redirect': 'sink-permanent',
+  'a page with 200': 'taken',
+};
 
 async function listen(t: Test, bytes: string): Promise<string> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
-    socket.once('data', () => { socket.resume().end(bytes); });
+    socket.once('data', () => {
+      socket.resume().end(bytes);
+    });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -96,14 +101,20 @@ void t.test('what comes late over a connection is not taken for the answer to th
     socket.on('data', () => {
       asked += 1;
       socket.write(head('204 No Content', 0));
-      setImmediate(() => { socket.write(head('200 OK', 0)); });
+      setImmediate(() => {
+        socket.write(head('200 OK', 0));
+      });
     });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.teardown(() => { server.close(); });
+  t.teardown(() => {
+    server.close();
+  });
   const definition = findSink('http');
-  const values = loadConfig(definition?.settings ?? {}, { env: { SINK_HTTP_ADDRESS: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}` } });
+  const values = loadConfig(definition?.settings ?? {}, {
+    env: { SINK_HTTP_ADDRESS: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}` },
+  });
   const sink = definition?.create(values, { log: testLog(), name: 'http' });
   await sink?.connect(new AbortController().signal);
   t.teardown(() => sink?.close());
@@ -122,7 +133,10 @@ for (const [type, makeEnv] of Object.entries(settings)) {
       const sink = definition?.create(values, { log: testLog(), name: type });
       await sink?.connect(new AbortController().signal);
 
-      const error = await sink?.write([makeSinkMessage(1)], new AbortController().signal).then(() => undefined, (thrown: unknown) => thrown);
+      const error = await sink?.write([makeSinkMessage(1)], new AbortController().signal).then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
 
       const wanted = (type === 'http' ? ofHttp[name] : undefined) ?? expected[name];
       t.equal(error === undefined ? 'taken' : errorCode(error), wanted, `${name}: ${describeError(error)}`);

@@ -39,7 +39,9 @@ export function encodeBatch(batch: Batch, format: HttpFormat): Buffer[] {
 /** What the message adds to a body, nearly. */
 export function encodedBytes(message: Message, format: HttpFormat): number {
   const bytes = message.body.length + 1;
-  return format === 'cloudevents' ? bytes + cloudEventBytes + message.id.length + message.type.length + message.routingKey.length : bytes;
+  return format === 'cloudevents'
+    ? bytes + cloudEventBytes + message.id.length + message.type.length + message.routingKey.length
+    : bytes;
 }
 
 /** CloudEvents 1.0 in structured mode; the event itself is `data`. */

@@ -5,7 +5,9 @@ import type { Batch } from '@hydrant/shared/delivery/sink';
 /** Servers take some 8 KiB of headers. */
 const mostId = 1024;
 
-/** `<id of the first message>-<hash over all>`: the same for the same batch. In characters that every header may have. */
+/**
+ * `<id of the first message>-<hash over all>`: the same for the same batch. In characters that every header may have.
+ */
 export function idempotencyKey(batch: Batch): string {
   const hash = createHash('sha256');
   // Messages of other programs may come without an id.

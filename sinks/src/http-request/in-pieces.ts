@@ -1,6 +1,6 @@
 /**
- * A body that is put together while it is sent. Whole bodies of several megabytes, four at a time, outlive the young generation and then wait for a full
- * collection; pieces of this size do not.
+ * A body that is put together while it is sent. Whole bodies of several megabytes, four at a time, outlive the young
+ * generation and then wait for a full collection; pieces of this size do not.
  */
 const pieceBytes = 256 * 1024;
 

@@ -30,8 +30,15 @@ const ofConnection = 'it belongs to the connection, which is not yours to steer'
 const byUs = 'Hydrant says it of each request';
 /** Those that would be replaced, or never let a request through, each with the reason. */
 const refusedHeaders: ReadonlyMap<string, string> = new Map([
-  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade', 'http2-settings'].map((name) => [name, ofConnection] as const),
-  ['content-length', byUs], ['transfer-encoding', byUs], ['idempotency-key', byUs], ['webhook-id', byUs], ['webhook-timestamp', byUs], ['webhook-signature', byUs],
+  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade', 'http2-settings'].map(
+    (name) => [name, ofConnection] as const,
+  ),
+  ['content-length', byUs],
+  ['transfer-encoding', byUs],
+  ['idempotency-key', byUs],
+  ['webhook-id', byUs],
+  ['webhook-timestamp', byUs],
+  ['webhook-signature', byUs],
   ['content-encoding', 'SINK_HTTP_GZIP says it'],
   ['expect', 'nobody waits for a 100 Continue'],
   ['host', 'it is that of the address'],
@@ -46,8 +53,16 @@ export function makeTarget({ address, headers, bearerToken, basicAuth }: TargetO
   const given = (headers ?? []).map(splitHeader);
   const basic = basicAuth ?? userInfo;
   const token = bearerToken ?? undefined;
-  const authorization = token === undefined ? basic && `Basic ${Buffer.from(basic).toString('base64')}` : `Bearer ${token}`;
-  const secrets = [token, basic, basic?.slice(basic.indexOf(':') + 1), authorization?.slice(authorization.indexOf(' ') + 1), ...given.map(({ value }) => value), ...secretsOfUrl(address)];
+  const authorization =
+    token === undefined ? basic && `Basic ${Buffer.from(basic).toString('base64')}` : `Bearer ${token}`;
+  const secrets = [
+    token,
+    basic,
+    basic?.slice(basic.indexOf(':') + 1),
+    authorization?.slice(authorization.indexOf(' ') + 1),
+    ...given.map(({ value }) => value),
+    ...secretsOfUrl(address),
+  ];
   return {
     url: url.href,
     shown: `${url.origin}${url.pathname}`,
@@ -61,18 +76,26 @@ export function makeTarget({ address, headers, bearerToken, basicAuth }: TargetO
 }
 
 /** A sentence for each problem. */
-export function targetProblems({ address, headers, bearerToken, basicAuth }: TargetOptions, settings: TargetSettings): readonly string[] {
+export function targetProblems(
+  { address, headers, bearerToken, basicAuth }: TargetOptions,
+  settings: TargetSettings,
+): readonly string[] {
   const problems: string[] = [];
   for (const line of headers ?? []) {
     const { name, value } = splitHeader(line);
-    if (!isHeader(name, value)) problems.push(`Expected \`${settings.headers}\` to hold headers as \`Name: value\`, separated by commas, got one that is none`);
+    if (!isHeader(name, value))
+      problems.push(
+        `Expected \`${settings.headers}\` to hold headers as \`Name: value\`, separated by commas, got one that is none`,
+      );
   }
   const given = (headers ?? []).map((line) => splitHeader(line).name.toLowerCase());
   for (const [at, name] of given.entries()) {
     const reason = given.indexOf(name) < at ? 'it is there twice' : refusedHeaders.get(name);
-    if (reason !== undefined) problems.push(`Expected \`${settings.headers}\` to hold headers that are free, got ${name}: ${reason}`);
+    if (reason !== undefined)
+      problems.push(`Expected \`${settings.headers}\` to hold headers that are free, got ${name}: ${reason}`);
   }
-  if (!isHeader('authorization', bearerToken ?? '')) problems.push(`Expected \`${settings.bearerToken}\` to be one line of plain characters, it holds others`);
+  if (!isHeader('authorization', bearerToken ?? ''))
+    problems.push(`Expected \`${settings.bearerToken}\` to be one line of plain characters, it holds others`);
   const ways = {
     [`\`${settings.bearerToken}\``]: bearerToken,
     [`\`${settings.basicAuth}\``]: basicAuth,
@@ -85,7 +108,9 @@ export function targetProblems({ address, headers, bearerToken, basicAuth }: Tar
 }
 
 function readUserInfo({ username, password }: URL): string | undefined {
-  return username === '' && password === '' ? undefined : `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return username === '' && password === ''
+    ? undefined
+    : `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
 }
 
 function splitHeader(line: string): { readonly name: string; readonly value: string } {

@@ -5,8 +5,14 @@ const now = Date.UTC(2026, 10, 6, 8, 49, 7);
 
 void t.test('Retry-After is read in every form that HTTP has, as UTC', (t) => {
   process.env['TZ'] = 'America/New_York';
-  t.teardown(() => { Reflect.deleteProperty(process.env, 'TZ'); });
-  const cases: readonly (readonly [value: string | undefined, date: string | undefined, expected: number | undefined])[] = [
+  t.teardown(() => {
+    Reflect.deleteProperty(process.env, 'TZ');
+  });
+  const cases: readonly (readonly [
+    value: string | undefined,
+    date: string | undefined,
+    expected: number | undefined,
+  ])[] = [
     [undefined, undefined, undefined],
     ['30', undefined, 30_000],
     ['0', undefined, 0],

@@ -1,4 +1,6 @@
-/** Signs requests as Standard Webhooks has it (https://www.standardwebhooks.com): HMAC-SHA256 over id, time and body. */
+/**
+ * Signs requests as Standard Webhooks has it (https://www.standardwebhooks.com): HMAC-SHA256 over id, time and body.
+ */
 import { createHmac } from 'node:crypto';
 
 /** The specification's own. */
@@ -20,7 +22,10 @@ export interface Signed {
   readonly body: Buffer;
 }
 
-/** The headers of a signed request; with several secrets, so that they can be changed one after the other, a signature by each. */
+/**
+ * The headers of a signed request; with several secrets, so that they can be changed one after the other, a signature
+ * by each.
+ */
 export function signWebhook(secrets: readonly string[], { id, nowMs, body }: Signed): Readonly<Record<string, string>> {
   // A dot separates what is signed.
   const plainId = id.replaceAll('.', '_');
@@ -35,5 +40,9 @@ export function signWebhook(secrets: readonly string[], { id, nowMs, body }: Sig
 /** A sentence for each problem; never shows the secret. */
 export function secretProblems(secrets: readonly string[], setting: string): readonly string[] {
   const isWell = secrets.length > 0 && secrets.every((secret) => decodeSecret(secret) !== undefined);
-  return isWell ? [] : [`Expected \`${setting}\` to be \`${prefix}\` and ${String(keyBytes.min)} to ${String(keyBytes.max)} random bytes in base64 (\`echo ${prefix}$(openssl rand -base64 32)\`), or several of those separated by commas, got something else`];
+  return isWell
+    ? []
+    : [
+        `Expected \`${setting}\` to be \`${prefix}\` and ${String(keyBytes.min)} to ${String(keyBytes.max)} random bytes in base64 (\`echo ${prefix}$(openssl rand -base64 32)\`), or several of those separated by commas, got something else`,
+      ];
 }

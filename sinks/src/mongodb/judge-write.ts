@@ -31,26 +31,40 @@ export function isDoubtful(failure: WriteFailure): boolean {
 }
 
 /**
- * Undefined when all is there: a document whose `_id` is there already was taken by an earlier try. `positions` are those of the sent documents in the batch, `isThere` answers for
- * doubtful failures.
+ * Undefined when all is there: a document whose `_id` is there already was taken by an earlier try. `positions` are
+ * those of the sent documents in the batch, `isThere` answers for doubtful failures.
  */
-export function judgeWriteFailures(writeFailures: readonly WriteFailure[], positions: readonly number[], isThere: (failure: WriteFailure) => boolean): Error | undefined {
-  const isRepeat = (failure: WriteFailure): boolean => failure.code === duplicateKey && (indexOf(failure) === '_id_' || (isDoubtful(failure) && isThere(failure)));
-  const failures = writeFailures.filter((failure) => !isRepeat(failure)).map(({ index, code, errmsg }): PartialFailure => ({
-    index: positions[index] ?? -1,
-    reason: `Expected MongoDB to take a document, got ${String(code)}: ${errmsg.slice(0, 200)}`,
-    retryable: !refusals.has(code) && code !== duplicateKey,
-  }));
+export function judgeWriteFailures(
+  writeFailures: readonly WriteFailure[],
+  positions: readonly number[],
+  isThere: (failure: WriteFailure) => boolean,
+): Error | undefined {
+  const isRepeat = (failure: WriteFailure): boolean =>
+    failure.code === duplicateKey && (indexOf(failure) === '_id_' || (isDoubtful(failure) && isThere(failure)));
+  const failures = writeFailures
+    .filter((failure) => !isRepeat(failure))
+    .map(({ index, code, errmsg }): PartialFailure => ({
+      index: positions[index] ?? -1,
+      reason: `Expected MongoDB to take a document, got ${String(code)}: ${errmsg.slice(0, 200)}`,
+      retryable: !refusals.has(code) && code !== duplicateKey,
+    }));
   const [first] = failures;
   if (first === undefined) return undefined;
-  if (failures.length === positions.length && failures.every((failure) => failure.retryable)) return retryable(first.reason);
-  return partial(`${String(failures.length)} of ${String(positions.length)} messages were not taken: ${first.reason}`, failures);
+  if (failures.length === positions.length && failures.every((failure) => failure.retryable))
+    return retryable(first.reason);
+  return partial(
+    `${String(failures.length)} of ${String(positions.length)} messages were not taken: ${first.reason}`,
+    failures,
+  );
 }
 
 /** A call that failed as a whole waits, unless a document cannot even be encoded. */
 export function judgeCall(error: unknown): Error {
   const { name } = toError(error);
-  const code = typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
+  const code =
+    typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'number'
+      ? error.code
+      : undefined;
   const hint = code === undefined ? undefined : hints[code];
   const said = `Expected MongoDB to take documents, got ${name}: ${describeError(error)}${hint === undefined ? '' : ` (${hint})`}`;
   return clientRefusals.has(name) ? permanent(said) : retryable(said);

@@ -1,6 +1,7 @@
 /**
- * JSON as a document of MongoDB. Whole numbers that a JavaScript number would round (Nomad's times in nanoseconds) become 64-bit integers. Names are stored as they are, but for
- * U+0000, which no document can hold: U+FFFD stands for it.
+ * JSON as a document of MongoDB. Whole numbers that a JavaScript number would round (Nomad's times in nanoseconds)
+ * become 64-bit integers. Names are stored as they are, but for U+0000, which no document can hold: U+FFFD stands for
+ * it.
  */
 import { randomBytes } from 'node:crypto';
 import type { Long } from 'mongodb';
@@ -19,7 +20,13 @@ const digitsThatFit = 15;
 const [least, most] = [-(2n ** 63n), 2n ** 63n - 1n];
 
 function isLong(token: string): boolean {
-  return token.length > digitsThatFit && /^-?\d+$/u.test(token) && !Number.isSafeInteger(Number(token)) && BigInt(token) >= least && BigInt(token) <= most;
+  return (
+    token.length > digitsThatFit &&
+    /^-?\d+$/u.test(token) &&
+    !Number.isSafeInteger(Number(token)) &&
+    BigInt(token) >= least &&
+    BigInt(token) <= most
+  );
 }
 
 /** n.b. an object with such a name is a type of its own to the client, or none that it takes. A Map never is. */
@@ -86,7 +93,7 @@ export function createDocumentParser(toLong: (digits: string) => Long): Document
       } catch {
         return undefined;
       }
-      return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? parsed as Document : undefined;
+      return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? (parsed as Document) : undefined;
     },
   };
 }

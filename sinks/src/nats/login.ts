@@ -11,7 +11,12 @@ import type { TlsOptions } from '@hydrant/shared/runtime/tls/tls-settings';
 export function makeTls(server: string, options: TlsOptions): Nats.TlsOptions {
   const { ca, servername, ...own } = readTls(options);
   const host = new URL(server).hostname.replace(/^\[(.*)\]$/u, '$1');
-  const tls = { ...own, ...(ca === undefined ? {} : { ca: ca.join('') }), host, servername: servername ?? (isIP(host) === 0 ? host : '') };
+  const tls = {
+    ...own,
+    ...(ca === undefined ? {} : { ca: ca.join('') }),
+    host,
+    servername: servername ?? (isIP(host) === 0 ? host : ''),
+  };
   return tls;
 }
 
@@ -23,6 +28,8 @@ export function makeAuthenticator(file: string, { credsAuthenticator }: typeof N
     return authenticator;
   } catch (error) {
     // Not the cause: who knows what it quotes.
-    throw retryable(`Expected \`SINK_NATS_CREDENTIALS_FILE\` to name a file with the JWT and the seed of a user, as nsc writes it, got ${errorCode(error) ?? 'something else'} in ${file}`);
+    throw retryable(
+      `Expected \`SINK_NATS_CREDENTIALS_FILE\` to name a file with the JWT and the seed of a user, as nsc writes it, got ${errorCode(error) ?? 'something else'} in ${file}`,
+    );
   }
 }

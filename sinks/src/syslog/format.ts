@@ -1,4 +1,7 @@
-/** How a message becomes a syslog message (RFC 5424) and how those follow one another on a stream (RFC 6587, octet counting). */
+/**
+ * How a message becomes a syslog message (RFC 5424) and how those follow one another on a stream (RFC 6587, octet
+ * counting).
+ */
 import type { Message } from '@hydrant/shared/messages/message';
 import { encodeLines } from '../encoding/lines.ts';
 import { isoTime } from '../encoding/time.ts';
@@ -22,7 +25,12 @@ export function toLine(message: Message): Buffer {
 export function toRfc5424(message: Message, { host, tag, pid }: Origin): Buffer {
   const time = isoTime(message.timestampMs) ?? '-';
   const messageId = message.type.replace(/^nomad\./u, '');
-  return Buffer.concat([Buffer.from(`<${String(priority)}>1 ${time} ${name(host, most.host)} ${name(tag, most.tag)} ${String(pid)} ${name(messageId, most.messageId)} - `), toLine(message)]);
+  return Buffer.concat([
+    Buffer.from(
+      `<${String(priority)}>1 ${time} ${name(host, most.host)} ${name(tag, most.tag)} ${String(pid)} ${name(messageId, most.messageId)} - `,
+    ),
+    toLine(message),
+  ]);
 }
 
 export function countOctets(syslogMessage: Buffer): Buffer {

@@ -1,4 +1,7 @@
-/** For destinations that answer for each message by itself: sends the messages of a batch, and says entry by entry which were not taken. */
+/**
+ * For destinations that answer for each message by itself: sends the messages of a batch, and says entry by entry which
+ * were not taken.
+ */
 import { partial, type Batch, type PartialFailure } from '@hydrant/shared/delivery/sink';
 import { describeError, isRetryable } from '@hydrant/shared/foundation/errors';
 import type { Message } from '@hydrant/shared/messages/message';
@@ -21,7 +24,10 @@ function toRefusal(error: unknown): Refusal {
 }
 
 /** Begins them in the order of the batch. Resolves when all were taken; otherwise throws what `partial` makes. */
-export async function publishEach(batch: Batch, { publish, mostInFlight, silence, signal }: PublishEachOptions): Promise<void> {
+export async function publishEach(
+  batch: Batch,
+  { publish, mostInFlight, silence, signal }: PublishEachOptions,
+): Promise<void> {
   const answers = new Map<number, Refusal | undefined>();
   const rest = batch.entries();
   const publishRest = async (): Promise<void> => {
@@ -39,5 +45,9 @@ export async function publishEach(batch: Batch, { publish, mostInFlight, silence
     return refusal === undefined ? [] : [{ index, ...refusal }];
   });
   const [first] = failures;
-  if (first !== undefined) throw partial(`${String(failures.length)} of ${String(batch.length)} messages were not taken: ${first.reason}`, failures);
+  if (first !== undefined)
+    throw partial(
+      `${String(failures.length)} of ${String(batch.length)} messages were not taken: ${first.reason}`,
+      failures,
+    );
 }

@@ -1,6 +1,6 @@
 /**
- * Brings a claimed announcement out: builds the alert, publishes it, confirms the claim. The event that made the claim is
- * acknowledged only after that, so a death anywhere in between repeats the announcement under the same ids.
+ * Brings a claimed announcement out: builds the alert, publishes it, confirms the claim. The event that made the claim
+ * is acknowledged only after that, so a death anywhere in between repeats the announcement under the same ids.
  */
 import type { Message } from '@hydrant/shared/messages/message';
 import type { Ledger, Place } from '../ledger/ledger.ts';
@@ -33,7 +33,9 @@ export class Announcer {
     const message = buildAlertMessage(announcement, context);
     const underWay = this.#underWay.get(message.id);
     if (underWay !== undefined) return underWay;
-    const announcing = this.#publish(announcement, message, context.place).finally(() => this.#underWay.delete(message.id));
+    const announcing = this.#publish(announcement, message, context.place).finally(() =>
+      this.#underWay.delete(message.id),
+    );
     this.#underWay.set(message.id, announcing);
     return announcing;
   }

@@ -41,9 +41,16 @@ export function buildAlertMessage(announcement: Announcement, context: AlertCont
 }
 
 /** The message that says that a loop has ended: the crashes are those of its last window. */
-export function buildResolvedMessage({ alertId, place, intervalMs, crashes, lastEvent }: ResolvedClaim, { routingKey, timestampMs }: Envelope): Message {
+export function buildResolvedMessage(
+  { alertId, place, intervalMs, crashes, lastEvent }: ResolvedClaim,
+  { routingKey, timestampMs }: Envelope,
+): Message {
   const alert = makeAlert({ id: alertId, status: 'resolved', place, intervalMs, crashes, lastEvent });
-  return makeAlertMessage(alert, { messageId: `${alertId}/resolved`, routingKey: fillRoutingKey(routingKey, place), timestampMs });
+  return makeAlertMessage(alert, {
+    messageId: `${alertId}/resolved`,
+    routingKey: fillRoutingKey(routingKey, place),
+    timestampMs,
+  });
 }
 
 export function buildAlert({ status, claim, crashes, lastEvent }: Announcement, { place, rule }: AlertContext): Alert {
@@ -63,7 +70,10 @@ function makeAlert({ id, status, place, intervalMs, crashes, lastEvent }: AlertP
     namespace: place.namespace,
     count: crashes.length,
     interval: formatDuration(intervalMs),
-    reasons: distinct(details.flatMap(({ reason, cause }) => cause === undefined ? [reason] : [reason, cause])).slice(0, mostReasons),
+    reasons: distinct(details.flatMap(({ reason, cause }) => (cause === undefined ? [reason] : [reason, cause]))).slice(
+      0,
+      mostReasons,
+    ),
     exitCodes: distinct(details.flatMap(({ exitCode }) => exitCode ?? [])),
     oomKilled: details.some(({ oomKilled }) => oomKilled === true),
     firstCrash: eventLog[0] ?? '',

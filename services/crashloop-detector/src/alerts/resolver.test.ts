@@ -7,8 +7,18 @@ import type { Ledger, ResolvedClaim } from '../ledger/ledger.ts';
 import { Resolver, type ResolverPorts } from './resolver.ts';
 
 const end: ResolvedClaim = {
-  alertId: 'a', token: 't', reason: 'ran', loop: 'l', openedAtUs: 1, newestUs: 2, intervalMs: 600_000, count: 1, lastEvent: '{}',
-  crashes: [JSON.stringify({ allocation: 'a1', task: 'server', time: '1795231704791828627', reason: 'Restart within policy' })],
+  alertId: 'a',
+  token: 't',
+  reason: 'ran',
+  loop: 'l',
+  openedAtUs: 1,
+  newestUs: 2,
+  intervalMs: 600_000,
+  count: 1,
+  lastEvent: '{}',
+  crashes: [
+    JSON.stringify({ allocation: 'a1', task: 'server', time: '1795231704791828627', reason: 'Restart within policy' }),
+  ],
   place: { cluster: 'c', namespace: 'default', job: 'job', group: 'group', task: 'server' },
 };
 
@@ -16,12 +26,15 @@ const end: ResolvedClaim = {
 function startResolver(t: Test, parts: Partial<ResolverPorts> = {}) {
   const published: Message[] = [];
   const counts = new Map<string, number>();
-  const count = (name: string) => (): void => { counts.set(name, (counts.get(name) ?? 0) + 1); };
+  const count = (name: string) => (): void => {
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  };
   let ends: ResolvedClaim[] = [end];
   const ledger = {
     size: () => Promise.resolve({ lineages: 1, openLoops: 1 }),
     takeResolved: () => Promise.resolve([...ends]),
-    confirmResolved: ({ token }: ResolvedClaim) => Promise.resolve(void (ends = ends.filter((one) => one.token !== token))),
+    confirmResolved: ({ token }: ResolvedClaim) =>
+      Promise.resolve(void (ends = ends.filter((one) => one.token !== token))),
   } as unknown as Ledger;
   const stopping = new AbortController();
   let nowMs = 0;
@@ -29,17 +42,34 @@ function startResolver(t: Test, parts: Partial<ResolverPorts> = {}) {
   const clock = {
     ...systemClock,
     monotonic: () => nowMs,
-    sleep: (_ms: number, signal?: AbortSignal) => new Promise<void>((resolve) => {
-      wake = resolve;
-      signal?.addEventListener('abort', () => { resolve(); }, { once: true });
-    }),
+    sleep: (_ms: number, signal?: AbortSignal) =>
+      new Promise<void>((resolve) => {
+        wake = resolve;
+        signal?.addEventListener(
+          'abort',
+          () => {
+            resolve();
+          },
+          { once: true },
+        );
+      }),
   };
   const resolver = new Resolver({
     options: { routingKey: 'crash-loop-resolved', notify: true },
     ledger,
-    alertPublisher: { publish: (message) => { published.push(message); return Promise.resolve('routed'); } },
+    alertPublisher: {
+      publish: (message) => {
+        published.push(message);
+        return Promise.resolve('routed');
+      },
+    },
     telemetry: {
-      alertPublished: count('published'), alertUnrouted: count('unrouted'), resolvedRefused: count('refused'), resolvedRetried: count('retried'), loopSilent: count('silent'), ledgerSized: count('sized'),
+      alertPublished: count('published'),
+      alertUnrouted: count('unrouted'),
+      resolvedRefused: count('refused'),
+      resolvedRetried: count('retried'),
+      loopSilent: count('silent'),
+      ledgerSized: count('sized'),
     },
     clock,
     isConnected: () => true,
@@ -103,8 +133,13 @@ t.test('while messages of the past arrive nothing ends', async (t) => {
 });
 
 t.test('an end that could not be announced is kept, one that is refused for good is not', async (t) => {
-  const answers = [new Error('The broker is away'), new HydrantError('Too large', { code: 'sink-permanent', retryable: false })];
-  const { turn, counts, ends } = startResolver(t, { alertPublisher: { publish: () => Promise.reject(answers.shift() ?? new Error('unexpected')) } });
+  const answers = [
+    new Error('The broker is away'),
+    new HydrantError('Too large', { code: 'sink-permanent', retryable: false }),
+  ];
+  const { turn, counts, ends } = startResolver(t, {
+    alertPublisher: { publish: () => Promise.reject(answers.shift() ?? new Error('unexpected')) },
+  });
   await turn();
 
   await turn();

@@ -1,6 +1,7 @@
 /**
  * Announces the ends of crash loops. What runs well says nothing, so it asks the ledger every few seconds; and it asks
- * only while an absence means something: the bus has stood for a while, and the messages are not a backlog from a time when nobody read them.
+ * only while an absence means something: the bus has stood for a while, and the messages are not a backlog from a time
+ * when nobody read them.
  */
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { isRetryable } from '@hydrant/shared/foundation/errors';
@@ -47,7 +48,10 @@ const backlogMs = 2000;
 export class Resolver {
   readonly #ports: ResolverPorts;
   #wasConnected = false;
-  /** Latest publishing time among the messages, and what it was at the last turn, by the clock of whoever published them. */
+  /**
+   * Latest publishing time among the messages, and what it was at the last turn, by the clock of whoever published
+   * them.
+   */
   #publishedMs: number | undefined;
   #atLastTurn: { readonly monotonicMs: number; readonly publishedMs: number | undefined } | undefined;
 
@@ -93,7 +97,8 @@ export class Resolver {
     this.#atLastTurn = now;
     this.#wasConnected = this.#ports.isConnected();
     if (!wasConnected || !this.#wasConnected || before === undefined) return false;
-    if (now.publishedMs === undefined || before.publishedMs === undefined) return now.publishedMs === before.publishedMs;
+    if (now.publishedMs === undefined || before.publishedMs === undefined)
+      return now.publishedMs === before.publishedMs;
     return now.publishedMs - before.publishedMs <= 2 * (now.monotonicMs - before.monotonicMs) + backlogMs;
   }
 

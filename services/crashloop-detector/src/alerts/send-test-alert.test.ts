@@ -15,7 +15,13 @@ import { sendTestAlert } from './send-test-alert.ts';
 const never = new AbortController().signal;
 
 function makeBus(t: Test, url: string) {
-  const bus = createAmqpBus({ urls: [url], exchange: 'nomad', connectionName: 'test', log: testLog(), clock: systemClock });
+  const bus = createAmqpBus({
+    urls: [url],
+    exchange: 'nomad',
+    connectionName: 'test',
+    log: testLog(),
+    clock: systemClock,
+  });
   t.teardown(() => bus.stop(AbortSignal.abort()));
   return bus;
 }
@@ -25,10 +31,20 @@ async function listen(t: Test, url: string): Promise<readonly Message[]> {
   const received: Message[] = [];
   const bus = makeBus(t, url);
   await bus.start(never);
-  await bus.subscribe({ name: 'hydrant.sink.slack', bindings: ['crash-loop', 'crash-loop-resolved'], prefetch: 10, maxHeldBytes: 1e6, consumer: 'test' }, ({ message }) => {
-    received.push(message);
-    return Promise.resolve({ action: 'ack' });
-  }, never);
+  await bus.subscribe(
+    {
+      name: 'hydrant.sink.slack',
+      bindings: ['crash-loop', 'crash-loop-resolved'],
+      prefetch: 10,
+      maxHeldBytes: 1e6,
+      consumer: 'test',
+    },
+    ({ message }) => {
+      received.push(message);
+      return Promise.resolve({ action: 'ack' });
+    },
+    never,
+  );
   return received;
 }
 
@@ -39,12 +55,19 @@ interface Ended {
 
 /** The command itself, as a person runs it. */
 function runCommand(url: string): Promise<Ended> {
-  const loader = process.execArgv.filter((argument) => argument.startsWith('--import') || argument.startsWith('--conditions'));
+  const loader = process.execArgv.filter(
+    (argument) => argument.startsWith('--import') || argument.startsWith('--conditions'),
+  );
   const env = { PATH: process.env['PATH'] ?? '', AMQP_CONNECTION: url };
   return new Promise((resolve) => {
-    execFile(process.execPath, [...loader, fileURLToPath(new URL('../main.ts', import.meta.url)), 'send-test'], { env, timeout: 120_000 }, (error, out) => {
-      resolve({ code: error === null ? 0 : Number(error.code), out });
-    });
+    execFile(
+      process.execPath,
+      [...loader, fileURLToPath(new URL('../main.ts', import.meta.url)), 'send-test'],
+      { env, timeout: 120_000 },
+      (error, out) => {
+        resolve({ code: error === null ? 0 : Number(error.code), out });
+      },
+    );
   });
 }
 
@@ -53,9 +76,15 @@ void t.test('send-test to RabbitMQ: a queue that is bound to alerts has it, and 
   const received = await listen(t, broker.url);
 
   const opened = await runCommand(broker.url);
-  const resolved = await sendTestAlert(makeBus(t, broker.url), makeExampleAlert(0, 'resolved'), { clock: systemClock, signal: never });
+  const resolved = await sendTestAlert(makeBus(t, broker.url), makeExampleAlert(0, 'resolved'), {
+    clock: systemClock,
+    signal: never,
+  });
 
-  t.match(opened, { code: 0, out: /^RabbitMQ took the example alert \S+ with the routing key "crash-loop", and a queue has it\n$/u });
+  t.match(opened, {
+    code: 0,
+    out: /^RabbitMQ took the example alert \S+ with the routing key "crash-loop", and a queue has it\n$/u,
+  });
   t.match(resolved, /with the routing key "crash-loop-resolved", and a queue has it$/u);
   await eventually(() => received.length === 2);
   const alerts = received.map((message) => readAlertMessage(message));
@@ -66,16 +95,29 @@ void t.test('send-test to RabbitMQ: a queue that is bound to alerts has it, and 
 void t.test('send-test to RabbitMQ: that nobody would see alerts is an error', async (t) => {
   const broker = await startPrivateRabbitMq(t);
 
-  const sending = sendTestAlert(makeBus(t, broker.url), makeExampleAlert(0, 'opened'), { clock: systemClock, signal: never });
+  const sending = sendTestAlert(makeBus(t, broker.url), makeExampleAlert(0, 'opened'), {
+    clock: systemClock,
+    signal: never,
+  });
 
-  await t.rejects(sending, { code: 'send-test-failed', message: /no queue is bound to the routing key "crash-loop": nobody will see alerts$/u });
+  await t.rejects(sending, {
+    code: 'send-test-failed',
+    message: /no queue is bound to the routing key "crash-loop": nobody will see alerts$/u,
+  });
 });
 
 void t.test('send-test to RabbitMQ: a broker that is away is said with what came back', async (t) => {
-  const [port] = await findFreePorts(1) as [number];
+  const [port] = (await findFreePorts(1)) as [number];
   const limit = new AbortController();
-  const sending = sendTestAlert(makeBus(t, `amqp://guest:guest@127.0.0.1:${String(port)}/`), makeExampleAlert(0, 'opened'), { clock: systemClock, signal: limit.signal });
+  const sending = sendTestAlert(
+    makeBus(t, `amqp://guest:guest@127.0.0.1:${String(port)}/`),
+    makeExampleAlert(0, 'opened'),
+    { clock: systemClock, signal: limit.signal },
+  );
   limit.abort();
 
-  await t.rejects(sending, { code: 'send-test-failed', message: /^RabbitMQ did not take the example alert .*What came back: /u });
+  await t.rejects(sending, {
+    code: 'send-test-failed',
+    message: /^RabbitMQ did not take the example alert .*What came back: /u,
+  });
 });

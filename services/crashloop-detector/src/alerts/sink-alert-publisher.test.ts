@@ -7,13 +7,34 @@ import { testLog } from '@hydrant/testing/test-log';
 import { SinkAlertPublisher } from './sink-alert-publisher.ts';
 
 const never = new AbortController().signal;
-const message = makeAlertMessage({
-  lastEvent: '{}', eventLog: [], id: 'a', status: 'opened', cluster: 'c', namespace: 'default', count: 1, interval: '10m', reasons: [], exitCodes: [], oomKilled: false, firstCrash: '',
-  lineage: [], nextStep: '',
-}, { messageId: 'a/1', routingKey: 'crash-loop', timestampMs: 0 });
+const message = makeAlertMessage(
+  {
+    lastEvent: '{}',
+    eventLog: [],
+    id: 'a',
+    status: 'opened',
+    cluster: 'c',
+    namespace: 'default',
+    count: 1,
+    interval: '10m',
+    reasons: [],
+    exitCodes: [],
+    oomKilled: false,
+    firstCrash: '',
+    lineage: [],
+    nextStep: '',
+  },
+  { messageId: 'a/1', routingKey: 'crash-loop', timestampMs: 0 },
+);
 
 async function startPublisher(t: Test, changes: Partial<Sink>, clock: Clock = systemClock) {
-  const sink: Sink = { connect: () => Promise.resolve(), write: () => Promise.resolve(), healthcheck: () => Promise.resolve(), close: () => Promise.resolve(), ...changes };
+  const sink: Sink = {
+    connect: () => Promise.resolve(),
+    write: () => Promise.resolve(),
+    healthcheck: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+    ...changes,
+  };
   const publisher = new SinkAlertPublisher({ sink, timeoutMs: 10_000, log: testLog(), clock });
   await publisher.start();
   t.teardown(() => publisher.stop(AbortSignal.abort()));
@@ -41,7 +62,11 @@ t.test('an alert is one batch, one at a time', async (t) => {
 t.test('until the sink is connected an alert is refused for now', async (t) => {
   let attempts = 0;
   const clock = { ...systemClock, sleep: () => new Promise<void>((resolve) => setImmediate(resolve)) };
-  const publisher = await startPublisher(t, { connect: () => (attempts += 1) < 3 ? Promise.reject(new Error('refused')) : Promise.resolve() }, clock);
+  const publisher = await startPublisher(
+    t,
+    { connect: () => ((attempts += 1) < 3 ? Promise.reject(new Error('refused')) : Promise.resolve()) },
+    clock,
+  );
 
   await t.rejects(publisher.publish(message), { code: 'alert-sink-unavailable', retryable: true });
   await eventually(() => publisher.healthCheck.check().status === 'pass');
@@ -50,7 +75,9 @@ t.test('until the sink is connected an alert is refused for now', async (t) => {
 
 t.test('what the sink throws is passed on, and the next alert is tried', async (t) => {
   let isBroken = true;
-  const publisher = await startPublisher(t, { write: () => isBroken ? Promise.reject(permanent('Too large')) : Promise.resolve() });
+  const publisher = await startPublisher(t, {
+    write: () => (isBroken ? Promise.reject(permanent('Too large')) : Promise.resolve()),
+  });
   await eventually(() => publisher.healthCheck.check().status === 'pass');
 
   await t.rejects(publisher.publish(message), { code: 'sink-permanent', retryable: false });
@@ -61,8 +88,21 @@ t.test('what the sink throws is passed on, and the next alert is tried', async (
 
 t.test('a write that hangs ends with the time limit or with the process', async (t) => {
   const timers: (() => void)[] = [];
-  const clock: Clock = { ...systemClock, after: (_ms, action) => { timers.push(action); return { cancel: () => undefined }; } };
-  const hanging: Partial<Sink> = { write: (_batch, signal) => new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { reject(new Error('aborted')); }); }) };
+  const clock: Clock = {
+    ...systemClock,
+    after: (_ms, action) => {
+      timers.push(action);
+      return { cancel: () => undefined };
+    },
+  };
+  const hanging: Partial<Sink> = {
+    write: (_batch, signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          reject(new Error('aborted'));
+        });
+      }),
+  };
   const publisher = await startPublisher(t, hanging, clock);
   await eventually(() => publisher.healthCheck.check().status === 'pass');
 

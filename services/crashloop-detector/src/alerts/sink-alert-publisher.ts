@@ -44,7 +44,9 @@ export class SinkAlertPublisher implements AlertPublisher, Component {
 
   async stop(deadline: AbortSignal): Promise<void> {
     this.#stopping.abort();
-    const giveUp = (): void => { this.#givingUp.abort(); };
+    const giveUp = (): void => {
+      this.#givingUp.abort();
+    };
     if (deadline.aborted) giveUp();
     else deadline.addEventListener('abort', giveUp, { once: true });
     await this.#connecting;
@@ -70,7 +72,8 @@ export class SinkAlertPublisher implements AlertPublisher, Component {
         return;
       } catch (err) {
         if (signal.aborted) return;
-        if (this.#health.detail !== describeError(err)) log.warn({ err }, 'Destination of alerts cannot be reached, will retry');
+        if (this.#health.detail !== describeError(err))
+          log.warn({ err }, 'Destination of alerts cannot be reached, will retry');
         this.#health = { status: 'fail', detail: describeError(err) };
         await clock.sleep(backoff.next(), signal);
       }
@@ -79,10 +82,15 @@ export class SinkAlertPublisher implements AlertPublisher, Component {
 
   async #write(message: Message): Promise<'routed'> {
     if (!this.#isConnected || this.#stopping.signal.aborted) {
-      throw new HydrantError('Expected the destination of alerts to be connected, it is not', { code: 'alert-sink-unavailable', retryable: true });
+      throw new HydrantError('Expected the destination of alerts to be connected, it is not', {
+        code: 'alert-sink-unavailable',
+        retryable: true,
+      });
     }
     const timeout = new AbortController();
-    const timer = this.#options.clock.after(this.#options.timeoutMs, () => { timeout.abort(); });
+    const timer = this.#options.clock.after(this.#options.timeoutMs, () => {
+      timeout.abort();
+    });
     try {
       await this.#options.sink.write([message], AbortSignal.any([timeout.signal, this.#givingUp.signal]));
       this.#health = { status: 'pass' };

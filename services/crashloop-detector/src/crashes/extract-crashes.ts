@@ -1,9 +1,9 @@
 /**
- * What an allocation proves about the restarts and the failure of each of its tasks. Pure, and without memory:
- * the numbers of restarts that Nomad no longer shows are the ledger's affair.
+ * What an allocation proves about the restarts and the failure of each of its tasks. Pure, and without memory: the
+ * numbers of restarts that Nomad no longer shows are the ledger's affair.
  *
- * Only task events prove a crash. A stop, a job update or a drain leaves `Killed` behind, which is none; a crash that happened before
- * a stop stays one, so the desired status plays no part.
+ * Only task events prove a crash. A stop, a job update or a drain leaves `Killed` behind, which is none; a crash that
+ * happened before a stop stays one, so the desired status plays no part.
  */
 import { innerText, type Allocation, type TaskState } from './read-allocation.ts';
 import type { TaskEvent } from './task-event.ts';
@@ -11,7 +11,10 @@ import type { TaskEvent } from './task-event.ts';
 /** `requested`: a person, a template or a new identity asked for it. Never counted. */
 export type RestartKind = 'crash' | 'requested';
 
-/** For the alert; the ledger keeps it without looking inside. The time stands apart, because the rest repeats from crash to crash. */
+/**
+ * For the alert; the ledger keeps it without looking inside. The time stands apart, because the rest repeats from crash
+ * to crash.
+ */
 export interface CrashDetail extends UntimedDetail {
   /** Nanoseconds since 1970, in decimal. */
   readonly time: string;
@@ -56,8 +59,14 @@ const longestCause = 300;
 
 /** Events that name what went wrong; the text is in `DisplayMessage`. */
 const causes: ReadonlySet<string> = new Set([
-  'Setup Failure', 'Driver Failure', 'Failed Validation', 'Failed Artifact Download', 'Disk Resources Exceeded', 'Task hook failed',
-  'Restart Signaled', 'Template',
+  'Setup Failure',
+  'Driver Failure',
+  'Failed Validation',
+  'Failed Artifact Download',
+  'Disk Resources Exceeded',
+  'Task hook failed',
+  'Restart Signaled',
+  'Template',
 ]);
 
 /** Signals by which a person ends a task. */
@@ -82,7 +91,8 @@ function extractTask(allocation: Allocation, task: TaskState): TaskCrashes {
     if (event.type === 'Restarting') {
       number += 1;
       // n.b. Numbers below 1 belong to a counter that has gone back since: they were counted under their old numbers.
-      if (number >= 1) restarts.push({ number, kind: kindOf(event, before), ...describe(allocation, task, event, before) });
+      if (number >= 1)
+        restarts.push({ number, kind: kindOf(event, before), ...describe(allocation, task, event, before) });
       before = [];
     } else if (event.type === 'Not Restarting') {
       isFailed = true;
@@ -97,7 +107,10 @@ function extractTask(allocation: Allocation, task: TaskState): TaskCrashes {
   return { task, restarts, failures: silent === null ? failures : [...failures, silent] };
 }
 
-/** A task can fail without `Not Restarting`, such as in the setup of its allocation: then the newest event that fails it counts. */
+/**
+ * A task can fail without `Not Restarting`, such as in the setup of its allocation: then the newest event that fails it
+ * counts.
+ */
 function silentFailure(allocation: Allocation, task: TaskState, events: readonly TaskEvent[]): Crash | null {
   if (!task.failed || task.state !== 'dead') return null;
   if (events.some(({ type }) => type === 'Sibling Task Failed')) return null;
@@ -120,7 +133,9 @@ function describe(allocation: Allocation, task: TaskState, event: TaskEvent, bef
     ...(cause === '' ? {} : { cause: cause.slice(0, longestCause) }),
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(signal === undefined || signal === 0 ? {} : { signal }),
-    ...(terminated !== undefined && innerText(terminated.fields, 'Details', 'oom_killed') === 'true' ? { oomKilled: true } : {}),
+    ...(terminated !== undefined && innerText(terminated.fields, 'Details', 'oom_killed') === 'true'
+      ? { oomKilled: true }
+      : {}),
   };
   const started = before.findLast(({ type }) => type === 'Started');
   const ended = terminated ?? event;
@@ -134,8 +149,9 @@ function kindOf(event: TaskEvent, before: readonly TaskEvent[]): RestartKind {
 }
 
 /**
- * Whether a person ended the task with `nomad alloc signal`: the signal is the last that happened before it terminated, and one that ends a process. Templates and Vault, which send
- * signals too, write what they are for; a person's signal has only a text that Nomad makes of its name.
+ * Whether a person ended the task with `nomad alloc signal`: the signal is the last that happened before it terminated,
+ * and one that ends a process. Templates and Vault, which send signals too, write what they are for; a person's signal
+ * has only a text that Nomad makes of its name.
  */
 function isSignalled(before: readonly TaskEvent[]): boolean {
   const at = before.findLastIndex(({ type }) => type === 'Terminated');
@@ -156,7 +172,8 @@ function reasonOf(event: TaskEvent): string {
 
 function causeOf(before: readonly TaskEvent[], terminated: TaskEvent | undefined): string {
   const cause = before.findLast(({ type }) => causes.has(type));
-  if (cause !== undefined) return cause.fields.textOr('RestartReason', '') || cause.fields.textOr('DisplayMessage', '') || cause.type;
+  if (cause !== undefined)
+    return cause.fields.textOr('RestartReason', '') || cause.fields.textOr('DisplayMessage', '') || cause.type;
   return terminated === undefined ? '' : terminated.fields.textOr('Message', '');
 }
 

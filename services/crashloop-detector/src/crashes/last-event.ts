@@ -15,10 +15,28 @@ export type Zero = '""' | '0' | 'false';
 
 /** The fields of a task event, in order. */
 export const taskEventFields: readonly (readonly [key: string, zero: Zero])[] = [
-  ['Type', '""'], ['Time', '0'], ['FailsTask', 'false'], ['RestartReason', '""'], ['SetupError', '""'], ['DriverError', '""'], ['DriverMessage', '""'],
-  ['ExitCode', '0'], ['Signal', '0'], ['Message', '""'], ['KillReason', '""'], ['KillTimeout', '0'], ['KillError', '""'], ['StartDelay', '0'],
-  ['DownloadError', '""'], ['ValidationError', '""'], ['DiskLimit', '0'], ['DiskSize', '0'], ['FailedSibling', '""'], ['VaultError', '""'],
-  ['TaskSignalReason', '""'], ['TaskSignal', '""'],
+  ['Type', '""'],
+  ['Time', '0'],
+  ['FailsTask', 'false'],
+  ['RestartReason', '""'],
+  ['SetupError', '""'],
+  ['DriverError', '""'],
+  ['DriverMessage', '""'],
+  ['ExitCode', '0'],
+  ['Signal', '0'],
+  ['Message', '""'],
+  ['KillReason', '""'],
+  ['KillTimeout', '0'],
+  ['KillError', '""'],
+  ['StartDelay', '0'],
+  ['DownloadError', '""'],
+  ['ValidationError', '""'],
+  ['DiskLimit', '0'],
+  ['DiskSize', '0'],
+  ['FailedSibling', '""'],
+  ['VaultError', '""'],
+  ['TaskSignalReason', '""'],
+  ['TaskSignal', '""'],
 ];
 
 export function makeLastEvent(allocation: Allocation, task: TaskState, event: TaskEvent): string {
@@ -45,11 +63,26 @@ export function makeLastEvent(allocation: Allocation, task: TaskState, event: Ta
 
 /** The same from nomad-firehose's own message, which has the fields already, and later ones between them. */
 export function makeLastEventOfFirehose(fields: RawObject, event: RawObject): string {
-  const texts = ['Name', 'AllocationID', 'DesiredStatus', 'DesiredDescription', 'ClientStatus', 'ClientDescription', 'JobID', 'GroupName', 'TaskName', 'EvalID', 'TaskState'];
+  const texts = [
+    'Name',
+    'AllocationID',
+    'DesiredStatus',
+    'DesiredDescription',
+    'ClientStatus',
+    'ClientDescription',
+    'JobID',
+    'GroupName',
+    'TaskName',
+    'EvalID',
+    'TaskState',
+  ];
   const members = [
     ...texts.map((name) => [name, goJson(fields, name, '""')]),
     ['TaskFailed', goJson(fields, 'TaskFailed', 'false')],
-    ...['TaskStartedAt', 'TaskFinishedAt'].map((name) => [name, fields.text(name) === null ? writeGoJson(goZeroTime) : goJson(fields, name, '""')]),
+    ...['TaskStartedAt', 'TaskFinishedAt'].map((name) => [
+      name,
+      fields.text(name) === null ? writeGoJson(goZeroTime) : goJson(fields, name, '""'),
+    ]),
     ['TaskEvent', writeTaskEvent(event)],
   ];
   return `{${members.map(([name, json]) => `"${name}":${json}`).join(',')}}`;
@@ -59,7 +92,9 @@ function writeTaskEvent(fields: RawObject): string {
   return `{${taskEventFields.map(([name, zero]) => `"${name}":${goJson(fields, name, zero)}`).join(',')}}`;
 }
 
-/** The value as Go writes it: as it stands there where that is the same; `zero` when it is absent or of another kind. */
+/**
+ * The value as Go writes it: as it stands there where that is the same; `zero` when it is absent or of another kind.
+ */
 function goJson(fields: RawObject, key: string, zero: Zero): string {
   const raw = fields.raw(key);
   if (raw === undefined) return zero;

@@ -43,7 +43,8 @@ export function lineageLinks(origin: Origin, allocation: Allocation): readonly L
   if (parent !== undefined) links.push({ child: own, parent: allocationKey(origin, parent) });
   for (const [position, earlier] of allocation.rescheduled.slice(0, -1).entries()) {
     const child = allocation.rescheduled[position + 1];
-    if (child !== undefined && child !== earlier) links.push({ child: allocationKey(origin, child), parent: allocationKey(origin, earlier) });
+    if (child !== undefined && child !== earlier)
+      links.push({ child: allocationKey(origin, child), parent: allocationKey(origin, earlier) });
   }
   if (allocation.replacedBy !== null) links.push({ child: allocationKey(origin, allocation.replacedBy), parent: own });
   return links;

@@ -1,6 +1,7 @@
 /**
- * Tells from the bytes alone whether an allocation event can prove a crash, so that the many that cannot are never parsed.
- * It may say yes to an event without a crash; it never says no to one that `extractCrashes` would find something in.
+ * Tells from the bytes alone whether an allocation event can prove a crash, so that the many that cannot are never
+ * parsed. It may say yes to an event without a crash; it never says no to one that `extractCrashes` would find
+ * something in.
  */
 
 /** The end of both `"Restarting"` and `"Not Restarting"`. */
@@ -9,7 +10,8 @@ const restarting = Buffer.from('Restarting"');
 const failed = Buffer.from('"Failed":true');
 
 /**
- * An allocation that took another's place tells whether a loop goes on there. Nomad leaves the field out where there is none; objects from lists have the tracker instead.
+ * An allocation that took another's place tells whether a loop goes on there. Nomad leaves the field out where there is
+ * none; objects from lists have the tracker instead.
  */
 const replacing = [Buffer.from('"PreviousAllocation":"'), Buffer.from('"PrevAllocID":"')];
 

@@ -7,7 +7,8 @@ const latest = 9_000_000_000_000_000_000n;
 /** Throws a permanent `event-invalid` when the field is no such time. */
 export function nanoseconds(fields: RawObject, key: string): bigint {
   const value = fields.integer(key);
-  if (value === undefined || value < 0n || value > latest) throw invalid(`\`${key}\` to be nanoseconds since 1970`, fields.raw(key));
+  if (value === undefined || value < 0n || value > latest)
+    throw invalid(`\`${key}\` to be nanoseconds since 1970`, fields.raw(key));
   return value;
 }
 

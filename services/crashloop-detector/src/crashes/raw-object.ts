@@ -1,6 +1,7 @@
 /**
- * A JSON object as it lies in a buffer: where its members begin and end is found in one pass, a value is read when it is asked for.
- * So no digit is lost (nanoseconds exceed what a number can hold), and what nobody asks for costs no more than being passed over.
+ * A JSON object as it lies in a buffer: where its members begin and end is found in one pass, a value is read when it
+ * is asked for. So no digit is lost (nanoseconds exceed what a number can hold), and what nobody asks for costs no more
+ * than being passed over.
  */
 import { HydrantError } from '@hydrant/shared/foundation/errors';
 import { readString, skipValue } from '@hydrant/shared/foundation/json-scanner';
@@ -15,7 +16,10 @@ export class RawObject {
   /** Of each member: begin and end of its key with the quotes, begin and end of its value. */
   readonly #places: number[] = [];
 
-  /** Throws `json-malformed` unless an object begins at `at`. Members that `inner` names are read by it instead of being passed over. */
+  /**
+   * Throws `json-malformed` unless an object begins at `at`. Members that `inner` names are read by it instead of being
+   * passed over.
+   */
   constructor(bytes: Buffer, at: number, inner: Readonly<Record<string, InnerReader>> = {}) {
     this.#bytes = bytes;
     let i = skipSpace(bytes, at);
@@ -38,7 +42,9 @@ export class RawObject {
     this.end = i + 1;
   }
 
-  /** The text of a value as it stands there; undefined when there is no such member. Of a repeated key the last counts. */
+  /**
+   * The text of a value as it stands there; undefined when there is no such member. Of a repeated key the last counts.
+   */
   raw(key: string): string | undefined {
     const at = this.#find(key);
     return at === -1 ? undefined : this.#bytes.toString('utf8', this.#places[at + 2], this.#places[at + 3]);
@@ -98,7 +104,12 @@ export class RawObject {
     return -1;
   }
 
-  #findReader(inner: Readonly<Record<string, InnerReader>>, from: number, to: number, start: number): InnerReader | undefined {
+  #findReader(
+    inner: Readonly<Record<string, InnerReader>>,
+    from: number,
+    to: number,
+    start: number,
+  ): InnerReader | undefined {
     // What is null is passed over.
     if (this.#bytes[start] === 0x6e) return undefined;
     for (const key in inner) if (isKey(this.#bytes, from, to, key)) return inner[key];
@@ -120,17 +131,29 @@ function skipSpace(bytes: Buffer, at: number): number {
 }
 
 function malformed(bytes: Buffer, at: number, expected: string): HydrantError {
-  return new HydrantError(`Expected ${expected} at offset ${at} of ${bytes.length} bytes of JSON`, { code: 'json-malformed', retryable: false });
+  return new HydrantError(`Expected ${expected} at offset ${at} of ${bytes.length} bytes of JSON`, {
+    code: 'json-malformed',
+    retryable: false,
+  });
 }
 
 /** What was expected of an Allocation event; the value itself is not shown. */
 export function invalid(expected: string, raw: string | undefined): HydrantError {
-  return new HydrantError(`Expected ${expected} in an Allocation event, got ${nameOf(raw)}`, { code: 'event-invalid', retryable: false });
+  return new HydrantError(`Expected ${expected} in an Allocation event, got ${nameOf(raw)}`, {
+    code: 'event-invalid',
+    retryable: false,
+  });
 }
 
 function nameOf(raw: string | undefined): string {
   if (raw === undefined) return 'nothing';
   if (raw === 'null') return 'null';
-  const kinds: Readonly<Record<string, string>> = { '"': 'a string', '[': 'a list', '{': 'an object', t: 'a boolean', f: 'a boolean' };
+  const kinds: Readonly<Record<string, string>> = {
+    '"': 'a string',
+    '[': 'a list',
+    '{': 'an object',
+    t: 'a boolean',
+    f: 'a boolean',
+  };
   return kinds[raw.charAt(0)] ?? 'a number';
 }

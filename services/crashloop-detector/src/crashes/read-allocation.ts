@@ -1,5 +1,6 @@
 /**
- * Reads the allocation out of an event or a snapshot message, in one pass over its bytes. Checks only the fields that the detector uses.
+ * Reads the allocation out of an event or a snapshot message, in one pass over its bytes. Checks only the fields that
+ * the detector uses.
  */
 import { errorCode, HydrantError } from '@hydrant/shared/foundation/errors';
 import { skipValue, walkArray, walkObject } from '@hydrant/shared/foundation/json-scanner';
@@ -46,13 +47,20 @@ export interface Allocation {
   readonly odd: readonly HydrantError[];
 }
 
-/** Throws a permanent `event-invalid` when the body is no Nomad event with an allocation, or the allocation lacks the fields that matter here. */
+/**
+ * Throws a permanent `event-invalid` when the body is no Nomad event with an allocation, or the allocation lacks the
+ * fields that matter here.
+ */
 export function readAllocation(body: Buffer): Allocation {
   try {
     return readEvent(body);
   } catch (error) {
     if (errorCode(error) !== 'json-malformed') throw error;
-    throw new HydrantError('Expected the message to be a Nomad event in JSON', { code: 'event-invalid', retryable: false, cause: error });
+    throw new HydrantError('Expected the message to be a Nomad event in JSON', {
+      code: 'event-invalid',
+      retryable: false,
+      cause: error,
+    });
   }
 }
 
@@ -66,12 +74,17 @@ function readEvent(body: Buffer): Allocation {
     return walkObject(body, objectAt(body, start, '`TaskStates`'), (name, at) => {
       const end = skipValue(body, at);
       // n.b. Nomad writes null for a task that it has no state of yet.
-      if (body[at] !== 0x6e) keepReadable(odd, () => { tasks.push(readTask(body, name, at, odd)); });
+      if (body[at] !== 0x6e)
+        keepReadable(odd, () => {
+          tasks.push(readTask(body, name, at, odd));
+        });
       return end;
     });
   };
-  const readFields = (start: number): number => (fields = new RawObject(body, objectAt(body, start, '`Payload.Allocation`'), { TaskStates: readTasks })).end;
-  const readPayload = (start: number): number => new RawObject(body, objectAt(body, start, '`Payload`'), { Allocation: readFields }).end;
+  const readFields = (start: number): number =>
+    (fields = new RawObject(body, objectAt(body, start, '`Payload.Allocation`'), { TaskStates: readTasks })).end;
+  const readPayload = (start: number): number =>
+    new RawObject(body, objectAt(body, start, '`Payload`'), { Allocation: readFields }).end;
   const event = new RawObject(body, objectAt(body, 0, 'the body'), { Payload: readPayload });
   if (body.toString('latin1', event.end).trim() !== '') throw invalid('nothing behind the event', undefined);
   event.requiredText('Topic');
@@ -91,7 +104,12 @@ function keepReadable(odd: HydrantError[], read: () => void): void {
   }
 }
 
-function makeAllocation(body: Buffer, fields: RawObject, tasks: readonly TaskState[], odd: readonly HydrantError[]): Allocation {
+function makeAllocation(
+  body: Buffer,
+  fields: RawObject,
+  tasks: readonly TaskState[],
+  odd: readonly HydrantError[],
+): Allocation {
   const createdNs = fields.integer('CreateTime');
   return {
     id: fields.requiredText('ID'),
@@ -117,18 +135,23 @@ function readTask(body: Buffer, name: string, at: number, odd: HydrantError[]): 
   let events: TaskEvent[] = [];
   const oddBefore = odd.length;
   const readEvents = (start: number): number => {
-    if (body[start] !== 0x5b) throw invalid(`\`Events\` of task "${name}" to be a list`, body.toString('latin1', start, start + 1));
+    if (body[start] !== 0x5b)
+      throw invalid(`\`Events\` of task "${name}" to be a list`, body.toString('latin1', start, start + 1));
     events = [];
     return walkArray(body, start, (from) => {
       const known = odd.length;
-      keepReadable(odd, () => { events.push(new TaskEvent(body, objectAt(body, from, 'a task event'))); });
-      // n.b. Restarts are numbered from the newest back: what lies before one that cannot be read has no certain number.
+      keepReadable(odd, () => {
+        events.push(new TaskEvent(body, objectAt(body, from, 'a task event')));
+      });
+      // n.b. Restarts are numbered from the newest back: what lies before one that cannot be read has no certain
+      // number.
       if (odd.length > known) events = [];
       return skipValue(body, from);
     });
   };
   const state = new RawObject(body, objectAt(body, at, `the state of task "${name}"`), { Events: readEvents });
-  if (events.length === 0 && odd.length > oddBefore) throw odd.pop() ?? invalid(`the events of task "${name}" to be readable`, undefined);
+  if (events.length === 0 && odd.length > oddBefore)
+    throw odd.pop() ?? invalid(`the events of task "${name}" to be readable`, undefined);
   return {
     name,
     state: state.textOr('State', ''),
@@ -161,7 +184,11 @@ export function innerText(fields: RawObject, key: string, innerKey: string): str
 function objectAt(body: Buffer, at: number, what: string): number {
   let start = at;
   while (body[start] === 0x20 || body[start] === 0x0a || body[start] === 0x0d || body[start] === 0x09) start += 1;
-  if (body[start] !== 0x7b) throw invalid(`${what} to be an object`, start >= body.length ? undefined : body.toString('latin1', start, start + 1));
+  if (body[start] !== 0x7b)
+    throw invalid(
+      `${what} to be an object`,
+      start >= body.length ? undefined : body.toString('latin1', start, start + 1),
+    );
   return start;
 }
 

@@ -1,6 +1,7 @@
 /**
- * Reads nomad-firehose's `allocations` payload: one task event of one allocation, flat, without namespace, cluster, number of the restart or
- * anything of the allocation's lineage. So its crashes are told apart by their own time, and counted together by allocation name.
+ * Reads nomad-firehose's `allocations` payload: one task event of one allocation, flat, without namespace, cluster,
+ * number of the restart or anything of the allocation's lineage. So its crashes are told apart by their own time, and
+ * counted together by allocation name.
  */
 import { errorCode } from '@hydrant/shared/foundation/errors';
 import type { Message } from '@hydrant/shared/messages/message';
@@ -28,8 +29,8 @@ const crashTypes = ['Restarting"', '"Setup Failure"'].map((text) => Buffer.from(
 const statusTypes = ['"Type":"Started"', '"Type":"Killed"'].map((text) => Buffer.from(text));
 
 /**
- * What the message proves: one observation, none when it tells of no crash; undefined when it is none of nomad-firehose's. `nowMs`: no crash is later.
- * Throws a permanent `event-invalid` when fields that matter are missing.
+ * What the message proves: one observation, none when it tells of no crash; undefined when it is none of
+ * nomad-firehose's. `nowMs`: no crash is later. Throws a permanent `event-invalid` when fields that matter are missing.
  */
 export function observeFirehoseMessage(message: Message, nowMs: number): readonly Observation[] | undefined {
   // Most messages tell of no crash, which their bytes alone show.
@@ -50,7 +51,9 @@ function readMembers(body: Buffer): FirehoseMessage | undefined {
     let event: RawObject | undefined;
     const fields = new RawObject(body, 0, { TaskEvent: (start) => (event = new RawObject(body, start)).end });
     const isWhole = body.toString('latin1', fields.end).trim() === '';
-    return isWhole && event !== undefined && fields.startOf('AllocationID') !== undefined ? { fields, event } : undefined;
+    return isWhole && event !== undefined && fields.startOf('AllocationID') !== undefined
+      ? { fields, event }
+      : undefined;
   } catch (error) {
     if (errorCode(error) !== 'json-malformed') throw error;
     return undefined;
@@ -76,7 +79,11 @@ function findStatus(read: FirehoseMessage): FirehoseStatus | undefined {
   const type = read.event.requiredText('Type');
   if (type !== 'Started' && type !== 'Killed') return undefined;
   const hasFailed = read.fields.isTrue('TaskFailed');
-  return { ...readTask(read), at: String(nanoseconds(read.event, 'Time')), state: type === 'Started' ? 'running' : hasFailed ? 'failed' : 'stopped' };
+  return {
+    ...readTask(read),
+    at: String(nanoseconds(read.event, 'Time')),
+    state: type === 'Started' ? 'running' : hasFailed ? 'failed' : 'stopped',
+  };
 }
 
 function readTask({ fields }: FirehoseMessage): FirehoseTask {
@@ -96,12 +103,21 @@ function observeCrash(message: Message, crash: FirehoseCrash, nowMs: number): Ob
   const observation = observe(message, status, nowMs);
   const timeUs = observation.firstSeenUs;
   // n.b. a member that is undefined is not written.
-  const detail = JSON.stringify({ allocation: crash.allocation, task, node: node === '' ? undefined : node, reason: crash.reason });
+  const detail = JSON.stringify({
+    allocation: crash.allocation,
+    task,
+    node: node === '' ? undefined : node,
+    reason: crash.reason,
+  });
   const timeNs = timeUs === microsecondsOf(at) ? at : `${timeUs}000`;
   return { ...observation, timed: [{ at, timeUs, timeNs, detail, isFailure }], lastEvent: crash.lastEvent };
 }
 
-function observe(message: Message, { allocation: id, at, group, job, name, node, state, task }: FirehoseStatus, nowMs: number): Observation {
+function observe(
+  message: Message,
+  { allocation: id, at, group, job, name, node, state, task }: FirehoseStatus,
+  nowMs: number,
+): Observation {
   const origin: Origin = { cluster: header(message, 'cluster'), region: header(message, 'region') };
   const allocation = allocationKey(origin, id);
   const timeUs = Math.min(microsecondsOf(at), Math.floor(nowMs * 1000));

@@ -1,6 +1,7 @@
 /**
- * A task event whose fields are looked for only when they are asked for: of the ten in a task most are never looked into. Type and time stand at the end of what
- * Nomad writes, whose keys are sorted; when they do not, all fields are read.
+ * A task event whose fields are looked for only when they are asked for: of the ten in a task most are never looked
+ * into. Type and time stand at the end of what Nomad writes, whose keys are sorted; when they do not, all fields are
+ * read.
  */
 import { skipValue } from '@hydrant/shared/foundation/json-scanner';
 import { nanoseconds } from './nanoseconds.ts';
@@ -41,7 +42,11 @@ export class TaskEvent {
   }
 }
 
-function readHead(bytes: Buffer, start: number, end: number): { readonly type: string; readonly time: string } | undefined {
+function readHead(
+  bytes: Buffer,
+  start: number,
+  end: number,
+): { readonly type: string; readonly time: string } | undefined {
   const typeEnd = end - tail.length;
   if (typeEnd <= start || !standsAt(bytes, typeEnd, tail)) return undefined;
   let typeStart = typeEnd;
@@ -54,8 +59,14 @@ function readHead(bytes: Buffer, start: number, end: number): { readonly type: s
   let timeStart = timeEnd;
   while (isDigit(bytes[timeStart - 1])) timeStart -= 1;
   // Longer ones may be no time at all: they are looked at closely.
-  const isSound = timeEnd > timeStart && timeEnd - timeStart < 20 && bytes[timeStart] !== 0x39 && standsAt(bytes, timeStart - timeMark.length, timeMark);
-  return isSound ? { type: bytes.toString('latin1', typeStart, typeEnd), time: bytes.toString('latin1', timeStart, timeEnd) } : undefined;
+  const isSound =
+    timeEnd > timeStart &&
+    timeEnd - timeStart < 20 &&
+    bytes[timeStart] !== 0x39 &&
+    standsAt(bytes, timeStart - timeMark.length, timeMark);
+  return isSound
+    ? { type: bytes.toString('latin1', typeStart, typeEnd), time: bytes.toString('latin1', timeStart, timeEnd) }
+    : undefined;
 }
 
 function isDigit(byte: number | undefined): boolean {

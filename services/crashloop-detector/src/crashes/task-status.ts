@@ -4,8 +4,9 @@ import type { Allocation, TaskState } from './read-allocation.ts';
 
 export interface ObservedStatus {
   /**
-   * `running`; `waiting` for its next start; `failed`: its allocation has, and waits for its reschedule; `done`: it ended well;
-   * `stopped`: by a person, who stopped the allocation or its job; `replaced`: another allocation has taken its place.
+   * `running`; `waiting` for its next start; `failed`: its allocation has, and waits for its reschedule; `done`: it
+   * ended well; `stopped`: by a person, who stopped the allocation or its job; `replaced`: another allocation has taken
+   * its place.
    */
   readonly state: 'running' | 'waiting' | 'failed' | 'done' | 'stopped' | 'replaced';
   /** Since when, as far as the event shows. */

@@ -17,7 +17,20 @@ async function readEvents(cluster: string): Promise<readonly Message[]> {
         const body = line.subarray(from, to);
         const { topic, type, index } = readEventHead(body, 0, body.length);
         if (topic !== 'Allocation') return;
-        messages.push(makeEventMessage({ cluster, region: 'global', index, origin: 'stream', timestampMs: 0, id: 'e', routingKey: 'event.Allocation', topic, type, body }));
+        messages.push(
+          makeEventMessage({
+            cluster,
+            region: 'global',
+            index,
+            origin: 'stream',
+            timestampMs: 0,
+            id: 'e',
+            routingKey: 'event.Allocation',
+            topic,
+            type,
+            body,
+          }),
+        );
       });
     });
   }
@@ -26,8 +39,20 @@ async function readEvents(cluster: string): Promise<readonly Message[]> {
 
 /** What a real nomad-firehose published beside it. */
 async function readFormer(): Promise<readonly Message[]> {
-  const lines = (await readRecordingFile('nomad-firehose-parity', 'allocations.out.ndjson.gz')).toString('utf8').trim().split('\n');
-  return lines.map((line) => ({ id: '', routingKey: 'allocations', type: '', contentType: 'application/json', appId: '', timestampMs: 0, headers: {}, body: Buffer.from(line) }));
+  const lines = (await readRecordingFile('nomad-firehose-parity', 'allocations.out.ndjson.gz'))
+    .toString('utf8')
+    .trim()
+    .split('\n');
+  return lines.map((line) => ({
+    id: '',
+    routingKey: 'allocations',
+    type: '',
+    contentType: 'application/json',
+    appId: '',
+    timestampMs: 0,
+    headers: {},
+    body: Buffer.from(line),
+  }));
 }
 
 /** How often it is news that crashes come twice. */
@@ -42,7 +67,9 @@ function countNews(messages: readonly Message[]): number {
 }
 
 function interleave(some: readonly Message[], others: readonly Message[]): readonly Message[] {
-  return Array.from({ length: Math.max(some.length, others.length) }, (_, at) => [some[at], others[at]]).flat().filter((message) => message !== undefined);
+  return Array.from({ length: Math.max(some.length, others.length) }, (_, at) => [some[at], others[at]])
+    .flat()
+    .filter((message) => message !== undefined);
 }
 
 t.test('a queue with events and with messages of the same crashes is noticed once, in any cluster', async (t) => {
@@ -58,5 +85,9 @@ t.test('either kind alone, and one that follows upon the other, is not', async (
 
   t.equal(countNews(events), 0);
   t.equal(countNews(former), 0);
-  t.equal(countNews([...former.slice(0, 1), ...(await readEvents('default')).slice(-half)]), 0, 'what still waited at the change');
+  t.equal(
+    countNews([...former.slice(0, 1), ...(await readEvents('default')).slice(-half)]),
+    0,
+    'what still waited at the change',
+  );
 });

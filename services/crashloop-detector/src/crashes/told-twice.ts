@@ -1,6 +1,6 @@
 /**
- * Notices that a queue gets each crash twice: in Nomad's events and in nomad-firehose's messages, whose crashes count in loops of their own, so that each loop
- * is announced twice. Costs nothing until crashes of both kinds have come.
+ * Notices that a queue gets each crash twice: in Nomad's events and in nomad-firehose's messages, whose crashes count
+ * in loops of their own, so that each loop is announced twice. Costs nothing until crashes of both kinds have come.
  */
 import type { Observation } from '../ledger/ledger.ts';
 

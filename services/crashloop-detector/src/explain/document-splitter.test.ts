@@ -11,7 +11,11 @@ t.test('documents are found however people write them', async (t) => {
   const cases: [name: string, text: string, expected: string[]][] = [
     ['a line each', '{"a":1}\n\n{"a":2}\r', ['1 {"a":1}', '3 {"a":2}']],
     ['a byte-order mark', '\ufeff{"a":1}', ['1 {"a":1}']],
-    ['pretty-printed', '{\n  "a": {\n    "b": "}{"\n  }\n}\n{\n  "a": 2\n}', ['1 { "a": { "b": "}{" } }', '6 { "a": 2 }']],
+    [
+      'pretty-printed',
+      '{\n  "a": {\n    "b": "}{"\n  }\n}\n{\n  "a": 2\n}',
+      ['1 { "a": { "b": "}{" } }', '6 { "a": 2 }'],
+    ],
     ['a list', '[{"a":1},{"a":[2]}]', ['1 {"a":1}', '1 {"a":[2]}']],
     ['a list over lines', '[\n  {"a":1},\n  {"a":2}\n]\n{"a":3}', ['1 {"a":1}', '1 {"a":2}', '5 {"a":3}']],
     ['behind one another', '{"a":1}{"a":2} {"a":"\\"}"}', ['1 {"a":1}', '1 {"a":2}', '1 {"a":"\\"}"}']],

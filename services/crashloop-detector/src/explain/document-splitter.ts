@@ -1,5 +1,6 @@
 /**
- * From the lines of a file to the JSON documents in it: one on each line, several behind one another, or one over many lines as people print them. A list gives its members.
+ * From the lines of a file to the JSON documents in it: one on each line, several behind one another, or one over many
+ * lines as people print them. A list gives its members.
  */
 import { forEachElement } from '@hydrant/shared/foundation/json-scanner';
 
@@ -102,7 +103,9 @@ function membersOf(document: Buffer): readonly Buffer[] {
   if (firstByte(document) !== 0x5b) return [document];
   const members: Buffer[] = [];
   try {
-    forEachElement(document, document.indexOf(0x5b), (from, to) => { members.push(document.subarray(from, to)); });
+    forEachElement(document, document.indexOf(0x5b), (from, to) => {
+      members.push(document.subarray(from, to));
+    });
   } catch {
     // n.b. Whoever reads it says what is wrong with it.
     return [document];

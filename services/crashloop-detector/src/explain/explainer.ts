@@ -1,6 +1,7 @@
 /**
- * Says of events what the detector would count, and why, and which crash loops it would announce. Runs the detector's own rule on a store in memory; connects to
- * nothing. By the times of the events, so that a recording of last week is judged as it would have been then.
+ * Says of events what the detector would count, and why, and which crash loops it would announce. Runs the detector's
+ * own rule on a store in memory; connects to nothing. By the times of the events, so that a recording of last week is
+ * judged as it would have been then.
  */
 import { formatDuration } from '@hydrant/shared/foundation/durations';
 import { describeError } from '@hydrant/shared/foundation/errors';
@@ -10,7 +11,15 @@ import type { CrashDetail, UntimedDetail } from '../crashes/extract-crashes.ts';
 import type { GroupBy } from '../crashes/lineage.ts';
 import { createMemoryStateStore } from '@hydrant/shared/state/memory-state-store';
 import { createLedger, stateLimits } from '../ledger/state-ledger.ts';
-import { defaultMaxLineages, type Decision, type Ledger, type Observation, type ObservedCrash, type Rule, type Verdict } from '../ledger/ledger.ts';
+import {
+  defaultMaxLineages,
+  type Decision,
+  type Ledger,
+  type Observation,
+  type ObservedCrash,
+  type Rule,
+  type Verdict,
+} from '../ledger/ledger.ts';
 import { readObservations } from '../read-observations.ts';
 import { chooseRule, type Rules } from '../rules/choose-rule.ts';
 import { DocumentSplitter, type FoundDocument } from './document-splitter.ts';
@@ -46,20 +55,28 @@ export class Explainer {
   constructor(options: ExplainerOptions) {
     this.#options = options;
     const clock = { now: () => this.#nowMs };
-    this.#ledger = createLedger({ store: createMemoryStateStore({ limits: stateLimits(defaultMaxLineages), clock }), clock });
+    this.#ledger = createLedger({
+      store: createMemoryStateStore({ limits: stateLimits(defaultMaxLineages), clock }),
+      clock,
+    });
   }
 
-  /** What the next line of the input brings: one line of text for each restart or failure that is seen for the first time. Never rejects. */
+  /**
+   * What the next line of the input brings: one line of text for each restart or failure that is seen for the first
+   * time. Never rejects.
+   */
   async take(line: Buffer): Promise<readonly string[]> {
     const said: string[] = [];
-    for (const document of this.#splitter.take(line)) for (const sentence of await this.#takeDocument(document)) said.push(sentence);
+    for (const document of this.#splitter.take(line))
+      for (const sentence of await this.#takeDocument(document)) said.push(sentence);
     return said;
   }
 
   /** What the end of the input brings. */
   async end(): Promise<readonly string[]> {
     const said: string[] = [];
-    for (const document of this.#splitter.end()) for (const sentence of await this.#takeDocument(document)) said.push(sentence);
+    for (const document of this.#splitter.end())
+      for (const sentence of await this.#takeDocument(document)) said.push(sentence);
     return said;
   }
 
@@ -74,7 +91,9 @@ export class Explainer {
       `Rule: ${rule.count} crashes within ${formatDuration(rule.intervalMs)}${this.#options.rules.overrides.length === 0 ? '' : `, and ${this.#options.rules.overrides.length} of their own for some tasks`}.`,
       `Crash loops that would be announced: ${this.#loops.size === 0 ? 'none' : this.#loops.size}`,
       ...[...this.#loops.values()].map((loop) => `  ${loop}`),
-      ...(this.#refusals.length === 0 ? [] : [`Lines that cannot be used: ${refused}`, ...this.#refusals.map((refusal) => `  ${refusal}`)]),
+      ...(this.#refusals.length === 0
+        ? []
+        : [`Lines that cannot be used: ${refused}`, ...this.#refusals.map((refusal) => `  ${refusal}`)]),
     ];
   }
 
@@ -86,7 +105,8 @@ export class Explainer {
         this.#counts[input.kind] += 1;
         if (input.kind === 'foreign') continue;
         for (const odd of input.odd) this.#refuse(line, odd);
-        for (const observation of input.observations) for (const sentence of await this.#explain(observation)) said.push(sentence);
+        for (const observation of input.observations)
+          for (const sentence of await this.#explain(observation)) said.push(sentence);
       }
     } catch (error) {
       this.#counts.refused += 1;
@@ -96,7 +116,8 @@ export class Explainer {
   }
 
   #refuse(line: number, error: unknown): void {
-    if (this.#refusals.length < mostRefusalsNamed) this.#refusals.push(`line ${line}: ${makeVisible(describeError(error))}`);
+    if (this.#refusals.length < mostRefusalsNamed)
+      this.#refusals.push(`line ${line}: ${makeVisible(describeError(error))}`);
   }
 
   async #explain(observation: Observation): Promise<readonly string[]> {
@@ -111,9 +132,15 @@ export class Explainer {
     this.#counts.counted += decision.recorded.restarts + decision.recorded.failures;
     this.#counts.hidden += decision.recorded.hidden;
     return [
-      ...this.#news(observation, decision.verdicts).map((sighted) => describe(observation, sighted, this.#describeVerdict(sighted, rule))),
-      ...(decision.recorded.hidden === 0 ? [] : [`${' '.repeat(26)}${showPlace(observation)}  ${decision.recorded.hidden} more counted, which Nomad no longer shows`]),
-      ...await this.#announce(observation, decision, rule),
+      ...this.#news(observation, decision.verdicts).map((sighted) =>
+        describe(observation, sighted, this.#describeVerdict(sighted, rule)),
+      ),
+      ...(decision.recorded.hidden === 0
+        ? []
+        : [
+            `${' '.repeat(26)}${showPlace(observation)}  ${decision.recorded.hidden} more counted, which Nomad no longer shows`,
+          ]),
+      ...(await this.#announce(observation, decision, rule)),
     ];
   }
 
@@ -136,21 +163,31 @@ export class Explainer {
   }
 
   async #announce(observation: Observation, decision: Decision, rule: Rule): Promise<readonly string[]> {
-    if (decision.action === 'late') return [`${' '.repeat(26)}${showPlace(observation)}  a crash loop, but known too late to be announced`];
+    if (decision.action === 'late')
+      return [`${' '.repeat(26)}${showPlace(observation)}  a crash loop, but known too late to be announced`];
     if (decision.action !== 'announce') return [];
     await this.#ledger.confirm(decision.claim);
     const newest = decision.crashes.at(-1);
-    const next = newest === undefined ? '' : `; next: ${makeNextStep(observation.place.namespace, JSON.parse(newest) as CrashDetail)}`;
+    const next =
+      newest === undefined
+        ? ''
+        : `; next: ${makeNextStep(observation.place.namespace, JSON.parse(newest) as CrashDetail)}`;
     const text = `${showPlace(observation)}: ${decision.count} crashes within ${formatDuration(rule.intervalMs)}${next}`;
     const { alertId, openedAtUs } = decision.claim;
-    this.#loops.set(alertId, `${showPlace(observation)}: opened ${showTime(openedAtUs)}, last announced ${showTime(decision.claim.announcedAtUs)} with ${decision.count} crashes`);
+    this.#loops.set(
+      alertId,
+      `${showPlace(observation)}: opened ${showTime(openedAtUs)}, last announced ${showTime(decision.claim.announcedAtUs)} with ${decision.count} crashes`,
+    );
     return [`${showTime(decision.claim.announcedAtUs)}  CRASH LOOP ${decision.status}  ${text}`];
   }
 }
 
 /** Oldest first. */
 function sightings({ restarts, timed }: Observation, verdicts: readonly Verdict[]): readonly Sighted[] {
-  const labels = [...restarts.map(({ number }) => `#${number}`), ...timed.map(({ isFailure }) => isFailure ? ' failed' : '')];
+  const labels = [
+    ...restarts.map(({ number }) => `#${number}`),
+    ...timed.map(({ isFailure }) => (isFailure ? ' failed' : '')),
+  ];
   return [...restarts, ...timed].map((crash, at) => ({ ...crash, label: labels[at] ?? '', verdict: verdicts[at] }));
 }
 

@@ -1,13 +1,17 @@
 /**
- * The crashes of one loop, in order of time, then of identity. Kept as the text that is stored: a crash that comes is nearly always the newest, and is added at the end
- * without reading the others. Only what needs them all reads them.
+ * The crashes of one loop, in order of time, then of identity. Kept as the text that is stored: a crash that comes is
+ * nearly always the newest, and is added at the end without reading the others. Only what needs them all reads them.
  *
- * A record is `time,detail` or `time,detail,identity`, records are separated by `;`. The time is nanoseconds in decimal; `detail` is a position in the table of details, whose
- * texts repeat from crash to crash, with `!` behind it when the crash was not seen itself. Without an identity it is that of the time.
+ * A record is `time,detail` or `time,detail,identity`, records are separated by `;`. The time is nanoseconds in
+ * decimal; `detail` is a position in the table of details, whose texts repeat from crash to crash, with `!` behind it
+ * when the crash was not seen itself. Without an identity it is that of the time.
  */
 
 export interface CrashRecord {
-  /** `<task>#<number>`, `<task>#<epoch>.<number>` or `<task>@<time>`. The task is a position in the loop's list of tasks. */
+  /**
+   * `<task>#<number>`, `<task>#<epoch>.<number>` or `<task>@<time>`. The task is a position in the loop's list of
+   * tasks.
+   */
   readonly id: string;
   readonly timeUs: number;
   /** Nanoseconds, in decimal. */
@@ -28,7 +32,13 @@ export class CrashWindow {
   /** Once they were read: then they hold, and not the text. */
   #records: CrashRecord[] | undefined;
 
-  constructor(stored: { readonly text: string; readonly size: number; readonly details: readonly string[] } = { text: '', size: 0, details: [] }) {
+  constructor(
+    stored: { readonly text: string; readonly size: number; readonly details: readonly string[] } = {
+      text: '',
+      size: 0,
+      details: [],
+    },
+  ) {
     this.#text = stored.text;
     this.#size = stored.size;
     this.#details = [...stored.details];
@@ -150,7 +160,13 @@ export class CrashWindow {
   #readRecord(text: string): CrashRecord {
     const [timeNs = '', position = '', id = ''] = text.split(',');
     const detail = this.#details[Number.parseInt(position, 10)] ?? '{}';
-    return { id: id.endsWith('@') ? `${id}${timeNs}` : id, timeNs, timeUs: microsecondsOf(timeNs), detail, hidden: position.endsWith('!') };
+    return {
+      id: id.endsWith('@') ? `${id}${timeNs}` : id,
+      timeNs,
+      timeUs: microsecondsOf(timeNs),
+      detail,
+      hidden: position.endsWith('!'),
+    };
   }
 }
 

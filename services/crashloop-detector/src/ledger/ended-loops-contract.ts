@@ -1,5 +1,16 @@
 /** The part of the ledger's contract about loops that are open, and about their ends. */
-import { claimOf, minute, observation, reasons, restart, rule, shown, start, type Behaviour, type TimedLedger } from './ledger-cases-contract.ts';
+import {
+  claimOf,
+  minute,
+  observation,
+  reasons,
+  restart,
+  rule,
+  shown,
+  start,
+  type Behaviour,
+  type TimedLedger,
+} from './ledger-cases-contract.ts';
 import type { Claim, ResolvedClaim, Rule } from './ledger.ts';
 
 const brief: Rule = { ...rule, intervalMs: 200 };
@@ -26,10 +37,17 @@ export const endedLoops: Readonly<Record<string, Behaviour>> = {
 
     const loops = await ledger.openLoops();
     t.same(reasons(loops[0]?.crashes ?? []), ['#1 at 0', `#2 at ${ms}`, `#3 at ${2 * ms}`, '#4 at 2']);
-    t.match(loops, [{
-      alertId: claim.alertId, loop: 'c/r/default/job.group[0]/task/c/a1', openedAtUs: claim.openedAtUs, newestUs: start + 2 * minute, count: 4, lastEvent: '{"of":"e2"}',
-      place: { cluster: 'c', namespace: 'default', job: 'job', group: 'group', task: 'task' },
-    }]);
+    t.match(loops, [
+      {
+        alertId: claim.alertId,
+        loop: 'c/r/default/job.group[0]/task/c/a1',
+        openedAtUs: claim.openedAtUs,
+        newestUs: start + 2 * minute,
+        count: 4,
+        lastEvent: '{"of":"e2"}',
+        place: { cluster: 'c', namespace: 'default', job: 'job', group: 'group', task: 'task' },
+      },
+    ]);
     t.same(await ledger.size(), { lineages: 1, openLoops: 1 });
   },
 
@@ -37,7 +55,9 @@ export const endedLoops: Readonly<Record<string, Behaviour>> = {
     const { alertId, openedAtUs } = await openLoop(ledger, brief);
 
     const ends = await whenEnded(ledger, brief);
-    t.match(ends, [{ alertId, openedAtUs, count: 3, intervalMs: 200, lastEvent: '{"of":"e1"}', place: { job: 'job' } }]);
+    t.match(ends, [
+      { alertId, openedAtUs, count: 3, intervalMs: 200, lastEvent: '{"of":"e1"}', place: { job: 'job' } },
+    ]);
     t.same(await ledger.takeResolved(10), [], 'it is taken');
     t.same(await ledger.openLoops(), []);
     for (const end of [...ends, ...ends]) await ledger.confirmResolved(end);
@@ -89,12 +109,22 @@ export const endedLoops: Readonly<Record<string, Behaviour>> = {
   'a loop that could not be announced is opened by the next claim': async (t, ledger) => {
     await ledger.record(observation('e1', three), rule);
 
-    t.equal(shown(await ledger.record(observation('e2', [restart(4, 9), restart(5, 9.5), restart(6, 10)]), { ...rule, notificationIntervalMs: 60_000 })), 'opened 5');
+    t.equal(
+      shown(
+        await ledger.record(observation('e2', [restart(4, 9), restart(5, 9.5), restart(6, 10)]), {
+          ...rule,
+          notificationIntervalMs: 60_000,
+        }),
+      ),
+      'opened 5',
+    );
   },
 
   'no more ends are given than were asked for': async (t, ledger) => {
-    for (const allocation of ['x', 'y', 'z']) await ledger.confirm(claimOf(await ledger.record(observation(`e-${allocation}`, three, { allocation }), rule)));
-    for (const allocation of ['x', 'y', 'z']) await ledger.record(observation(`f-${allocation}`, [restart(4, 12)], { allocation }), rule);
+    for (const allocation of ['x', 'y', 'z'])
+      await ledger.confirm(claimOf(await ledger.record(observation(`e-${allocation}`, three, { allocation }), rule)));
+    for (const allocation of ['x', 'y', 'z'])
+      await ledger.record(observation(`f-${allocation}`, [restart(4, 12)], { allocation }), rule);
 
     t.equal((await ledger.takeResolved(2)).length, 2);
     t.equal((await ledger.takeResolved(2)).length, 1);

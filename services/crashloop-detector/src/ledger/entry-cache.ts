@@ -1,6 +1,7 @@
 /**
- * Entries that this process has committed, as they were decoded: the store need not send them, and nobody need read them, again. Whoever takes one has it alone. It says nothing of what
- * the store has now: the store is asked each time whether the entry is still the same.
+ * Entries that this process has committed, as they were decoded: the store need not send them, and nobody need read
+ * them, again. Whoever takes one has it alone. It says nothing of what the store has now: the store is asked each time
+ * whether the entry is still the same.
  */
 import type { StoredEntry } from '@hydrant/shared/state/state-store';
 

@@ -9,7 +9,13 @@ import { stateLimits } from './state-ledger.ts';
 const never = new AbortController().signal;
 
 async function open(path: string, { maxLineages = 1000, compactAboveBytes = 20_000, clock = manualClock() } = {}) {
-  const store = createFileStateStore({ path, limits: stateLimits(maxLineages), log: testLog(), clock, compactAboveBytes });
+  const store = createFileStateStore({
+    path,
+    limits: stateLimits(maxLineages),
+    log: testLog(),
+    clock,
+    compactAboveBytes,
+  });
   await store.start(never);
   return { store, ledger: timedLedger(store, clock) };
 }

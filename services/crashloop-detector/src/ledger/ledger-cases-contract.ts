@@ -23,8 +23,12 @@ export function manualClock(startUs = start): ManualClock {
   return {
     ...systemClock,
     now: () => nowMs,
-    reach(us) { nowMs = Math.max(nowMs, Math.ceil(us / 1000)); },
-    pass(ms) { nowMs += ms; },
+    reach(us) {
+      nowMs = Math.max(nowMs, Math.ceil(us / 1000));
+    },
+    pass(ms) {
+      nowMs += ms;
+    },
   };
 }
 
@@ -44,18 +48,46 @@ function moment(at: number): { readonly timeUs: number; readonly timeNs: string 
   return { timeUs, timeNs: `${timeUs}000` };
 }
 
-export function observation(eventId: string, restarts: readonly ObservedRestart[], changes: Partial<Observation> = {}): Observation {
-  const newest = Math.max(0, ...[...restarts, ...changes.timed ?? []].map(({ timeUs }) => timeUs));
+export function observation(
+  eventId: string,
+  restarts: readonly ObservedRestart[],
+  changes: Partial<Observation> = {},
+): Observation {
+  const newest = Math.max(0, ...[...restarts, ...(changes.timed ?? [])].map(({ timeUs }) => timeUs));
   return {
-    eventId, group: 'c/r/default/job.group[0]/task', followLineage: true, allocation: 'c/a1', task: 'task', node: 'n', links: [],
-    place: { cluster: 'c', namespace: 'default', job: 'job', group: 'group', task: 'task' }, timed: [], status: null, createdAtUs: null, firstSeenUs: newest,
-    modifiedAtUs: newest, restarts, lastEvent: newest === 0 ? null : `{"of":"${eventId}"}`, ...changes,
+    eventId,
+    group: 'c/r/default/job.group[0]/task',
+    followLineage: true,
+    allocation: 'c/a1',
+    task: 'task',
+    node: 'n',
+    links: [],
+    place: { cluster: 'c', namespace: 'default', job: 'job', group: 'group', task: 'task' },
+    timed: [],
+    status: null,
+    createdAtUs: null,
+    firstSeenUs: newest,
+    modifiedAtUs: newest,
+    restarts,
+    lastEvent: newest === 0 ? null : `{"of":"${eventId}"}`,
+    ...changes,
   };
 }
 
 /** The end of allocation `id`, `at` minutes after the start. */
-export function failed(id: string, at: number, links: Observation['links'] = [], changes: Partial<Observation> = {}): Observation {
-  return observation(`e-${id}`, [], { allocation: id, links, timed: [timed(at, id, true)], lastEvent: `{"of":"${id}"}`, ...changes });
+export function failed(
+  id: string,
+  at: number,
+  links: Observation['links'] = [],
+  changes: Partial<Observation> = {},
+): Observation {
+  return observation(`e-${id}`, [], {
+    allocation: id,
+    links,
+    timed: [timed(at, id, true)],
+    lastEvent: `{"of":"${id}"}`,
+    ...changes,
+  });
 }
 
 export function replaced(child: string, parent: string): Observation['links'][number] {
@@ -122,12 +154,17 @@ export function createPlayedLedger(clock = manualClock(0)): TimedLedger & { loop
   return {
     ...timedLedger(store, clock),
     async loops() {
-      return [...state.entries()].filter(([key]) => key.startsWith('loop/')).map(([key, { value }]) => {
-        const { window, tasks } = readLoop(value);
-        const names = new Map([...tasks].map(([task, { no }]) => [no, task]));
-        const crashes = window.records.map((record) => ({ ...record, task: names.get(Number.parseInt(record.id, 10)) ?? '' }));
-        return { key: key.slice('loop/'.length), crashes };
-      });
+      return [...state.entries()]
+        .filter(([key]) => key.startsWith('loop/'))
+        .map(([key, { value }]) => {
+          const { window, tasks } = readLoop(value);
+          const names = new Map([...tasks].map(([task, { no }]) => [no, task]));
+          const crashes = window.records.map((record) => ({
+            ...record,
+            task: names.get(Number.parseInt(record.id, 10)) ?? '',
+          }));
+          return { key: key.slice('loop/'.length), crashes };
+        });
     },
   };
 }

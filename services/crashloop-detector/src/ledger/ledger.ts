@@ -1,6 +1,6 @@
 /**
- * What the detector asks of what it remembers: the crashes within the window, per lineage and task, and what was announced of them. One implementation, on any
- * state store: `state-ledger.ts`.
+ * What the detector asks of what it remembers: the crashes within the window, per lineage and task, and what was
+ * announced of them. One implementation, on any state store: `state-ledger.ts`.
  */
 import type { RestartKind } from '../crashes/extract-crashes.ts';
 import type { Link } from '../crashes/lineage.ts';
@@ -9,7 +9,10 @@ import type { ObservedStatus } from '../crashes/task-status.ts';
 export interface Rule {
   /** So many crashes make a loop. */
   readonly count: number;
-  /** The window: crashes strictly less than this before the newest one. Also how long a task must run for its loop to end. */
+  /**
+   * The window: crashes strictly less than this before the newest one. Also how long a task must run for its loop to
+   * end.
+   */
   readonly intervalMs: number;
   /** Least time between two announcements of one loop, by the time of the crashes. */
   readonly notificationIntervalMs: number;
@@ -113,17 +116,19 @@ interface Decided {
   readonly clockBehindUs: number;
 }
 
-export type Decision = Decided & (
-  | { readonly action: 'none' | 'late' }
-  | {
-    readonly action: 'announce';
-    readonly status: 'opened' | 'ongoing';
-    readonly claim: Claim;
-    readonly count: number;
-    /** Details of the crashes in the window in JSON, oldest first. */
-    readonly crashes: readonly string[];
-    readonly lastEvent: string;
-  });
+export type Decision = Decided &
+  (
+    | { readonly action: 'none' | 'late' }
+    | {
+        readonly action: 'announce';
+        readonly status: 'opened' | 'ongoing';
+        readonly claim: Claim;
+        readonly count: number;
+        /** Details of the crashes in the window in JSON, oldest first. */
+        readonly crashes: readonly string[];
+        readonly lastEvent: string;
+      }
+  );
 
 /** A loop that was announced and has not ended. */
 export interface OpenLoop {
@@ -140,7 +145,10 @@ export interface OpenLoop {
   readonly place: Place;
 }
 
-/** Why a loop ended: `ran`, the task has run long enough; `stopped` by a person; `silent`, nothing was heard of it for long. */
+/**
+ * Why a loop ended: `ran`, the task has run long enough; `stopped` by a person; `silent`, nothing was heard of it for
+ * long.
+ */
 export type EndReason = 'ran' | 'stopped' | 'silent';
 
 /** The right to announce the end of a loop; it passes to whoever asks next when it is not confirmed in time. */
@@ -165,11 +173,15 @@ export interface Ledger {
    * rejects with a retryable error when the ledger cannot be reached, and then may or may not have recorded.
    */
   record(observation: Observation, rule: Rule): Promise<Decision>;
-  /** The announcement is out. Without it the claim's event, redelivered, announces once more under the same alert id. May be called twice. */
+  /**
+   * The announcement is out. Without it the claim's event, redelivered, announces once more under the same alert id.
+   * May be called twice.
+   */
   confirm(claim: Claim): Promise<void>;
   /**
-   * Ends the loops that are over and gives at most `limit` ends that nobody is announcing. An end that is not confirmed within half a minute is given
-   * again, under the same alert id. A loop whose announcement is not confirmed yet has no end.
+   * Ends the loops that are over and gives at most `limit` ends that nobody is announcing. An end that is not confirmed
+   * within half a minute is given again, under the same alert id. A loop whose announcement is not confirmed yet has no
+   * end.
    */
   takeResolved(limit: number): Promise<readonly ResolvedClaim[]>;
   /** The end is announced. May be called twice. */

@@ -1,5 +1,16 @@
 /** The part of the ledger's contract about what is counted together, and about what tells restarts apart. */
-import { claimOf, failed, observation, reasonsOf, replaced, restart, rule, shown, timed, type Behaviour } from './ledger-cases-contract.ts';
+import {
+  claimOf,
+  failed,
+  observation,
+  reasonsOf,
+  replaced,
+  restart,
+  rule,
+  shown,
+  timed,
+  type Behaviour,
+} from './ledger-cases-contract.ts';
 
 const many = { ...rule, count: 99 };
 
@@ -27,28 +38,52 @@ export const lineages: Readonly<Record<string, Behaviour>> = {
 
   'numbers stay known when lineages join': async (t, ledger) => {
     await ledger.record(observation('e1', [restart(1, 1), restart(2, 2)], { allocation: 'a2' }), many);
-    await ledger.record(observation('e2', [restart(2, 2), restart(5, 5)].slice(1), { allocation: 'a2', links: [replaced('a2', 'a1')] }), many);
+    await ledger.record(
+      observation('e2', [restart(2, 2), restart(5, 5)].slice(1), { allocation: 'a2', links: [replaced('a2', 'a1')] }),
+      many,
+    );
 
-    t.match(await ledger.record(observation('e3', [restart(4, 4), restart(5, 5)], { allocation: 'a2' }), rule), { recorded: { restarts: 0, hidden: 0 }, count: 5 });
+    t.match(await ledger.record(observation('e3', [restart(4, 4), restart(5, 5)], { allocation: 'a2' }), rule), {
+      recorded: { restarts: 0, hidden: 0 },
+      count: 5,
+    });
   },
 
   'the alert of a loop that joins another goes on under its id': async (t, ledger) => {
-    const opened = claimOf(await ledger.record(observation('e1', [restart(1, 1), restart(2, 2), restart(3, 3)], { allocation: 'a2' }), rule));
+    const opened = claimOf(
+      await ledger.record(observation('e1', [restart(1, 1), restart(2, 2), restart(3, 3)], { allocation: 'a2' }), rule),
+    );
     await ledger.record(failed('a1', 4), rule);
 
     const links = [replaced('a2', 'a1')];
     t.equal(shown(await ledger.record(observation('e2', [restart(4, 5)], { allocation: 'a2', links }), rule)), 'none');
     await ledger.confirm(opened);
     t.match(await ledger.openLoops(), [{ alertId: opened.alertId, count: 5 }], 'it was confirmed after it moved');
-    t.match(await ledger.record(observation('e3', [restart(5, 13)], { allocation: 'a2', links }), { ...rule, intervalMs: 1_200_000 }), {
-      status: 'ongoing', claim: { alertId: opened.alertId }, count: 6,
-    });
+    t.match(
+      await ledger.record(observation('e3', [restart(5, 13)], { allocation: 'a2', links }), {
+        ...rule,
+        intervalMs: 1_200_000,
+      }),
+      {
+        status: 'ongoing',
+        claim: { alertId: opened.alertId },
+        count: 6,
+      },
+    );
   },
 
   'of two alerts that turn out to be of one loop the older stays': async (t, ledger) => {
     const claims = [];
-    for (const [allocation, at] of [['a1', 2], ['a2', 1]] as const) {
-      const claim = claimOf(await ledger.record(observation(`e-${allocation}`, [restart(1, at), restart(2, at + 1), restart(3, at + 2)], { allocation }), rule));
+    for (const [allocation, at] of [
+      ['a1', 2],
+      ['a2', 1],
+    ] as const) {
+      const claim = claimOf(
+        await ledger.record(
+          observation(`e-${allocation}`, [restart(1, at), restart(2, at + 1), restart(3, at + 2)], { allocation }),
+          rule,
+        ),
+      );
       await ledger.confirm(claim);
       claims.push(claim);
     }
@@ -81,10 +116,24 @@ export const lineages: Readonly<Record<string, Behaviour>> = {
   'a counter that went down while time went on begins anew': async (t, ledger) => {
     await ledger.record(observation('e1', [restart(7, 1), restart(8, 2)]), many);
 
-    t.match(await ledger.record(observation('e2', [restart(1, 3), restart(2, 4)]), many), { recorded: { restarts: 2, hidden: 0 } });
-    t.match(await ledger.record(observation('e3', [restart(4, 5)]), many), { recorded: { restarts: 1, hidden: 1 } }, 'numbers of the new epoch are accounted for');
-    t.match(await ledger.record(observation('e4', [restart(6, 0.5), restart(7, 1)]), many), { recorded: { restarts: 1, hidden: 0 } }, 'an event from before it, late');
-    t.match(await ledger.record(observation('e5', [restart(1, 3), restart(2, 4)]), rule), { count: 7, recorded: { restarts: 0, hidden: 0 } }, 'an event of it, again');
+    t.match(await ledger.record(observation('e2', [restart(1, 3), restart(2, 4)]), many), {
+      recorded: { restarts: 2, hidden: 0 },
+    });
+    t.match(
+      await ledger.record(observation('e3', [restart(4, 5)]), many),
+      { recorded: { restarts: 1, hidden: 1 } },
+      'numbers of the new epoch are accounted for',
+    );
+    t.match(
+      await ledger.record(observation('e4', [restart(6, 0.5), restart(7, 1)]), many),
+      { recorded: { restarts: 1, hidden: 0 } },
+      'an event from before it, late',
+    );
+    t.match(
+      await ledger.record(observation('e5', [restart(1, 3), restart(2, 4)]), rule),
+      { count: 7, recorded: { restarts: 0, hidden: 0 } },
+      'an event of it, again',
+    );
   },
 
   'crashes without a number are told apart by their time': async (t, ledger) => {

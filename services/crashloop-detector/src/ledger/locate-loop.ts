@@ -1,6 +1,7 @@
 /**
- * Which allocations belong together, and what becomes of two lineages that turn out to be one. Links arrive in any order, so a loop may have
- * been counted under an allocation that is found to have replaced another: its crashes, and the alert that is open of it, move to the root.
+ * Which allocations belong together, and what becomes of two lineages that turn out to be one. Links arrive in any
+ * order, so a loop may have been counted under an allocation that is found to have replaced another: its crashes, and
+ * the alert that is open of it, move to the root.
  */
 import { endLoop, tokenOf, type EndedLoop } from './end-loop.ts';
 import { latestOf } from './latest-of.ts';
@@ -28,26 +29,39 @@ interface Path {
 export function keysOf({ group, allocation, followLineage, links }: Observation): readonly string[] {
   if (!followLineage) return [`loop/${group}`];
   const parent = links.find(({ child }) => child === allocation)?.parent;
-  const others = links.filter(({ child, parent }) => child !== allocation && parent === allocation).map(({ child }) => `allocation/${child}`);
+  const others = links
+    .filter(({ child, parent }) => child !== allocation && parent === allocation)
+    .map(({ child }) => `allocation/${child}`);
   const above = parent === undefined ? [] : [`allocation/${parent}`, `loop/${group}/${parent}`];
   return [`allocation/${allocation}`, `loop/${group}/${allocation}`, `name/${group}`, ...above, ...others];
 }
 
-/** Undefined when entries are missing: then nothing was changed. Null when the observation tells of no crash, and nothing is known of its lineage. */
-export function locateLoop(set: WorkingSet, observation: Observation, rule: Rule, nowUs: number): Located | null | undefined {
+/**
+ * Undefined when entries are missing: then nothing was changed. Null when the observation tells of no crash, and
+ * nothing is known of its lineage.
+ */
+export function locateLoop(
+  set: WorkingSet,
+  observation: Observation,
+  rule: Rule,
+  nowUs: number,
+): Located | null | undefined {
   const { group, allocation, followLineage } = observation;
   const isStatusOnly = observation.restarts.length === 0 && observation.timed.length === 0;
   if (!followLineage) {
     if (!set.has(`loop/${group}`)) return undefined;
     const known = set.loop(group);
-    return known === null && isStatusOnly ? null : { key: group, loop: known ?? emptyLoop(), changed: false, ended: [] };
+    return known === null && isStatusOnly
+      ? null
+      : { key: group, loop: known ?? emptyLoop(), changed: false, ended: [] };
   }
   const links = findLinks(set, observation);
   const path = links && findRoot(set, { group, allocation, links });
   if (links === undefined || path === undefined) return undefined;
   const keys = [path.root, ...path.behind];
   // n.b. All of them are asked for, so that all that are missing are loaded at once.
-  if ([`name/${group}`, ...keys.map((one) => `loop/${group}/${one}`)].map((one) => set.has(one)).includes(false)) return undefined;
+  if ([`name/${group}`, ...keys.map((one) => `loop/${group}/${one}`)].map((one) => set.has(one)).includes(false))
+    return undefined;
   if (isStatusOnly && keys.every((one) => set.loop(`${group}/${one}`) === null)) return null;
   const written = keepLinks(set, links, rule, nowUs);
   const joined = join(set, group, path, rule, nowUs);
@@ -55,7 +69,11 @@ export function locateLoop(set: WorkingSet, observation: Observation, rule: Rule
 }
 
 /** As `locateLoop`, without any news: null when nothing is known. */
-export function findLoop(set: WorkingSet, group: string, allocation: string | null): { readonly key: string; readonly loop: LoopState | null } | undefined {
+export function findLoop(
+  set: WorkingSet,
+  group: string,
+  allocation: string | null,
+): { readonly key: string; readonly loop: LoopState | null } | undefined {
   const path = allocation === null ? null : findRoot(set, { group, allocation, links: new Map() });
   if (path === undefined) return undefined;
   const key = path === null ? group : `${group}/${path.root}`;
@@ -63,7 +81,10 @@ export function findLoop(set: WorkingSet, group: string, allocation: string | nu
 }
 
 /** Parents by child, as far as the observation tells more than is known. */
-function findLinks(set: WorkingSet, { allocation, firstSeenUs, group, createdAtUs, links, node }: Observation): ReadonlyMap<string, string> | undefined {
+function findLinks(
+  set: WorkingSet,
+  { allocation, firstSeenUs, group, createdAtUs, links, node }: Observation,
+): ReadonlyMap<string, string> | undefined {
   if (!set.has(`allocation/${allocation}`)) return undefined;
   const known = set.allocation(allocation);
   const news = new Map<string, string>();
@@ -81,14 +102,27 @@ function findLinks(set: WorkingSet, { allocation, firstSeenUs, group, createdAtU
   return predecessor === undefined ? news : news.set(allocation, predecessor.allocation);
 }
 
-/** Nomad does not always say what an allocation replaced; one that has the same name and was made after another died goes on in its place. */
-function findPredecessor(dead: readonly DeadAllocation[], { allocation, node, bornAtUs }: { readonly allocation: string; readonly node: string; readonly bornAtUs: number }): DeadAllocation | undefined {
+/**
+ * Nomad does not always say what an allocation replaced; one that has the same name and was made after another died
+ * goes on in its place.
+ */
+function findPredecessor(
+  dead: readonly DeadAllocation[],
+  { allocation, node, bornAtUs }: { readonly allocation: string; readonly node: string; readonly bornAtUs: number },
+): DeadAllocation | undefined {
   const before = dead.filter((one) => one.allocation !== allocation && one.diedAtUs <= bornAtUs);
   return before.findLast((one) => one.node === node) ?? before.at(-1);
 }
 
 /** Follows the links up. */
-function findRoot(set: WorkingSet, { group, allocation, links }: { readonly group: string; readonly allocation: string; readonly links: ReadonlyMap<string, string> }): Path | undefined {
+function findRoot(
+  set: WorkingSet,
+  {
+    group,
+    allocation,
+    links,
+  }: { readonly group: string; readonly allocation: string; readonly links: ReadonlyMap<string, string> },
+): Path | undefined {
   const walked = new Set([allocation]);
   let root = allocation;
   for (;;) {
@@ -121,7 +155,12 @@ function join(set: WorkingSet, group: string, { root, behind, walked }: Path, ru
   const ended: EndedLoop[] = [];
   for (const one of behind) {
     const known = set.allocation(one) ?? { parent: null, roots: {} };
-    putAllocation(set, one, { parent: known.parent, roots: { ...known.roots, [group]: root }, writtenAtUs: nowUs }, rule);
+    putAllocation(
+      set,
+      one,
+      { parent: known.parent, roots: { ...known.roots, [group]: root }, writtenAtUs: nowUs },
+      rule,
+    );
     const from = `${group}/${one}`;
     const moved = set.loop(from);
     if (moved === null) continue;
@@ -135,7 +174,8 @@ function join(set: WorkingSet, group: string, { root, behind, walked }: Path, ru
 /** What leads to a lineage must not expire before it. */
 function refresh(set: WorkingSet, allocation: string, rule: Rule, nowUs: number): void {
   const known = set.allocation(allocation);
-  if (known !== null && nowUs - known.writtenAtUs > retentionMs(rule) * 250) putAllocation(set, allocation, { ...known, writtenAtUs: nowUs }, rule);
+  if (known !== null && nowUs - known.writtenAtUs > retentionMs(rule) * 250)
+    putAllocation(set, allocation, { ...known, writtenAtUs: nowUs }, rule);
 }
 
 function putAllocation(set: WorkingSet, key: string, state: AllocationState, rule: Rule): void {
@@ -143,8 +183,16 @@ function putAllocation(set: WorkingSet, key: string, state: AllocationState, rul
 }
 
 /** Of two alerts that are open the older one stays; the other ends. */
-function joinLoop({ from, moved }: { readonly from: string; readonly moved: LoopState }, { key, loop }: { readonly key: string; readonly loop: LoopState }): readonly EndedLoop[] {
-  const ended = moved.opening === null || loop.opening === null ? null : moved.opening.atUs < loop.opening.atUs ? endLoop(loop, key, 'ran') : endLoop(moved, from, 'ran');
+function joinLoop(
+  { from, moved }: { readonly from: string; readonly moved: LoopState },
+  { key, loop }: { readonly key: string; readonly loop: LoopState },
+): readonly EndedLoop[] {
+  const ended =
+    moved.opening === null || loop.opening === null
+      ? null
+      : moved.opening.atUs < loop.opening.atUs
+        ? endLoop(loop, key, 'ran')
+        : endLoop(moved, from, 'ran');
   const numbers = new Map<number, number>();
   for (const [task, record] of moved.tasks) {
     const { no } = taskOf(loop, task);
@@ -157,7 +205,11 @@ function joinLoop({ from, moved }: { readonly from: string; readonly moved: Loop
   }
   if (moved.opening !== null) {
     Object.assign(loop, {
-      opening: moved.opening, announced: moved.announced, claim: moved.claim, endReason: moved.endReason, deadlineUs: Math.max(loop.deadlineUs, moved.deadlineUs),
+      opening: moved.opening,
+      announced: moved.announced,
+      claim: moved.claim,
+      endReason: moved.endReason,
+      deadlineUs: Math.max(loop.deadlineUs, moved.deadlineUs),
     } satisfies Partial<LoopState>);
   } else {
     loop.claim ??= moved.claim;
@@ -180,11 +232,20 @@ export function noteDeath(set: WorkingSet, observation: Observation, rule: Rule)
   const others = known.filter((one) => one.allocation !== allocation && one.allocation !== parent);
   const own = readDeath(observation);
   if (own === undefined && others.length === known.length) return;
-  const dead = (own === undefined ? others : [...others, own]).toSorted((a, b) => a.diedAtUs - b.diedAtUs).slice(-mostDead);
+  const dead = (own === undefined ? others : [...others, own])
+    .toSorted((a, b) => a.diedAtUs - b.diedAtUs)
+    .slice(-mostDead);
   if (JSON.stringify(dead) !== JSON.stringify(known)) set.putDead(group, dead, retentionMs(rule));
 }
 
-function readDeath({ allocation, node, status, timed, restarts, modifiedAtUs }: Observation): DeadAllocation | undefined {
+function readDeath({
+  allocation,
+  node,
+  status,
+  timed,
+  restarts,
+  modifiedAtUs,
+}: Observation): DeadAllocation | undefined {
   if (status === null || !['failed', 'stopped', 'done'].includes(status.state)) return undefined;
   const crashedAtUs = latestOf([...timed, ...restarts].map(({ timeUs }) => timeUs));
   return { allocation, node, diedAtUs: crashedAtUs === -1 ? modifiedAtUs : crashedAtUs };
@@ -192,5 +253,8 @@ function readDeath({ allocation, node, status, timed, restarts, modifiedAtUs }: 
 
 /** Keeps the end for whoever announces it. */
 export function keepEnd(set: WorkingSet, ended: EndedLoop, nowUs: number): void {
-  set.putEnd(tokenOf(ended.opening), ended, { expiresInMs: retentionMs({ intervalMs: 0, notificationIntervalMs: 0 }), deadlineMs: Math.floor(nowUs / 1000) });
+  set.putEnd(tokenOf(ended.opening), ended, {
+    expiresInMs: retentionMs({ intervalMs: 0, notificationIntervalMs: 0 }),
+    deadlineMs: Math.floor(nowUs / 1000),
+  });
 }

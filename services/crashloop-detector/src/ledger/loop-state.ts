@@ -1,4 +1,7 @@
-/** What is remembered of one lineage and task, and how it is written: a line of JSON, the details of crashes, the crashes, the event that is shown. */
+/**
+ * What is remembered of one lineage and task, and how it is written: a line of JSON, the details of crashes, the
+ * crashes, the event that is shown.
+ */
 import { CrashWindow } from './crash-window.ts';
 import { latestOf } from './latest-of.ts';
 import type { EndReason, Place, Rule } from './ledger.ts';
@@ -69,7 +72,18 @@ export interface LoopState {
 const mostTasks = 64;
 
 export function emptyLoop(): LoopState {
-  return { window: new CrashWindow(), tasks: new Map(), newestUs: -1, endedUs: -1, opening: null, announced: false, deadlineUs: 0, endReason: 'ran', claim: null, shown: null };
+  return {
+    window: new CrashWindow(),
+    tasks: new Map(),
+    newestUs: -1,
+    endedUs: -1,
+    opening: null,
+    announced: false,
+    deadlineUs: 0,
+    endReason: 'ran',
+    claim: null,
+    shown: null,
+  };
 }
 
 /** The record of the task; made when there is none. */
@@ -84,10 +98,20 @@ export function taskOf(loop: LoopState, key: string): TaskRecord {
 
 /** Details of the crashes in the window, oldest first. */
 export function detailsOf({ window }: LoopState): string[] {
-  return window.records.map(({ timeNs, detail }) => `{"time":"${timeNs}"${detail === '{}' ? '}' : `,${detail.slice(1)}`}`);
+  return window.records.map(
+    ({ timeNs, detail }) => `{"time":"${timeNs}"${detail === '{}' ? '}' : `,${detail.slice(1)}`}`,
+  );
 }
 
-type WrittenTask = readonly [key: string, no: number, range: readonly number[] | 0, state: KeptState | 0, sinceUs: number, atUs: number, seenUs: number];
+type WrittenTask = readonly [
+  key: string,
+  no: number,
+  range: readonly number[] | 0,
+  state: KeptState | 0,
+  sinceUs: number,
+  atUs: number,
+  seenUs: number,
+];
 
 interface WrittenLoop {
   readonly newest: number;
@@ -121,10 +145,16 @@ export function writeLoop(loop: LoopState): string {
 export function readLoop(value: string): LoopState {
   const [first, second] = [value.indexOf('\n'), value.indexOf('\n', value.indexOf('\n') + 1)];
   const third = value.indexOf('\n', second + 1);
-  const { newest, ended, count, tasks, opening, announced, deadline, claim, shown } = JSON.parse(value.slice(0, first)) as WrittenLoop;
+  const { newest, ended, count, tasks, opening, announced, deadline, claim, shown } = JSON.parse(
+    value.slice(0, first),
+  ) as WrittenLoop;
   const details = value.slice(first + 1, second);
   return {
-    window: new CrashWindow({ text: value.slice(second + 1, third), size: count, details: details === '' ? [] : details.split('\t') }),
+    window: new CrashWindow({
+      text: value.slice(second + 1, third),
+      size: count,
+      details: details === '' ? [] : details.split('\t'),
+    }),
     tasks: new Map(tasks.map(readTask)),
     newestUs: newest,
     endedUs: ended ?? -1,
@@ -138,12 +168,30 @@ export function readLoop(value: string): LoopState {
 }
 
 function writeTask(key: string, { no, range, state, stateSinceUs, stateAtUs, seenUs }: TaskRecord): WrittenTask {
-  return [key, no, range === null ? 0 : [range.epoch, range.low, range.high, range.newestUs, range.sinceUs], state ?? 0, stateSinceUs, stateAtUs, seenUs];
+  return [
+    key,
+    no,
+    range === null ? 0 : [range.epoch, range.low, range.high, range.newestUs, range.sinceUs],
+    state ?? 0,
+    stateSinceUs,
+    stateAtUs,
+    seenUs,
+  ];
 }
 
 function readTask([key, no, range, state, stateSinceUs, stateAtUs, seenUs]: WrittenTask): [string, TaskRecord] {
   const [epoch = 0, low = 0, high = 0, newestUs = -1, sinceUs = -1] = range === 0 ? [] : range;
-  return [key, { no, range: range === 0 ? null : { epoch, low, high, newestUs, sinceUs }, state: state === 0 ? null : state, stateSinceUs, stateAtUs, seenUs }];
+  return [
+    key,
+    {
+      no,
+      range: range === 0 ? null : { epoch, low, high, newestUs, sinceUs },
+      state: state === 0 ? null : state,
+      stateSinceUs,
+      stateAtUs,
+      seenUs,
+    },
+  ];
 }
 
 function dropTasks(loop: LoopState): void {

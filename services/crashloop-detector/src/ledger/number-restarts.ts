@@ -1,10 +1,11 @@
 /**
  * Gives observed crashes their identities, and accounts for restarts that Nomad no longer showed.
  *
- * `TaskState.Restarts` numbers the restarts of a task in an allocation. What is accounted for is a range of numbers without holes; restarts
- * that lie between it and what is visible now happened, and count like the nearest visible one. First sight proves only what is visible.
- * A number below the range with a later time than any in it means that the counter began anew: another epoch, with identities of its own.
- * What has no number, such as the end of a task in its allocation, is told apart by its time: a task whose allocation has failed may be run again, and fail again.
+ * `TaskState.Restarts` numbers the restarts of a task in an allocation. What is accounted for is a range of numbers
+ * without holes; restarts that lie between it and what is visible now happened, and count like the nearest visible one.
+ * First sight proves only what is visible. A number below the range with a later time than any in it means that the
+ * counter began anew: another epoch, with identities of its own. What has no number, such as the end of a task in its
+ * allocation, is told apart by its time: a task whose allocation has failed may be run again, and fail again.
  */
 import type { Observation, ObservedRestart, Recorded } from './ledger.ts';
 
@@ -50,18 +51,41 @@ interface Numbering {
 }
 
 /** `no`: names the task in the identities. */
-export function numberRestarts({ restarts, timed }: Pick<Observation, 'restarts' | 'timed'>, no: number, known: NumberRange | null, cap: number): Sighting {
-  const unnumbered = timed.map(({ at, timeUs, timeNs, detail, ranUs, isFailure }): FoundCrash => (
-    { id: `${no}@${at}`, timeUs, timeNs, detail, ranUs, kind: isFailure ? 'failures' : 'restarts', isNew: false }
-  ));
+export function numberRestarts(
+  { restarts, timed }: Pick<Observation, 'restarts' | 'timed'>,
+  no: number,
+  known: NumberRange | null,
+  cap: number,
+): Sighting {
+  const unnumbered = timed.map(({ at, timeUs, timeNs, detail, ranUs, isFailure }): FoundCrash => ({
+    id: `${no}@${at}`,
+    timeUs,
+    timeNs,
+    detail,
+    ranUs,
+    kind: isFailure ? 'failures' : 'restarts',
+    isNew: false,
+  }));
   const first = restarts[0];
   const last = restarts.at(-1);
-  if (first === undefined || last === undefined) return { found: unnumbered, requested: [], newlyRequested: 0, range: known };
+  if (first === undefined || last === undefined)
+    return { found: unnumbered, requested: [], newlyRequested: 0, range: known };
 
   const numbering = account(restarts, first, last, known, cap);
-  const idOf = (number: number): string => numbering.epoch === 0 ? `${no}#${number}` : `${no}#${numbering.epoch}.${number}`;
+  const idOf = (number: number): string =>
+    numbering.epoch === 0 ? `${no}#${number}` : `${no}#${numbering.epoch}.${number}`;
   const like = ({ timeUs, timeNs, detail, kind }: ObservedRestart, numbers: readonly number[]): FoundCrash[] =>
-    kind === 'crash' ? numbers.map((number) => ({ id: idOf(number), timeUs, timeNs, detail, ranUs: undefined, kind: 'hidden', isNew: numbering.isNew(number) })) : [];
+    kind === 'crash'
+      ? numbers.map((number) => ({
+          id: idOf(number),
+          timeUs,
+          timeNs,
+          detail,
+          ranUs: undefined,
+          kind: 'hidden',
+          isNew: numbering.isNew(number),
+        }))
+      : [];
   const found: FoundCrash[] = [];
   const requested: string[] = [];
   let newlyRequested = 0;
@@ -73,22 +97,46 @@ export function numberRestarts({ restarts, timed }: Pick<Observation, 'restarts'
       if (numbering.isNew(number)) newlyRequested += 1;
     }
   }
-  return { found: [...found, ...unnumbered, ...like(first, numbering.hiddenBefore), ...like(last, numbering.hiddenAfter)], requested, newlyRequested, range: numbering.range };
+  return {
+    found: [...found, ...unnumbered, ...like(first, numbering.hiddenBefore), ...like(last, numbering.hiddenAfter)],
+    requested,
+    newlyRequested,
+    range: numbering.range,
+  };
 }
 
-function account(restarts: readonly ObservedRestart[], first: ObservedRestart, last: ObservedRestart, known: NumberRange | null, cap: number): Numbering {
+function account(
+  restarts: readonly ObservedRestart[],
+  first: ObservedRestart,
+  last: ObservedRestart,
+  known: NumberRange | null,
+  cap: number,
+): Numbering {
   const newestUs = restarts.reduce((newest, { timeUs }) => Math.max(newest, timeUs), -1);
   if (known === null || (last.number < known.high && newestUs > known.newestUs)) {
     const epoch = known === null ? 0 : known.epoch + 1;
     const sinceUs = known === null ? -1 : first.timeUs;
-    return { epoch, range: { epoch, low: first.number, high: last.number, newestUs, sinceUs }, hiddenBefore: [], hiddenAfter: [], isNew: () => true };
+    return {
+      epoch,
+      range: { epoch, low: first.number, high: last.number, newestUs, sinceUs },
+      hiddenBefore: [],
+      hiddenAfter: [],
+      isNew: () => true,
+    };
   }
   // What the epoch before left to account for is not known any more.
-  if (newestUs < known.sinceUs) return { epoch: known.epoch - 1, range: known, hiddenBefore: [], hiddenAfter: [], isNew: () => false };
+  if (newestUs < known.sinceUs)
+    return { epoch: known.epoch - 1, range: known, hiddenBefore: [], hiddenAfter: [], isNew: () => false };
   const { epoch, low, high, sinceUs } = known;
   return {
     epoch,
-    range: { epoch, low: Math.min(low, first.number), high: Math.max(high, last.number), newestUs: Math.max(known.newestUs, newestUs), sinceUs },
+    range: {
+      epoch,
+      low: Math.min(low, first.number),
+      high: Math.max(high, last.number),
+      newestUs: Math.max(known.newestUs, newestUs),
+      sinceUs,
+    },
     hiddenBefore: numbers(Math.max(high + 1, first.number - cap), first.number - 1),
     hiddenAfter: numbers(last.number + 1, Math.min(low - 1, last.number + cap)),
     isNew: (number) => number < low || number > high,

@@ -4,7 +4,15 @@ import { createRedisStateStore } from '@hydrant/shared/state/redis/redis-state-s
 import { eventually } from '@hydrant/testing/eventually';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
 import { testLog } from '@hydrant/testing/test-log';
-import { manualClock, observation, replaced, restart, rule, timedLedger, type TimedLedger } from './ledger-cases-contract.ts';
+import {
+  manualClock,
+  observation,
+  replaced,
+  restart,
+  rule,
+  timedLedger,
+  type TimedLedger,
+} from './ledger-cases-contract.ts';
 import { ledgerContract } from './ledger-contract.ts';
 import { stateLimits } from './state-ledger.ts';
 
@@ -25,8 +33,20 @@ function freshPrefix(): string {
   return `test-${prefixes}:`;
 }
 
-async function open(t: Test, keyPrefix: string, { maxLineages = 1000, clock = manualClock() } = {}): Promise<TimedLedger> {
-  return timedLedger(createRedisStateStore({ redis: await connect(t, keyPrefix), name: 'detector', limits: stateLimits(maxLineages), clock }), clock);
+async function open(
+  t: Test,
+  keyPrefix: string,
+  { maxLineages = 1000, clock = manualClock() } = {},
+): Promise<TimedLedger> {
+  return timedLedger(
+    createRedisStateStore({
+      redis: await connect(t, keyPrefix),
+      name: 'detector',
+      limits: stateLimits(maxLineages),
+      clock,
+    }),
+    clock,
+  );
 }
 
 ledgerContract(t, { name: 'redis', create: (t, options) => open(t, freshPrefix(), options) });
@@ -34,11 +54,25 @@ ledgerContract(t, { name: 'redis', create: (t, options) => open(t, freshPrefix()
 t.test('every key expires', async (t) => {
   const keyPrefix = freshPrefix();
   const ledger = await open(t, keyPrefix);
-  for (const number of [1, 2, 3]) await ledger.record(observation(`e${number}`, [restart(number, number)], { links: [replaced('c/a1', 'c/a0')] }), rule);
+  for (const number of [1, 2, 3])
+    await ledger.record(
+      observation(`e${number}`, [restart(number, number)], { links: [replaced('c/a1', 'c/a0')] }),
+      rule,
+    );
   const plain = await connect(t, '');
 
-  const keys = (await plain.run('KEYS', `${keyPrefix}*`) as readonly string[]).toSorted();
-  t.same(keys, ['allocation/c/a1', 'due:loop', 'format', 'loop/c/r/default/job.group[0]/task/c/a0', 'used:allocation', 'used:loop'].map((key) => `${keyPrefix}{detector}:${key}`));
+  const keys = ((await plain.run('KEYS', `${keyPrefix}*`)) as readonly string[]).toSorted();
+  t.same(
+    keys,
+    [
+      'allocation/c/a1',
+      'due:loop',
+      'format',
+      'loop/c/r/default/job.group[0]/task/c/a0',
+      'used:allocation',
+      'used:loop',
+    ].map((key) => `${keyPrefix}{detector}:${key}`),
+  );
   for (const key of keys.filter((one) => one.includes('/'))) t.ok(Number(await plain.run('TTL', key)) > 86_000, key);
 });
 
@@ -46,11 +80,16 @@ t.test('several detectors announce a loop once, whatever they do at once', async
   const keyPrefix = freshPrefix();
   const ledgers = await Promise.all([1, 2, 3].map(() => open(t, keyPrefix)));
 
-  const record = async (index: number) => ledgers[index % 3]?.record(observation(`e${index}`, [restart(index + 1, index / 1000)]), rule);
+  const record = async (index: number) =>
+    ledgers[index % 3]?.record(observation(`e${index}`, [restart(index + 1, index / 1000)]), rule);
   const decisions = await Promise.all(Array.from({ length: 300 }, (_, index) => record(index)));
 
   t.equal(decisions.filter((decision) => decision?.action === 'announce').length, 1);
-  t.equal(decisions.reduce((sum, decision) => sum + (decision?.recorded.restarts ?? 0) + (decision?.recorded.hidden ?? 0), 0), 300, 'and count each crash once');
+  t.equal(
+    decisions.reduce((sum, decision) => sum + (decision?.recorded.restarts ?? 0) + (decision?.recorded.hidden ?? 0), 0),
+    300,
+    'and count each crash once',
+  );
 });
 
 t.test('what was recorded outlives Redis, and a call meanwhile fails at once', async (t) => {

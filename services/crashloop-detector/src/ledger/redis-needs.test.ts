@@ -10,10 +10,14 @@ import t from 'tap';
 import { detectorRedisNeeds } from './redis-needs.ts';
 
 const store = new URL('../../../../shared/src/state/redis/redis-state-store.ts', import.meta.url);
-const scripts = ['commit-state-1', 'load-changed-state-1'].map((name) => new URL(`../../../../shared/lua/${name}.lua`, import.meta.url));
+const scripts = ['commit-state-1', 'load-changed-state-1'].map(
+  (name) => new URL(`../../../../shared/lua/${name}.lua`, import.meta.url),
+);
 
 t.test('doctor tries every command of the store, and no other', (t) => {
-  const inScript = scripts.flatMap((script) => [...readFileSync(script, 'utf8').matchAll(/redis\.p?call\('([A-Za-z]+)'/gu)]);
+  const inScript = scripts.flatMap((script) => [
+    ...readFileSync(script, 'utf8').matchAll(/redis\.p?call\('([A-Za-z]+)'/gu),
+  ]);
   const beside = [...readFileSync(store, 'utf8').matchAll(/#redis\.run\('([A-Z]+)'/gu)];
   const used = [...inScript, ...beside].map(([, name = '']) => name.toUpperCase());
   const tried = detectorRedisNeeds.flatMap(({ commands }) => commands.map(([name]) => name));
@@ -33,7 +37,14 @@ t.test('the user of deploy/nomad may do all of it', async (t) => {
   await eventually(() => admin.healthCheck.check().status === 'pass');
   await admin.run('ACL', 'SETUSER', 'hydrant-crashloop-detector', ...rules);
 
-  const findings = await examineRedis(createRedisClient({ url, keyPrefix: 'hydrant:', log: testLog() }), detectorRedisNeeds, systemClock).examine(forever);
+  const findings = await examineRedis(
+    createRedisClient({ url, keyPrefix: 'hydrant:', log: testLog() }),
+    detectorRedisNeeds,
+    systemClock,
+  ).examine(forever);
 
-  t.same(findings.filter(({ isWell }) => !isWell), []);
+  t.same(
+    findings.filter(({ isWell }) => !isWell),
+    [],
+  );
 });

@@ -1,4 +1,7 @@
-/** Sends requests together that arrive together: those of one turn of the event loop, and while batches are in flight, those that come meanwhile. */
+/**
+ * Sends requests together that arrive together: those of one turn of the event loop, and while batches are in flight,
+ * those that come meanwhile.
+ */
 export interface RequestBatcherOptions<Request, Reply> {
   readonly maxBatchSize: number;
   readonly maxInFlight: number;
@@ -22,7 +25,10 @@ export class RequestBatcher<Request, Reply> {
     this.#options = options;
   }
 
-  /** Resolves with the reply, rejects with its error or with what `send` rejects with. The number of waiting requests is bounded by the callers. */
+  /**
+   * Resolves with the reply, rejects with its error or with what `send` rejects with. The number of waiting requests is
+   * bounded by the callers.
+   */
   add(request: Request): Promise<Reply> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ request, resolve, reject });

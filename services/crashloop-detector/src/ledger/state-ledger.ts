@@ -1,6 +1,6 @@
 /**
- * The ledger on a state store: loads what observations need, lets the rule decide, and commits. Observations that arrive together are loaded and committed together; when
- * somebody else was faster they are loaded and decided again.
+ * The ledger on a state store: loads what observations need, lets the rule decide, and commits. Observations that
+ * arrive together are loaded and committed together; when somebody else was faster they are loaded and decided again.
  */
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { HydrantError, toError } from '@hydrant/shared/foundation/errors';
@@ -8,8 +8,17 @@ import type { StateLimits, StateStore } from '@hydrant/shared/state/state-store'
 import { decide } from './decide.ts';
 import { confirmClaim, endWhenDue, makeOpenLoop, makeResolvedClaim, type EndedLoop } from './end-loop.ts';
 import {
-  mostOpenLoops, resolvedLeaseMs, retentionMs,
-  type Claim, type Decision, type Ledger, type LedgerSize, type Observation, type OpenLoop, type ResolvedClaim, type Rule,
+  mostOpenLoops,
+  resolvedLeaseMs,
+  retentionMs,
+  type Claim,
+  type Decision,
+  type Ledger,
+  type LedgerSize,
+  type Observation,
+  type OpenLoop,
+  type ResolvedClaim,
+  type Rule,
 } from './ledger.ts';
 import { EntryCache } from './entry-cache.ts';
 import { findLoop, keepEnd, keysOf, locateLoop, noteDeath } from './locate-loop.ts';
@@ -127,7 +136,8 @@ class StateLedger implements Ledger {
     if (isAlone) return [contended()];
     const decisions: (Decision | Error)[] = [];
     for (const request of requests) {
-      for (const decision of await this.#recordAll([request]).catch((error: unknown) => [toError(error)])) decisions.push(decision);
+      for (const decision of await this.#recordAll([request]).catch((error: unknown) => [toError(error)]))
+        decisions.push(decision);
     }
     return decisions;
   }
@@ -197,7 +207,12 @@ class StateLedger implements Ledger {
   }
 }
 
-const nothing: Decision = { action: 'none', recorded: { restarts: 0, hidden: 0, failures: 0, requested: 0, forgotten: 0 }, verdicts: [], clockBehindUs: 0 };
+const nothing: Decision = {
+  action: 'none',
+  recorded: { restarts: 0, hidden: 0, failures: 0, requested: 0, forgotten: 0 },
+  verdicts: [],
+  clockBehindUs: 0,
+};
 
 async function lease(set: WorkingSet, tokens: readonly string[], nowMs: number): Promise<readonly ResolvedClaim[]> {
   await set.load(tokens.map((token) => `end/${token}`));
@@ -206,7 +221,10 @@ async function lease(set: WorkingSet, tokens: readonly string[], nowMs: number):
     const isTaken = (set.deadlineOf(`end/${token}`) ?? 0) > nowMs;
     if (ended === null) set.delete(`end/${token}`);
     if (ended === null || isTaken) return [];
-    set.putEnd(token, ended, { expiresInMs: retentionMs({ intervalMs: 0, notificationIntervalMs: 0 }), deadlineMs: Math.ceil(nowMs) + resolvedLeaseMs });
+    set.putEnd(token, ended, {
+      expiresInMs: retentionMs({ intervalMs: 0, notificationIntervalMs: 0 }),
+      deadlineMs: Math.ceil(nowMs) + resolvedLeaseMs,
+    });
     return [makeResolvedClaim(ended)];
   });
 }
@@ -219,9 +237,18 @@ function askFor(set: WorkingSet, observation: Observation): void {
 
 function withForgotten(decisions: readonly (Decision | Error)[], forgotten: number): readonly (Decision | Error)[] {
   const at = forgotten === 0 ? -1 : decisions.findIndex((decision) => !(decision instanceof Error));
-  return at === -1 ? decisions : decisions.map((decision, position) => position === at && !(decision instanceof Error) ? { ...decision, recorded: { ...decision.recorded, forgotten } } : decision);
+  return at === -1
+    ? decisions
+    : decisions.map((decision, position) =>
+        position === at && !(decision instanceof Error)
+          ? { ...decision, recorded: { ...decision.recorded, forgotten } }
+          : decision,
+      );
 }
 
 function contended(): HydrantError {
-  return new HydrantError('Expected the state of a crash loop to be committed, others changed it each time', { code: 'state-contended', retryable: true });
+  return new HydrantError('Expected the state of a crash loop to be committed, others changed it each time', {
+    code: 'state-contended',
+    retryable: true,
+  });
 }

@@ -13,7 +13,11 @@ interface Moment {
 }
 
 /** Notes the status that the observation shows; true when the loop has changed. */
-export function applyStatus(loop: LoopState, observation: Observation, { rule, nowUs, isNews, clockBehindUs }: Moment): boolean {
+export function applyStatus(
+  loop: LoopState,
+  observation: Observation,
+  { rule, nowUs, isNews, clockBehindUs }: Moment,
+): boolean {
   const changed = noteState(loop, observation, clockBehindUs);
   if (loop.opening === null || !(changed || isNews)) return changed;
   const end = expectEnd(loop, observation, rule, nowUs);
@@ -40,7 +44,10 @@ function noteState(loop: LoopState, observation: Observation, clockBehindUs: num
   loop.tasks.delete(key);
   loop.tasks.set(key, record);
   // Counted by name there are no links: whoever comes after one that has failed takes its place.
-  if (!followLineage) for (const [other, { state, stateAtUs }] of loop.tasks) if (other !== key && other.endsWith(`/${task}`) && state === 'failed' && stateAtUs < modifiedAtUs) replace(loop, other);
+  if (!followLineage)
+    for (const [other, { state, stateAtUs }] of loop.tasks)
+      if (other !== key && other.endsWith(`/${task}`) && state === 'failed' && stateAtUs < modifiedAtUs)
+        replace(loop, other);
   return true;
 }
 
@@ -52,16 +59,28 @@ function replace(loop: LoopState, key: string): boolean {
 }
 
 /** n.b. Times of the event are compared with one another only; ours begins when the event is seen. */
-function expectEnd(loop: LoopState, { modifiedAtUs }: Observation, rule: Rule, nowUs: number): Pick<LoopState, 'deadlineUs' | 'endReason'> {
+function expectEnd(
+  loop: LoopState,
+  { modifiedAtUs }: Observation,
+  rule: Rule,
+  nowUs: number,
+): Pick<LoopState, 'deadlineUs' | 'endReason'> {
   const states = [...loop.tasks.values()].filter(({ state }) => state !== null && state !== 'replaced');
   const intervalUs = rule.intervalMs * 1000;
   if (states.length === 0 && ![...loop.tasks.values()].some(({ state }) => state === 'replaced')) {
-    return { deadlineUs: nowUs + Math.max(0, loop.newestUs + intervalUs - Math.max(loop.newestUs, modifiedAtUs)), endReason: 'ran' };
+    return {
+      deadlineUs: nowUs + Math.max(0, loop.newestUs + intervalUs - Math.max(loop.newestUs, modifiedAtUs)),
+      endReason: 'ran',
+    };
   }
-  if (states.length === 0 || states.some(isWaiting)) return { deadlineUs: nowUs + retentionMs(rule) * 1000, endReason: 'silent' };
+  if (states.length === 0 || states.some(isWaiting))
+    return { deadlineUs: nowUs + retentionMs(rule) * 1000, endReason: 'silent' };
   if (states.every(({ state }) => state === 'stopped')) return { deadlineUs: nowUs, endReason: 'stopped' };
   const sinceUs = latestOf(states.filter(({ state }) => state !== 'stopped').map(({ stateSinceUs }) => stateSinceUs));
-  return { deadlineUs: nowUs + Math.min(intervalUs, Math.max(0, sinceUs + intervalUs - modifiedAtUs)), endReason: 'ran' };
+  return {
+    deadlineUs: nowUs + Math.min(intervalUs, Math.max(0, sinceUs + intervalUs - modifiedAtUs)),
+    endReason: 'ran',
+  };
 }
 
 function isWaiting({ state }: TaskRecord): boolean {

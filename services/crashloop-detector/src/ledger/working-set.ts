@@ -1,9 +1,16 @@
 /**
- * What one commit reads and changes: entries of the state store, decoded when they are asked for. An entry that is asked for and not loaded is noted, so that the
- * caller can load it and ask again.
+ * What one commit reads and changes: entries of the state store, decoded when they are asked for. An entry that is
+ * asked for and not loaded is noted, so that the caller can load it and ask again.
  */
 import { HydrantError } from '@hydrant/shared/foundation/errors';
-import { kindOf, type CommitResult, type LoadedEntries, type StateChange, type StateStore, type StoredEntry } from '@hydrant/shared/state/state-store';
+import {
+  kindOf,
+  type CommitResult,
+  type LoadedEntries,
+  type StateChange,
+  type StateStore,
+  type StoredEntry,
+} from '@hydrant/shared/state/state-store';
 import type { EndedLoop } from './end-loop.ts';
 import { EntryCache } from './entry-cache.ts';
 import { readLoop, writeLoop, type LoopState } from './loop-state.ts';
@@ -40,7 +47,10 @@ export interface Keeping {
   readonly deadlineMs?: number | null;
 }
 
-const json = { read: (value: string): unknown => JSON.parse(value), write: (value: unknown): string => JSON.stringify(value) };
+const json = {
+  read: (value: string): unknown => JSON.parse(value),
+  write: (value: unknown): string => JSON.stringify(value),
+};
 const loops: Codec<LoopState> = { read: readLoop, write: writeLoop };
 const allocations = json as Codec<AllocationState>;
 const ends = json as Codec<EndedLoop>;
@@ -76,7 +86,10 @@ export class WorkingSet {
     const wanted = [...new Set(keys)].filter((key) => !this.#loaded.has(key));
     if (wanted.length === 0) return;
     const taken = this.#cache.take(wanted);
-    for (const [key, entry] of await this.#store.load(wanted, new Map([...taken].map(([key, { entry }]) => [key, entry])))) {
+    for (const [key, entry] of await this.#store.load(
+      wanted,
+      new Map([...taken].map(([key, { entry }]) => [key, entry])),
+    )) {
       this.#loaded.set(key, entry);
       const known = taken.get(key);
       if (known === undefined || entry?.value !== null) continue;
@@ -118,7 +131,11 @@ export class WorkingSet {
   }
 
   putLoop(key: string, loop: LoopState, expiresInMs: number): void {
-    this.#put(`loop/${key}`, loop, () => ({ value: loops.write(loop), expiresInMs, deadlineMs: loop.opening === null ? null : Math.ceil(loop.deadlineUs / 1000) }));
+    this.#put(`loop/${key}`, loop, () => ({
+      value: loops.write(loop),
+      expiresInMs,
+      deadlineMs: loop.opening === null ? null : Math.ceil(loop.deadlineUs / 1000),
+    }));
   }
 
   putAllocation(key: string, state: AllocationState, expiresInMs: number): void {
@@ -159,7 +176,8 @@ export class WorkingSet {
       if (kindOf(key) === 'loop' && this.#read.has(key) && !this.#pending.has(key)) continue;
       const entry = changed.get(key) ?? this.#loaded.get(key) ?? null;
       const length = this.#lengths.get(key) ?? entry?.value?.length ?? 0;
-      if (entry !== null && decoded !== null) this.#cache.keep(key, { entry: { ...entry, value: null }, decoded, length });
+      if (entry !== null && decoded !== null)
+        this.#cache.keep(key, { entry: { ...entry, value: null }, decoded, length });
     }
   }
 
@@ -184,6 +202,10 @@ function decode<T>(key: string, value: string, codec: Codec<T>): T {
   try {
     return codec.read(value);
   } catch (cause) {
-    throw new HydrantError(`Expected the state under "${key}" to be what Hydrant writes, it is not: delete the entry`, { code: 'state-broken', retryable: true, cause });
+    throw new HydrantError(`Expected the state under "${key}" to be what Hydrant writes, it is not: delete the entry`, {
+      code: 'state-broken',
+      retryable: true,
+      cause,
+    });
   }
 }

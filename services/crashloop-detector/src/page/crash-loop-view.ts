@@ -1,6 +1,6 @@
 /**
- * What `GET /crashloops` says of one loop, and `GET /crashloops/<id>` of its crashes. Pure. Every text is of bounded length, because names and reasons come from the cluster;
- * docs/crash-loops-page.md describes the fields.
+ * What `GET /crashloops` says of one loop, and `GET /crashloops/<id>` of its crashes. Pure. Every text is of bounded
+ * length, because names and reasons come from the cluster; docs/crash-loops-page.md describes the fields.
  */
 import { formatDuration } from '@hydrant/shared/foundation/durations';
 import { makeVisible } from '@hydrant/shared/foundation/visible-text';
@@ -62,7 +62,11 @@ const mostCrashText = 16 * 1024;
 const longestLink = 2000;
 const spans = 60;
 
-export function makeLoopView({ alertId, openedAtUs, newestUs, count, crashes, lastEvent, place }: OpenLoop, { rule }: ChosenRule, links: NomadLinks | null): LoopView {
+export function makeLoopView(
+  { alertId, openedAtUs, newestUs, count, crashes, lastEvent, place }: OpenLoop,
+  { rule }: ChosenRule,
+  links: NomadLinks | null,
+): LoopView {
   const details = newestShown(crashes).flatMap((json) => readDetail(json));
   const newest = details.at(-1);
   const times = crashes.flatMap((json) => readTimeMs(json));
@@ -135,7 +139,12 @@ function showCrash({ time, allocation, node, reason, cause, exitCode, signal, oo
 function readDetail(json: string): readonly CrashDetail[] {
   try {
     const detail = JSON.parse(json) as CrashDetail;
-    return /^\d{1,19}$/u.test(detail.time) && typeof detail.allocation === 'string' && typeof detail.task === 'string' && typeof detail.reason === 'string' ? [detail] : [];
+    return /^\d{1,19}$/u.test(detail.time) &&
+      typeof detail.allocation === 'string' &&
+      typeof detail.task === 'string' &&
+      typeof detail.reason === 'string'
+      ? [detail]
+      : [];
   } catch {
     return [];
   }

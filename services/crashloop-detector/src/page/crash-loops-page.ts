@@ -1,6 +1,7 @@
 /**
- * `GET /crashloops`: what loops now, as JSON; `GET /crashloops/<id>`: the crashes of one loop. `GET /`: a page that shows it and keeps itself up to date. Routes of the admin server.
- * The page loads nothing from elsewhere and runs no script but its own; what the cluster calls its jobs is text to it and nothing else.
+ * `GET /crashloops`: what loops now, as JSON; `GET /crashloops/<id>`: the crashes of one loop. `GET /`: a page that
+ * shows it and keeps itself up to date. Routes of the admin server. The page loads nothing from elsewhere and runs no
+ * script but its own; what the cluster calls its jobs is text to it and nothing else.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '@hydrant/shared/foundation/clock';
@@ -27,19 +28,29 @@ export interface CrashLoopsPageOptions {
 }
 
 const headers = {
-  'content-security-policy': "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cross-origin-resource-policy': 'same-origin',
   'cache-control': 'no-cache',
 };
 
-/** Starts after its ledger: the admin server answers earlier than that, and an empty page would say that all is well. */
+/**
+ * Starts after its ledger: the admin server answers earlier than that, and an empty page would say that all is well.
+ */
 export interface CrashLoopsPage extends Component {
   readonly routes: AdminRoutes;
 }
 
-export function createCrashLoopsPage({ ledger, rules, nomadUiUrl, log, clock, outlook = createOutlook({ connections: [], quietAfterMs: null, clock }) }: CrashLoopsPageOptions): CrashLoopsPage {
+export function createCrashLoopsPage({
+  ledger,
+  rules,
+  nomadUiUrl,
+  log,
+  clock,
+  outlook = createOutlook({ connections: [], quietAfterMs: null, clock }),
+}: CrashLoopsPageOptions): CrashLoopsPage {
   const { assets, version } = loadPageAssets();
   const links = nomadUiUrl === null ? null : createNomadLinks(nomadUiUrl);
   const reader = new LoopsReader({ ledger, rules, links, outlook, pageVersion: version, log, clock });
@@ -54,7 +65,9 @@ export function createCrashLoopsPage({ ledger, rules, nomadUiUrl, log, clock, ou
       const { after } = request.query;
       return send(request, reply, await reader.list(after === undefined ? undefined : String(after)));
     });
-    app.get<{ Params: { readonly id: string } }>('/crashloops/:id', async (request, reply) => send(request, reply, await reader.crashes(request.params.id)));
+    app.get<{ Params: { readonly id: string } }>('/crashloops/:id', async (request, reply) =>
+      send(request, reply, await reader.crashes(request.params.id)),
+    );
   }
   return {
     name: 'crash-loops-page',
@@ -71,7 +84,10 @@ export function createCrashLoopsPage({ ledger, rules, nomadUiUrl, log, clock, ou
 }
 
 async function send(request: FastifyRequest, reply: FastifyReply, answer: Answer): Promise<FastifyReply> {
-  void reply.headers({ ...headers, etag: answer.etag, vary: 'accept-encoding' }).type('application/json; charset=utf-8').code(answer.statusCode);
+  void reply
+    .headers({ ...headers, etag: answer.etag, vary: 'accept-encoding' })
+    .type('application/json; charset=utf-8')
+    .code(answer.statusCode);
   if (answer.statusCode === 200 && isFresh(request, answer.etag)) return reply.code(304).send();
   if (!/\bgzip\b/u.test(String(request.headers['accept-encoding'] ?? ''))) return reply.send(answer.body);
   return reply.header('content-encoding', 'gzip').send(await answer.gzipped());

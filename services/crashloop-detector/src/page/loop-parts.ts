@@ -1,6 +1,7 @@
 /**
- * The list of loops in parts of bounded size, however many there are and whatever they are called. A part begins behind the loop that a token names; in the order of
- * opening, which no later crash changes, so that nobody misses a loop when others come and go meanwhile. Pure.
+ * The list of loops in parts of bounded size, however many there are and whatever they are called. A part begins behind
+ * the loop that a token names; in the order of opening, which no later crash changes, so that nobody misses a loop when
+ * others come and go meanwhile. Pure.
  */
 import { makeAnswer, type Answer } from './answer.ts';
 
@@ -53,7 +54,13 @@ export class LoopParts {
     const last = this.#loops[end - 1];
     const next = last === undefined || end === this.#loops.length ? null : `${String(last.openedAtUs)}-${last.alertId}`;
     const fields = JSON.stringify({ ...head, next }).slice(0, -1);
-    return makeAnswer(200, `${fields},"loops":[${this.#loops.slice(start, end).map(({ json }) => json).join(',')}]}`);
+    return makeAnswer(
+      200,
+      `${fields},"loops":[${this.#loops
+        .slice(start, end)
+        .map(({ json }) => json)
+        .join(',')}]}`,
+    );
   }
 
   /** At least one loop, if there is one. */

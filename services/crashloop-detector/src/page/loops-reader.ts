@@ -1,6 +1,7 @@
 /**
- * The answers about what loops. However many ask, the ledger is read once at a time, at most once per second and for at most a tenth of the time, and only loops that
- * changed are written anew. While the ledger is away the answer says so; nobody waits longer than the limit.
+ * The answers about what loops. However many ask, the ledger is read once at a time, at most once per second and for at
+ * most a tenth of the time, and only loops that changed are written anew. While the ledger is away the answer says so;
+ * nobody waits longer than the limit.
  */
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { formatDuration } from '@hydrant/shared/foundation/durations';
@@ -63,7 +64,10 @@ export class LoopsReader {
     const result = await this.#current();
     if (!('parts' in result)) return result;
     if (after === undefined) return result.first;
-    return result.parts.after(after, { page: this.#options.pageVersion }) ?? this.#say(400, 'Expected `after` to be the `next` of another part');
+    return (
+      result.parts.after(after, { page: this.#options.pageVersion }) ??
+      this.#say(400, 'Expected `after` to be the `next` of another part')
+    );
   }
 
   /** The newest crashes of one loop. Never rejects. */
@@ -71,17 +75,28 @@ export class LoopsReader {
     const result = await this.#current();
     if (!('loops' in result)) return result;
     const loop = result.loops.get(alertId);
-    return loop === undefined ? this.#say(404, gone) : makeAnswer(200, JSON.stringify({ page: this.#options.pageVersion, id: alertId, crashes: makeCrashViews(loop.crashes) }));
+    return loop === undefined
+      ? this.#say(404, gone)
+      : makeAnswer(
+          200,
+          JSON.stringify({ page: this.#options.pageVersion, id: alertId, crashes: makeCrashViews(loop.crashes) }),
+        );
   }
 
   async #current(): Promise<Read | Answer> {
     const { clock } = this.#options;
     if (!this.isOpen) return this.#say(503, 'The detector is starting or stopping');
     if (this.#latest !== undefined && clock.monotonic() < this.#latest.untilMs) return this.#latest.result;
-    this.#reading ??= this.#load().finally(() => { this.#reading = undefined; });
+    this.#reading ??= this.#load().finally(() => {
+      this.#reading = undefined;
+    });
     const done = new AbortController();
-    const limit = clock.sleep(readLimitMs, done.signal).then(() => this.#say(503, `${cannotRead}: it did not answer in time`));
-    return Promise.race([this.#reading, limit]).finally(() => { done.abort(); });
+    const limit = clock
+      .sleep(readLimitMs, done.signal)
+      .then(() => this.#say(503, `${cannotRead}: it did not answer in time`));
+    return Promise.race([this.#reading, limit]).finally(() => {
+      done.abort();
+    });
   }
 
   async #load(): Promise<Read | Answer> {
@@ -97,7 +112,10 @@ export class LoopsReader {
       result = this.#say(503, `${cannotRead}: its log says why`);
     }
     const endedMs = clock.monotonic();
-    this.#latest = { untilMs: endedMs + Math.min(longestFreshMs, Math.max(freshMs, restOfReading * (endedMs - beganMs))), result };
+    this.#latest = {
+      untilMs: endedMs + Math.min(longestFreshMs, Math.max(freshMs, restOfReading * (endedMs - beganMs))),
+      result,
+    };
     return result;
   }
 
@@ -109,11 +127,21 @@ export class LoopsReader {
       if (chosen.isMuted) continue;
       const before = this.#read.loops.get(loop.alertId);
       const state = `${String(loop.newestUs)} ${String(loop.count)} ${loop.crashes.at(-1) ?? ''}`;
-      written.set(loop.alertId, before?.state === state ? before : writeLoop(loop, state, JSON.stringify(makeLoopView(loop, chosen, this.#options.links))));
+      written.set(
+        loop.alertId,
+        before?.state === state
+          ? before
+          : writeLoop(loop, state, JSON.stringify(makeLoopView(loop, chosen, this.#options.links))),
+      );
     }
     const all = [...written.values()];
     const parts = this.#read.parts.isOf(all) ? this.#read.parts : new LoopParts(all);
-    const head = { page: pageVersion, rule: showRule(rules), ...outlook.view(), isComplete: loops.length < mostOpenLoops };
+    const head = {
+      page: pageVersion,
+      rule: showRule(rules),
+      ...outlook.view(),
+      isComplete: loops.length < mostOpenLoops,
+    };
     this.#read = { loops: written, parts, first: parts.first(head) };
     return this.#read;
   }

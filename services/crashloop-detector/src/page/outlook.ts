@@ -1,6 +1,6 @@
 /**
- * What the detector can see: whether it is connected to what its events come from, since when, and how old the newest event is. Without that, a page on which nothing
- * loops would say that all is well while nobody looks.
+ * What the detector can see: whether it is connected to what its events come from, since when, and how old the newest
+ * event is. Without that, a page on which nothing loops would say that all is well while nobody looks.
  */
 import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
 import { makeVisible } from '@hydrant/shared/foundation/visible-text';
@@ -61,14 +61,23 @@ const lookMs = 1000;
 const blinkMs = 5000;
 const eventGridMs = 10_000;
 
-/** For a detector that cannot see whether Nomad is read: by then every crash that it knows may be out of the window, and a page without loops says nothing. */
+/**
+ * For a detector that cannot see whether Nomad is read: by then every crash that it knows may be out of the window, and
+ * a page without loops says nothing.
+ */
 export function quietAfter({ intervalMs }: Pick<Rule, 'intervalMs'>): number {
   return Math.max(tenMinutesMs, intervalMs);
 }
 
 export function createOutlook({ connections: watched, quietAfterMs, clock }: OutlookOptions): Outlook {
   const startedAtMs = clock.now();
-  const connections = watched.map((each): Connection => ({ watched: each, isConnected: false, sinceMs: startedAtMs, failingSinceMs: startedAtMs, detail: null }));
+  const connections = watched.map((each): Connection => ({
+    watched: each,
+    isConnected: false,
+    sinceMs: startedAtMs,
+    failingSinceMs: startedAtMs,
+    detail: null,
+  }));
   let newestMs: number | undefined;
   let timer: Timer | undefined;
   const lookAtAll = (): void => {
@@ -95,7 +104,12 @@ export function createOutlook({ connections: watched, quietAfterMs, clock }: Out
       const newest = newestMs === undefined ? undefined : Math.min(newestMs, clock.now());
       return {
         startedAt: showTime(startedAtMs),
-        connections: connections.map(({ watched: { name }, isConnected, sinceMs, detail }) => ({ name, isConnected, since: showTime(sinceMs), detail })),
+        connections: connections.map(({ watched: { name }, isConnected, sinceMs, detail }) => ({
+          name,
+          isConnected,
+          since: showTime(sinceMs),
+          detail,
+        })),
         newestEvent: newest === undefined ? null : showTime(Math.floor(newest / eventGridMs) * eventGridMs),
         quietAfterMs,
       };
@@ -116,7 +130,9 @@ function look(connection: Connection, nowMs: number): void {
   if (connection.isConnected && nowMs - connection.failingSinceMs < blinkMs) return;
   if (connection.isConnected) connection.sinceMs = connection.failingSinceMs;
   connection.isConnected = false;
-  connection.detail = makeVisible(Object.values(checks).find((health) => health.status === 'fail')?.detail ?? 'it does not answer');
+  connection.detail = makeVisible(
+    Object.values(checks).find((health) => health.status === 'fail')?.detail ?? 'it does not answer',
+  );
 }
 
 function showTime(ms: number): string {

@@ -1,4 +1,7 @@
-/** The files of the page, which lie beside `src` and `dist` of the detector, so a URL relative to the module finds them in both. */
+/**
+ * The files of the page, which lie beside `src` and `dist` of the detector, so a URL relative to the module finds them
+ * in both.
+ */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
@@ -23,7 +26,9 @@ const files: readonly (readonly [path: string, file: string, type: string])[] = 
   ['/', 'index.html', 'text/html; charset=utf-8'],
   ['/page/page.css', 'page.css', 'text/css; charset=utf-8'],
   ['/page/icon.svg', 'icon.svg', 'image/svg+xml'],
-  ...['page.js', 'connection.js', 'loop-list.js', 'loop-card.js', 'sight.js', 'timeline.js', 'words.js'].map((file) => [`/page/${file}`, file, javascript] as const),
+  ...['page.js', 'connection.js', 'loop-list.js', 'loop-card.js', 'sight.js', 'timeline.js', 'words.js'].map(
+    (file) => [`/page/${file}`, file, javascript] as const,
+  ),
 ];
 
 /** Throws when a file is missing: then the program is not installed whole. */

@@ -34,5 +34,7 @@ export interface ChosenRule {
 export function chooseRule({ rule, overrides }: Rules, place: TaskPlace): ChosenRule {
   const at = overrides.findIndex((override) => override.matches(place));
   const override = overrides[at];
-  return override === undefined ? { rule, isMuted: false, position: null } : { rule: override.rule, isMuted: override.isMuted, position: at + 1 };
+  return override === undefined
+    ? { rule, isMuted: false, position: null }
+    : { rule: override.rule, isMuted: override.isMuted, position: at + 1 };
 }

@@ -1,6 +1,7 @@
 /**
- * Names with `*` (any letters, none included) and `?` (one letter). Everything else stands for itself, `/` too, because the names of dispatched and
- * periodic jobs hold it. No regular expression: names come from the cluster, and this takes at most the product of both lengths.
+ * Names with `*` (any letters, none included) and `?` (one letter). Everything else stands for itself, `/` too, because
+ * the names of dispatched and periodic jobs hold it. No regular expression: names come from the cluster, and this takes
+ * at most the product of both lengths.
  */
 
 /** The test for a whole name. */
@@ -10,7 +11,10 @@ export function compileGlob(pattern: string): (name: string) => boolean {
   return (name) => matches(wanted, [...name]);
 }
 
-/** Goes back to the latest `*` and lets it take one letter more, which is enough: an earlier one need never take more than it did. */
+/**
+ * Goes back to the latest `*` and lets it take one letter more, which is enough: an earlier one need never take more
+ * than it did.
+ */
 function matches(wanted: readonly string[], letters: readonly string[]): boolean {
   let at = 0;
   let star = -1;

@@ -1,6 +1,6 @@
 /**
- * Reads the file that DETECTOR_RULES_FILE names: a list of [[rule]] tables in TOML (or `rule` in JSON). Keys are names of settings, in any case.
- * docs/rules.md describes it.
+ * Reads the file that DETECTOR_RULES_FILE names: a list of [[rule]] tables in TOML (or `rule` in JSON). Keys are names
+ * of settings, in any case. docs/rules.md describes it.
  */
 import { describeError, toError } from '@hydrant/shared/foundation/errors';
 import { readTableFile } from '@hydrant/shared/runtime/config/config-file';
@@ -29,16 +29,25 @@ const schema = {
 type RuleValues = Values<typeof schema>;
 
 /** Keys of the file's place by keys of a task's. */
-const selectors = { namespace: 'NAMESPACE', job: 'JOB', group: 'GROUP', task: 'TASK' } as const satisfies Readonly<Record<keyof TaskPlace, keyof RuleValues>>;
+const selectors = { namespace: 'NAMESPACE', job: 'JOB', group: 'GROUP', task: 'TASK' } as const satisfies Readonly<
+  Record<keyof TaskPlace, keyof RuleValues>
+>;
 
-/** In the order of the file; thresholds that a rule does not name are those of `rule`. Throws `config-invalid` with a line for each problem. */
+/**
+ * In the order of the file; thresholds that a rule does not name are those of `rule`. Throws `config-invalid` with a
+ * line for each problem.
+ */
 export function readRulesFile(file: string, rule: Rule): readonly RuleOverride[] {
   const problems: string[] = [];
   const tables = findTables(file, problems);
   const values = tables.map((table, at) => readRule(table, { file, at }, problems));
-  const unbounded = values.findIndex((found) => found !== undefined && Object.values(selectors).every((name) => found[name] === null));
+  const unbounded = values.findIndex(
+    (found) => found !== undefined && Object.values(selectors).every((name) => found[name] === null),
+  );
   if (unbounded !== -1 && unbounded < values.length - 1) {
-    problems.push(`Expected rule ${unbounded + 1} of ${file}, which names no NAMESPACE, JOB, GROUP or TASK, to be the last: no rule after it would be reached`);
+    problems.push(
+      `Expected rule ${unbounded + 1} of ${file}, which names no NAMESPACE, JOB, GROUP or TASK, to be the last: no rule after it would be reached`,
+    );
   }
   if (problems.length > 0) throw configError(problems);
   return values.flatMap((found) => (found === undefined ? [] : [makeOverride(found, rule)]));
@@ -52,29 +61,47 @@ function findTables(file: string, problems: string[]): readonly unknown[] {
     throw configError([toError(error).message]);
   }
   const { rule: tables, ...others } = content;
-  for (const key of Object.keys(others)) problems.push(`Expected only [[rule]] in ${file}, got \`${key}\`${findNearestName(key, ['rule']) === undefined ? '' : '; did you mean `rule`?'}`);
+  for (const key of Object.keys(others))
+    problems.push(
+      `Expected only [[rule]] in ${file}, got \`${key}\`${findNearestName(key, ['rule']) === undefined ? '' : '; did you mean `rule`?'}`,
+    );
   if (tables === undefined || Array.isArray(tables)) return tables ?? [];
-  problems.push(`Expected \`rule\` in ${file} to be a list of tables, each under [[rule]], got ${isTable(tables) ? 'a table' : JSON.stringify(tables)}`);
+  problems.push(
+    `Expected \`rule\` in ${file} to be a list of tables, each under [[rule]], got ${isTable(tables) ? 'a table' : JSON.stringify(tables)}`,
+  );
   return [];
 }
 
-function readRule(table: unknown, { file, at }: { readonly file: string; readonly at: number }, problems: string[]): RuleValues | undefined {
+function readRule(
+  table: unknown,
+  { file, at }: { readonly file: string; readonly at: number },
+  problems: string[],
+): RuleValues | undefined {
   const origin = `rule ${at + 1} of ${file}`;
   if (!isTable(table)) {
     problems.push(`Expected ${origin} to be a table, got ${JSON.stringify(table)}`);
     return undefined;
   }
   try {
-    return loadConfig(schema, { env: {}, table: { values: table, origin }, check: (values) => contradictions(values as RuleValues, origin) });
+    return loadConfig(schema, {
+      env: {},
+      table: { values: table, origin },
+      check: (values) => contradictions(values as RuleValues, origin),
+    });
   } catch (error) {
     problems.push(describeError(error));
     return undefined;
   }
 }
 
-function contradictions({ MUTE, RESTART_COUNT, RESTART_INTERVAL, NOTIFICATION_INTERVAL }: RuleValues, origin: string): readonly string[] {
+function contradictions(
+  { MUTE, RESTART_COUNT, RESTART_INTERVAL, NOTIFICATION_INTERVAL }: RuleValues,
+  origin: string,
+): readonly string[] {
   const hasThresholds = RESTART_COUNT !== null || RESTART_INTERVAL !== null || NOTIFICATION_INTERVAL !== null;
-  return MUTE && hasThresholds ? [`Expected \`MUTE\` alone or thresholds, got both: a muted task is never announced (${origin})`] : [];
+  return MUTE && hasThresholds
+    ? [`Expected \`MUTE\` alone or thresholds, got both: a muted task is never announced (${origin})`]
+    : [];
 }
 
 function makeOverride(values: RuleValues, rule: Rule): RuleOverride {

@@ -24,10 +24,25 @@ function problemsOf(t: Test, content: string, name = 'rules.toml'): readonly str
 
 t.test('a glob matches whole names', async (t) => {
   const cases: [pattern: string, name: string, matches: boolean][] = [
-    ['api', 'api', true], ['api', 'API', false], ['api', 'api2', false], ['', '', true],
-    ['*', '', true], ['*', 'batch/dispatch-1', true], ['batch*', 'batch/periodic-17', true], ['*api', 'checkout-api', true], ['*api', 'checkout-api-2', false],
-    ['c*-*i', 'checkout-api', true], ['c*z*i', 'checkout-api', false], ['a?c', 'abc', true], ['a?c', 'ac', false], ['?', '😀', true],
-    ['a.c', 'abc', false], ['[ab]', 'a', false], ['[ab]', '[ab]', true], ['a**b', 'ab', true], ['*a*b', 'xaxbxb', true],
+    ['api', 'api', true],
+    ['api', 'API', false],
+    ['api', 'api2', false],
+    ['', '', true],
+    ['*', '', true],
+    ['*', 'batch/dispatch-1', true],
+    ['batch*', 'batch/periodic-17', true],
+    ['*api', 'checkout-api', true],
+    ['*api', 'checkout-api-2', false],
+    ['c*-*i', 'checkout-api', true],
+    ['c*z*i', 'checkout-api', false],
+    ['a?c', 'abc', true],
+    ['a?c', 'ac', false],
+    ['?', '😀', true],
+    ['a.c', 'abc', false],
+    ['[ab]', 'a', false],
+    ['[ab]', '[ab]', true],
+    ['a**b', 'ab', true],
+    ['*a*b', 'xaxbxb', true],
   ];
 
   for (const [pattern, name, matches] of cases) t.equal(compileGlob(pattern)(name), matches, `${pattern} ${name}`);
@@ -42,7 +57,9 @@ t.test('a glob with many stars stays quick on a long name', async (t) => {
 });
 
 t.test('the first rule that matches decides, and says only what differs', async (t) => {
-  const rules = read(t, `
+  const rules = read(
+    t,
+    `
     [[rule]]
     job = "checkout-*"
     task = "server"
@@ -56,23 +73,33 @@ t.test('the first rule that matches decides, and says only what differs', async 
     notification_interval = "0s"
     [[rule]]
     mute = true
-  `);
+  `,
+  );
   const cases: [name: string, place: Partial<typeof place>, position: number, chosen: object][] = [
     ['a job and a task', {}, 1, { rule: { ...rule, count: 3 }, isMuted: false }],
     ['a namespace, of several', { task: 'proxy', namespace: 'dev' }, 2, { isMuted: true }],
     ['a namespace by its beginning', { task: 'proxy', namespace: 'staging-7' }, 2, { isMuted: true }],
     ['both, then the first', { namespace: 'dev' }, 1, { isMuted: false }],
-    ['a group', { task: 'proxy' }, 3, { rule: { count: 5, intervalMs: 3_600_000, notificationIntervalMs: 0 }, isMuted: false }],
+    [
+      'a group',
+      { task: 'proxy' },
+      3,
+      { rule: { count: 5, intervalMs: 3_600_000, notificationIntervalMs: 0 }, isMuted: false },
+    ],
     ['the rest', { task: 'proxy', group: 'x' }, 4, { isMuted: true }],
   ];
 
-  for (const [name, changes, position, chosen] of cases) t.match(chooseRule(rules, { ...place, ...changes }), { position, ...chosen }, name);
+  for (const [name, changes, position, chosen] of cases)
+    t.match(chooseRule(rules, { ...place, ...changes }), { position, ...chosen }, name);
   t.same(chooseRule({ rule, overrides: [] }, place), { rule, isMuted: false, position: null });
 });
 
 t.test('a file may hold no rule, or be JSON', async (t) => {
   t.same(read(t, '# nothing\n').overrides, []);
-  t.equal(chooseRule(read(t, '{"rule":[{"job":"a*","MUTE":true}]}', 'rules.json'), { ...place, job: 'ab' }).isMuted, true);
+  t.equal(
+    chooseRule(read(t, '{"rule":[{"job":"a*","MUTE":true}]}', 'rules.json'), { ...place, job: 'ab' }).isMuted,
+    true,
+  );
 });
 
 t.test('every problem of the file is named at once, with the number of its rule', async (t) => {
@@ -111,8 +138,18 @@ t.test('every problem of the file is named at once, with the number of its rule'
 });
 
 t.test('a file that cannot be read as rules says where it fails', async (t) => {
-  t.match(problemsOf(t, '[[rule]]\njob = "a\n'), [/^Expected `DETECTOR_RULES_FILE` to hold TOML, got "here\/rules.toml" that cannot be read as such \(line 2, column \d+\)$/u]);
-  t.match(problemsOf(t, '[rule]\njob = "a"\n'), ['Expected `rule` in here/rules.toml to be a list of tables, each under [[rule]], got a table']);
-  t.match(problemsOf(t, 'rule = [1, 2]'), ['Expected rule 1 of here/rules.toml to be a table, got 1', 'Expected rule 2 of here/rules.toml to be a table, got 2']);
-  t.throws(() => readRulesFile('none.toml', rule), { code: 'config-invalid', message: /^Expected `DETECTOR_RULES_FILE` to name a TOML or JSON file that can be read, got "none.toml": ENOENT/u });
+  t.match(problemsOf(t, '[[rule]]\njob = "a\n'), [
+    /^Expected `DETECTOR_RULES_FILE` to hold TOML, got "here\/rules.toml" that cannot be read as such \(line 2, column \d+\)$/u,
+  ]);
+  t.match(problemsOf(t, '[rule]\njob = "a"\n'), [
+    'Expected `rule` in here/rules.toml to be a list of tables, each under [[rule]], got a table',
+  ]);
+  t.match(problemsOf(t, 'rule = [1, 2]'), [
+    'Expected rule 1 of here/rules.toml to be a table, got 1',
+    'Expected rule 2 of here/rules.toml to be a table, got 2',
+  ]);
+  t.throws(() => readRulesFile('none.toml', rule), {
+    code: 'config-invalid',
+    message: /^Expected `DETECTOR_RULES_FILE` to name a TOML or JSON file that can be read, got "none.toml": ENOENT/u,
+  });
 });

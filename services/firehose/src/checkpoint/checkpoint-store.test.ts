@@ -16,7 +16,14 @@ import { CheckpointSaver, type CheckpointTelemetry } from './saver.ts';
 
 const forever = new AbortController().signal;
 const key = 'checkpoint:prod:default';
-const checkpoint: Checkpoint = { index: 42, filter: 'topics=Job namespace=* region=', source: 'http://nomad:4646', namespacesAt: 17, epoch: 2, topicIndexes: { Job: 41 } };
+const checkpoint: Checkpoint = {
+  index: 42,
+  filter: 'topics=Job namespace=* region=',
+  source: 'http://nomad:4646',
+  namespacesAt: 17,
+  epoch: 2,
+  topicIndexes: { Job: 41 },
+};
 
 async function connect(t: Test, server: PrivateRedis): Promise<RedisClient> {
   const redis = createRedisClient({ url: server.url, keyPrefix: 'hydrant:', log: testLog() });
@@ -27,7 +34,13 @@ async function connect(t: Test, server: PrivateRedis): Promise<RedisClient> {
 }
 
 function openStore(redis: RedisClient): CheckpointStore {
-  return createRedisCheckpointStore({ redis, keyPrefix: 'hydrant:', cluster: 'prod', region: 'default', clock: systemClock });
+  return createRedisCheckpointStore({
+    redis,
+    keyPrefix: 'hydrant:',
+    cluster: 'prod',
+    region: 'default',
+    clock: systemClock,
+  });
 }
 
 /** Runs one command. */
@@ -43,12 +56,24 @@ function watch(): Telemetry {
   const seen: string[] = [];
   return {
     seen,
-    checkpointLoaded: ({ index }) => { seen.push(`loaded ${String(index)}`); },
-    checkpointUnreadable: () => { seen.push('unreadable'); },
-    checkpointSaved: (index) => { seen.push(`saved ${String(index)}`); },
-    checkpointSaveFailed: ({ isFirst }) => { if (isFirst) seen.push('failed'); },
-    checkpointSaveResumed: () => { seen.push('resumed'); },
-    checkpointTakenOver: () => { seen.push('taken over'); },
+    checkpointLoaded: ({ index }) => {
+      seen.push(`loaded ${String(index)}`);
+    },
+    checkpointUnreadable: () => {
+      seen.push('unreadable');
+    },
+    checkpointSaved: (index) => {
+      seen.push(`saved ${String(index)}`);
+    },
+    checkpointSaveFailed: ({ isFirst }) => {
+      if (isFirst) seen.push('failed');
+    },
+    checkpointSaveResumed: () => {
+      seen.push('resumed');
+    },
+    checkpointTakenOver: () => {
+      seen.push('taken over');
+    },
   };
 }
 
@@ -90,13 +115,16 @@ t.test('a token is higher than the stored one even when the clock was set back',
 
 t.test('a stored checkpoint that is no number is refused and left alone', async (t) => {
   const redis = await connect(t, await startPrivateRedis(t));
-  const message = /Redis key hydrant:checkpoint:prod:default to be a whole number, got "12a"; set it right with "HSET .* or remove it with "DEL hydrant:checkpoint:prod:default"/u;
+  const message =
+    /Redis key hydrant:checkpoint:prod:default to be a whole number, got "12a"; set it right with "HSET .* or remove it with "DEL hydrant:checkpoint:prod:default"/u;
   const store = openStore(redis);
   await store.load(forever);
   await command(redis, 'spoil', "'HSET', KEYS[1], 'index', '12a'");
 
   await t.rejects(openStore(redis).load(forever), { code: 'checkpoint-invalid', retryable: false, message });
-  await t.rejects(loadCheckpoint({ store: openStore(redis), telemetry: watch(), clock: systemClock }, forever), { code: 'checkpoint-invalid' });
+  await t.rejects(loadCheckpoint({ store: openStore(redis), telemetry: watch(), clock: systemClock }, forever), {
+    code: 'checkpoint-invalid',
+  });
   await t.rejects(store.save(checkpoint), { code: 'checkpoint-invalid' });
   t.equal(await command(redis, 'readIndex', "'HGET', KEYS[1], 'index'"), '12a');
 
@@ -116,7 +144,12 @@ t.test('saving outlives a Redis that goes away, and loading waits for it', async
   t.equal(await loading, undefined);
 
   let index: number | undefined;
-  const saver = new CheckpointSaver({ store, telemetry, clock: systemClock, current: () => (index === undefined ? undefined : { ...checkpoint, index }) });
+  const saver = new CheckpointSaver({
+    store,
+    telemetry,
+    clock: systemClock,
+    current: () => (index === undefined ? undefined : { ...checkpoint, index }),
+  });
   saver.start();
   t.teardown(() => saver.stop(forever));
   index = 10;
@@ -126,7 +159,9 @@ t.test('saving outlives a Redis that goes away, and loading waits for it', async
   await eventually(() => telemetry.seen.includes('failed'));
   index = 12;
   await server.start();
-  await eventually(() => telemetry.seen.includes('saved 12') && telemetry.seen.includes('resumed'), { timeoutMs: 20_000 });
+  await eventually(() => telemetry.seen.includes('saved 12') && telemetry.seen.includes('resumed'), {
+    timeoutMs: 20_000,
+  });
   index = 13;
   await saver.stop(forever);
 
@@ -134,34 +169,56 @@ t.test('saving outlives a Redis that goes away, and loading waits for it', async
   t.notOk(telemetry.seen.includes('saved 11'));
 });
 
-t.test('a Redis that takes no writes is named with the way out, and is given the newest checkpoint when it does', async (t) => {
-  const faults = [
-    ['CONFIG SET maxmemory 1', 'CONFIG SET maxmemory 0', /run the script saveCheckpoint, it refused; it is full: raise its maxmemory.*OOM/u],
-    ['REPLICAOF 127.0.0.1 1', 'REPLICAOF NO ONE', /run the script saveCheckpoint, it refused; it is a replica: point REDIS_URL to the master.*READONLY/u],
-  ] as const;
-  for (const [breaking, healing, message] of faults) {
-    const server = await startPrivateRedis(t);
-    const tell = (command: string): Promise<boolean> => probe(server.port, Buffer.from(`${command}\r\n`), (bytes) => bytes.toString().startsWith('+OK'));
-    const redis = await connect(t, server);
-    const store = openStore(redis);
-    await store.load(forever);
-    await store.save(checkpoint);
-    t.ok(await tell(breaking), breaking);
-    const failures: string[] = [];
-    const telemetry: Telemetry = { ...watch(), checkpointSaveFailed: ({ err }) => { failures.push(describeError(err)); } };
-    const saver = new CheckpointSaver({ store, telemetry, clock: systemClock, current: () => ({ ...checkpoint, index: 43 }) });
-    saver.start();
-    t.teardown(() => saver.stop(forever));
+t.test(
+  'a Redis that takes no writes is named with the way out, and is given the newest checkpoint when it does',
+  async (t) => {
+    const faults = [
+      [
+        'CONFIG SET maxmemory 1',
+        'CONFIG SET maxmemory 0',
+        /run the script saveCheckpoint, it refused; it is full: raise its maxmemory.*OOM/u,
+      ],
+      [
+        'REPLICAOF 127.0.0.1 1',
+        'REPLICAOF NO ONE',
+        /run the script saveCheckpoint, it refused; it is a replica: point REDIS_URL to the master.*READONLY/u,
+      ],
+    ] as const;
+    for (const [breaking, healing, message] of faults) {
+      const server = await startPrivateRedis(t);
+      const tell = (command: string): Promise<boolean> =>
+        probe(server.port, Buffer.from(`${command}\r\n`), (bytes) => bytes.toString().startsWith('+OK'));
+      const redis = await connect(t, server);
+      const store = openStore(redis);
+      await store.load(forever);
+      await store.save(checkpoint);
+      t.ok(await tell(breaking), breaking);
+      const failures: string[] = [];
+      const telemetry: Telemetry = {
+        ...watch(),
+        checkpointSaveFailed: ({ err }) => {
+          failures.push(describeError(err));
+        },
+      };
+      const saver = new CheckpointSaver({
+        store,
+        telemetry,
+        clock: systemClock,
+        current: () => ({ ...checkpoint, index: 43 }),
+      });
+      saver.start();
+      t.teardown(() => saver.stop(forever));
 
-    await eventually(() => failures.length > 0);
-    t.match(failures[0], message);
-    t.match(await openStore(redis).load(forever), checkpoint, 'nothing was overwritten');
-    t.ok(await tell(healing), healing);
-    await eventually(() => telemetry.seen.includes('saved 43'), { timeoutMs: 30_000 });
+      await eventually(() => failures.length > 0);
+      t.match(failures[0], message);
+      t.match(await openStore(redis).load(forever), checkpoint, 'nothing was overwritten');
+      t.ok(await tell(healing), healing);
+      await eventually(() => telemetry.seen.includes('saved 43'), { timeoutMs: 30_000 });
 
-    t.match(await openStore(redis).load(forever), { index: 43 });
-  }
-});
+      t.match(await openStore(redis).load(forever), { index: 43 });
+    }
+  },
+);
 
 t.test('a saver goes on when there was nothing to save at first', async (t) => {
   const saved: number[] = [];
@@ -174,7 +231,15 @@ t.test('a saver goes on when there was nothing to save at first', async (t) => {
     },
   };
   let looks = 0;
-  const saver = new CheckpointSaver({ store, telemetry: watch(), clock: systemClock, current: () => { looks += 1; return looks < 3 ? undefined : checkpoint; } });
+  const saver = new CheckpointSaver({
+    store,
+    telemetry: watch(),
+    clock: systemClock,
+    current: () => {
+      looks += 1;
+      return looks < 3 ? undefined : checkpoint;
+    },
+  });
   saver.start();
   t.teardown(() => saver.stop(forever));
 
@@ -191,7 +256,9 @@ t.test('a saver that was taken over saves no more', async (t) => {
     load: () => Promise.resolve(undefined),
     save() {
       saves += 1;
-      return Promise.reject(new HydrantError('Expected to be the only one', { code: 'checkpoint-taken-over', retryable: false }));
+      return Promise.reject(
+        new HydrantError('Expected to be the only one', { code: 'checkpoint-taken-over', retryable: false }),
+      );
     },
   };
   const saver = new CheckpointSaver({ store, telemetry, clock: systemClock, current: () => checkpoint });
@@ -204,7 +271,10 @@ t.test('a saver that was taken over saves no more', async (t) => {
   t.equal(saves, 1);
 });
 
-function openFile(path: string, identity: { readonly cluster?: string; readonly region?: string } = {}): CheckpointStore {
+function openFile(
+  path: string,
+  identity: { readonly cluster?: string; readonly region?: string } = {},
+): CheckpointStore {
   return createFileCheckpointStore({ path, cluster: 'prod', region: '', ...identity, clock: systemClock });
 }
 
@@ -230,20 +300,27 @@ t.test('nobody but the owner can read the file', async (t) => {
   t.strictSame(await findOpenToOthers(folder), { open: [], seen: ['deep', 'deep/checkpoint.json'] });
 });
 
-t.test('a checkpoint belongs to its cluster and region: another begins without one, and the first is kept', async (t) => {
-  const path = `${t.testdir({})}/checkpoint.json`;
-  const home = openFile(path);
-  await home.load(forever);
-  await home.save(checkpoint);
-  for (const [other, index] of [[{ region: 'eu' }, 7], [{ cluster: 'test' }, 8], [{ cluster: 'prod:default' }, 9]] as const) {
-    const store = openFile(path, other);
-    t.equal(await store.load(forever), undefined, JSON.stringify(other));
-    await store.save({ ...checkpoint, index });
-    t.match(await openFile(path, other).load(forever), { index });
-  }
+t.test(
+  'a checkpoint belongs to its cluster and region: another begins without one, and the first is kept',
+  async (t) => {
+    const path = `${t.testdir({})}/checkpoint.json`;
+    const home = openFile(path);
+    await home.load(forever);
+    await home.save(checkpoint);
+    for (const [other, index] of [
+      [{ region: 'eu' }, 7],
+      [{ cluster: 'test' }, 8],
+      [{ cluster: 'prod:default' }, 9],
+    ] as const) {
+      const store = openFile(path, other);
+      t.equal(await store.load(forever), undefined, JSON.stringify(other));
+      await store.save({ ...checkpoint, index });
+      t.match(await openFile(path, other).load(forever), { index });
+    }
 
-  t.strictSame(await openFile(path).load(forever), checkpoint);
-});
+    t.strictSame(await openFile(path).load(forever), checkpoint);
+  },
+);
 
 t.test('a file with one checkpoint and no name is that of the region in its filter', async (t) => {
   const path = `${t.testdir({})}/checkpoint.json`;
@@ -254,7 +331,14 @@ t.test('a file with one checkpoint and no name is that of the region in its filt
 });
 
 t.test('keys of different clusters and regions differ', (t) => {
-  const identities = [['a:b', 'c'], ['a', 'b:c'], ['a%3Ab', 'c'], ['a', ''], ['a', 'b'], ['a', 'c']] as const;
+  const identities = [
+    ['a:b', 'c'],
+    ['a', 'b:c'],
+    ['a%3Ab', 'c'],
+    ['a', ''],
+    ['a', 'b'],
+    ['a', 'c'],
+  ] as const;
   const keys = identities.map(([cluster, region]) => checkpointKey({ cluster, region }));
   t.equal(new Set(keys).size, identities.length);
   t.equal(keys[3], 'checkpoint:a:default');
@@ -262,7 +346,17 @@ t.test('keys of different clusters and regions differ', (t) => {
 });
 
 t.test('a file that holds no number is refused and left alone', async (t) => {
-  for (const text of ['', 'x', '[]', '{}', '{"others":{}}', '{"index":7,"others":[]}', '{"index":"many"}', '{"index":-1}', '{"index":1.5}']) {
+  for (const text of [
+    '',
+    'x',
+    '[]',
+    '{}',
+    '{"others":{}}',
+    '{"index":7,"others":[]}',
+    '{"index":"many"}',
+    '{"index":-1}',
+    '{"index":1.5}',
+  ]) {
     const path = `${t.testdir({})}/checkpoint.json`;
     writeFileSync(path, text);
     await t.rejects(openFile(path).load(forever), { code: 'checkpoint-invalid', message: /move the file away/u }, text);

@@ -9,11 +9,17 @@ export interface Checkpoint {
   readonly filter: string;
   /** The address it was read from. */
   readonly source: string;
-  /** The highest CreateIndex of the namespaces that were read; events of later ones may be missing. Undefined: not known, or one namespace is read. */
+  /**
+   * The highest CreateIndex of the namespaces that were read; events of later ones may be missing. Undefined: not
+   * known, or one namespace is read.
+   */
   readonly namespacesAt?: number | undefined;
   /** How often the indexes or objects of this Nomad began anew; part of message ids. Undefined: never. */
   readonly epoch?: number | undefined;
-  /** By topic, the newest index that was shown: a list that is older proves that objects went back. Undefined: not known. */
+  /**
+   * By topic, the newest index that was shown: a list that is older proves that objects went back. Undefined: not
+   * known.
+   */
   readonly topicIndexes?: TopicIndexes | undefined;
 }
 
@@ -21,11 +27,14 @@ export interface CheckpointStore {
   /** Where it is kept, for logs: no secrets. */
   readonly description: string;
   /**
-   * The stored checkpoint, or undefined when there is none. Takes over the right to save. Rejects with `checkpoint-invalid` (permanent) when what is
-   * stored is none; with anything else when it may be tried again.
+   * The stored checkpoint, or undefined when there is none. Takes over the right to save. Rejects with
+   * `checkpoint-invalid` (permanent) when what is stored is none; with anything else when it may be tried again.
    */
   load(signal: AbortSignal): Promise<Checkpoint | undefined>;
-  /** Resolves when kept. Rejects with `checkpoint-taken-over` (permanent) when another process has loaded it since. One call at a time, after `load`. */
+  /**
+   * Resolves when kept. Rejects with `checkpoint-taken-over` (permanent) when another process has loaded it since. One
+   * call at a time, after `load`.
+   */
   save(checkpoint: Checkpoint): Promise<void>;
 }
 
@@ -40,7 +49,13 @@ export interface StoredNotes {
 }
 
 /** Reads what is stored as notes beside the index: what is none is not known. */
-export function parseNotes({ filter, source, namespacesAt, epoch, topicIndexes }: StoredNotes): Omit<Checkpoint, 'index'> {
+export function parseNotes({
+  filter,
+  source,
+  namespacesAt,
+  epoch,
+  topicIndexes,
+}: StoredNotes): Omit<Checkpoint, 'index'> {
   return {
     filter: typeof filter === 'string' ? filter : '',
     source: typeof source === 'string' ? source : '',
@@ -51,11 +66,12 @@ export function parseNotes({ filter, source, namespacesAt, epoch, topicIndexes }
 }
 
 function definedOnly<Name extends string, Value>(name: Name, value: Value | undefined): Partial<Record<Name, Value>> {
-  return value === undefined ? {} : { [name]: value } as Record<Name, Value>;
+  return value === undefined ? {} : ({ [name]: value } as Record<Name, Value>);
 }
 
 function parseCount(stored: unknown): number | undefined {
-  const count = typeof stored === 'number' ? stored : typeof stored === 'string' && stored !== '' ? Number(stored) : Number.NaN;
+  const count =
+    typeof stored === 'number' ? stored : typeof stored === 'string' && stored !== '' ? Number(stored) : Number.NaN;
   return Number.isSafeInteger(count) && count >= 0 ? count : undefined;
 }
 
@@ -75,12 +91,17 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Reads a stored index. Anything but a whole number in digits is refused, so that it is never overwritten by guesswork. */
+/**
+ * Reads a stored index. Anything but a whole number in digits is refused, so that it is never overwritten by guesswork.
+ */
 export function parseStoredIndex(stored: string, place: string, wayOut: string): number {
   const index = Number(stored);
   if (/^\d+$/u.test(stored) && Number.isSafeInteger(index)) return index;
-  throw new HydrantError(`Expected the checkpoint in ${place} to be a whole number, got ${JSON.stringify(stored.slice(0, 64))}; ${wayOut}`, {
-    code: 'checkpoint-invalid',
-    retryable: false,
-  });
+  throw new HydrantError(
+    `Expected the checkpoint in ${place} to be a whole number, got ${JSON.stringify(stored.slice(0, 64))}; ${wayOut}`,
+    {
+      code: 'checkpoint-invalid',
+      retryable: false,
+    },
+  );
 }

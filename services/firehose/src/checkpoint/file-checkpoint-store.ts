@@ -1,6 +1,6 @@
 /**
- * Keeps the checkpoint in a JSON file, replaced as a whole, and beside it those of other clusters and regions that were read with the same folder. For a process that owns its folder: nothing guards
- * against a second one.
+ * Keeps the checkpoint in a JSON file, replaced as a whole, and beside it those of other clusters and regions that were
+ * read with the same folder. For a process that owns its folder: nothing guards against a second one.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -24,12 +24,20 @@ function isRecord(value: unknown): value is Fields {
 }
 
 /** Whose the checkpoint at the top is. Without a name it is that of the region in its filter. */
-function keyOfTop({ cluster: ofCluster, region: ofRegion, filter }: Fields, { cluster, region }: StreamIdentity): string {
-  const [, filtered = region] = typeof filter === 'string' ? / region=(\S*)$/u.exec(filter) ?? [] : [];
-  return identityKey({ cluster: typeof ofCluster === 'string' ? ofCluster : cluster, region: typeof ofRegion === 'string' ? ofRegion : filtered });
+function keyOfTop(
+  { cluster: ofCluster, region: ofRegion, filter }: Fields,
+  { cluster, region }: StreamIdentity,
+): string {
+  const [, filtered = region] = typeof filter === 'string' ? (/ region=(\S*)$/u.exec(filter) ?? []) : [];
+  return identityKey({
+    cluster: typeof ofCluster === 'string' ? ofCluster : cluster,
+    region: typeof ofRegion === 'string' ? ofRegion : filtered,
+  });
 }
 
-/** By identity. Throws `checkpoint-invalid` when it is anything else: what is there is never overwritten by guesswork. */
+/**
+ * By identity. Throws `checkpoint-invalid` when it is anything else: what is there is never overwritten by guesswork.
+ */
 function readStored(text: string, identity: StreamIdentity, path: string): Readonly<Record<string, Fields>> {
   let stored: unknown;
   try {
@@ -40,14 +48,24 @@ function readStored(text: string, identity: StreamIdentity, path: string): Reado
   if (isRecord(stored)) {
     const { others = {}, ...top } = stored;
     const kept = isRecord(others) ? Object.entries(others) : undefined;
-    if ('index' in top && kept?.every((entry): entry is [string, Fields] => isRecord(entry[1])) === true) return { ...Object.fromEntries(kept), [keyOfTop(top, identity)]: top };
+    if ('index' in top && kept?.every((entry): entry is [string, Fields] => isRecord(entry[1])) === true)
+      return { ...Object.fromEntries(kept), [keyOfTop(top, identity)]: top };
   }
-  throw new HydrantError(`Expected the file ${path} to hold a checkpoint, got ${JSON.stringify(text.slice(0, 64))}; ${wayOut}`, { code: 'checkpoint-invalid', retryable: false });
+  throw new HydrantError(
+    `Expected the file ${path} to hold a checkpoint, got ${JSON.stringify(text.slice(0, 64))}; ${wayOut}`,
+    { code: 'checkpoint-invalid', retryable: false },
+  );
 }
 
-function parseCheckpoint({ index, filter, source, namespaces_at: namespacesAt, epoch, topics: topicIndexes }: Fields, place: string): Checkpoint {
+function parseCheckpoint(
+  { index, filter, source, namespaces_at: namespacesAt, epoch, topics: topicIndexes }: Fields,
+  place: string,
+): Checkpoint {
   const stored = typeof index === 'number' ? String(index) : JSON.stringify(index ?? null);
-  return { index: parseStoredIndex(stored, place, wayOut), ...parseNotes({ filter, source, namespacesAt, epoch, topicIndexes }) };
+  return {
+    index: parseStoredIndex(stored, place, wayOut),
+    ...parseNotes({ filter, source, namespacesAt, epoch, topicIndexes }),
+  };
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {
@@ -75,8 +93,21 @@ export function createFileCheckpointStore({ path, cluster, region, clock }: File
       return own === undefined ? undefined : parseCheckpoint(own, `the file ${path}, of cluster and region ${key}`);
     },
     async save({ index, filter, source, namespacesAt, epoch, topicIndexes }) {
-      const own = { cluster, region, index, updated_at: new Date(clock.now()).toISOString(), filter, source, namespaces_at: namespacesAt, epoch, topics: topicIndexes };
-      await replaceFile(path, `${JSON.stringify({ ...own, ...(Object.keys(others).length === 0 ? {} : { others }) })}\n`);
+      const own = {
+        cluster,
+        region,
+        index,
+        updated_at: new Date(clock.now()).toISOString(),
+        filter,
+        source,
+        namespaces_at: namespacesAt,
+        epoch,
+        topics: topicIndexes,
+      };
+      await replaceFile(
+        path,
+        `${JSON.stringify({ ...own, ...(Object.keys(others).length === 0 ? {} : { others }) })}\n`,
+      );
     },
   };
 }

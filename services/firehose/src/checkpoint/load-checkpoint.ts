@@ -1,4 +1,6 @@
-/** Reads the checkpoint before anything else happens, for as long as it takes: without it nobody knows where to begin. */
+/**
+ * Reads the checkpoint before anything else happens, for as long as it takes: without it nobody knows where to begin.
+ */
 import { createBackoff } from '@hydrant/shared/foundation/backoff';
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { isRetryable, toError } from '@hydrant/shared/foundation/errors';
@@ -13,8 +15,14 @@ export interface LoadPorts {
 
 const worthSaying = 3;
 
-/** Undefined when there is none, or when `signal` aborts. Rejects when what is stored is no checkpoint: a person has to decide. */
-export async function loadCheckpoint({ store, telemetry, clock }: LoadPorts, signal: AbortSignal): Promise<Checkpoint | undefined> {
+/**
+ * Undefined when there is none, or when `signal` aborts. Rejects when what is stored is no checkpoint: a person has to
+ * decide.
+ */
+export async function loadCheckpoint(
+  { store, telemetry, clock }: LoadPorts,
+  signal: AbortSignal,
+): Promise<Checkpoint | undefined> {
   const backoff = createBackoff({ minMs: 100, maxMs: 5_000 });
   const place = store.description;
   for (let attempt = 1; !signal.aborted; attempt += 1) {

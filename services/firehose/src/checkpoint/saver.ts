@@ -1,6 +1,6 @@
 /**
- * Keeps the stored checkpoint close behind what is confirmed: at most one save at a time and one each interval. A store that does not answer
- * holds nothing up; the newest checkpoint is saved when it is back.
+ * Keeps the stored checkpoint close behind what is confirmed: at most one save at a time and one each interval. A store
+ * that does not answer holds nothing up; the newest checkpoint is saved when it is back.
  */
 import { createBackoff, type Backoff } from '@hydrant/shared/foundation/backoff';
 import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
@@ -8,7 +8,11 @@ import { errorCode, toError } from '@hydrant/shared/foundation/errors';
 import type { Checkpoint, CheckpointStore } from './checkpoint-store.ts';
 
 export interface CheckpointTelemetry {
-  checkpointLoaded(loaded: { readonly place: string; readonly index: number | undefined; readonly source: string | undefined }): void;
+  checkpointLoaded(loaded: {
+    readonly place: string;
+    readonly index: number | undefined;
+    readonly source: string | undefined;
+  }): void;
   /** It is tried again until it can be read; said once. */
   checkpointUnreadable(failure: { readonly place: string; readonly err: Error }): void;
   checkpointSaved(index: number): void;
@@ -49,7 +53,9 @@ export class CheckpointSaver {
   start(): void {
     this.#timer ??= this.#ports.clock.every(intervalMs, () => {
       if (this.#saving !== undefined || this.#ports.clock.monotonic() < this.#retryAtMs) return;
-      this.#saving = this.#save().finally(() => { this.#saving = undefined; });
+      this.#saving = this.#save().finally(() => {
+        this.#saving = undefined;
+      });
     });
   }
 
@@ -69,7 +75,11 @@ export class CheckpointSaver {
   async #save(): Promise<void> {
     const { current, store, telemetry } = this.#ports;
     const checkpoint = current();
-    if (checkpoint !== undefined && (checkpoint.index !== this.#saved?.index || checkpoint.epoch !== this.#saved.epoch) && !this.#isTakenOver) {
+    if (
+      checkpoint !== undefined &&
+      (checkpoint.index !== this.#saved?.index || checkpoint.epoch !== this.#saved.epoch) &&
+      !this.#isTakenOver
+    ) {
       try {
         await store.save(checkpoint);
         this.#saved = checkpoint;

@@ -1,18 +1,29 @@
 /**
- * Turns confirms, which come in any order, into the checkpoint: the highest index of which every event that was read is confirmed.
- * Pure: it knows positions and indexes, not where they come from.
+ * Turns confirms, which come in any order, into the checkpoint: the highest index of which every event that was read is
+ * confirmed. Pure: it knows positions and indexes, not where they come from.
  */
 export interface CheckpointTracker {
-  /** To be called first, if at all: everything up to `position` was confirmed by an earlier process, which stored `index`. */
+  /**
+   * To be called first, if at all: everything up to `position` was confirmed by an earlier process, which stored
+   * `index`.
+   */
   begin(position: number, index?: number): void;
-  /** What is at `position` is on its way; `index` is undefined for what is not of the stream. Positions go up, except after `goBack`; some are missing where the log is damaged. */
+  /**
+   * What is at `position` is on its way; `index` is undefined for what is not of the stream. Positions go up, except
+   * after `goBack`; some are missing where the log is damaged.
+   */
   sent(position: number, index: number | undefined): void;
   confirmed(position: number): void;
   /** After the event at `position` (0: before any) a frame of `index` was read of which nothing is sent. */
   passed(position: number, index: number): void;
-  /** The stream will be read a second time from `index` on, for what it did not show: the checkpoint is not beyond it until that has come. */
+  /**
+   * The stream will be read a second time from `index` on, for what it did not show: the checkpoint is not beyond it
+   * until that has come.
+   */
   hold(index: number): void;
-  /** What was read the second time begins after `position`, which may be told again as long as nothing of it was sent. */
+  /**
+   * What was read the second time begins after `position`, which may be told again as long as nothing of it was sent.
+   */
   rereadAfter(position: number): void;
   /** Forgets what is on its way: everything after `position` will be sent again. */
   goBack(): void;
@@ -23,7 +34,10 @@ export interface CheckpointTracker {
    * An index counts once all of its events that were read are confirmed.
    */
   index(lastRead: number): number | undefined;
-  /** Once it was held: the checkpoint that was given last, which is right whatever waits. What is stored may lie beyond it. */
+  /**
+   * Once it was held: the checkpoint that was given last, which is right whatever waits. What is stored may lie beyond
+   * it.
+   */
   readonly lowered: number | undefined;
 }
 
@@ -72,7 +86,10 @@ class ConfirmTracker implements CheckpointTracker {
     this.#advance();
   }
 
-  /** n.b. positions that are missing make the window shorter than its positions tell: what is looked for stands at the place that they tell, or before it. */
+  /**
+   * n.b. positions that are missing make the window shorter than its positions tell: what is looked for stands at the
+   * place that they tell, or before it.
+   */
   #find(position: number): Sent | undefined {
     const first = this.#window[this.#offset]?.position ?? 0;
     for (let at = Math.min(this.#offset + position - first, this.#window.length - 1); at >= this.#offset; at -= 1) {
@@ -128,7 +145,8 @@ class ConfirmTracker implements CheckpointTracker {
       this.#complete = this.#held.index <= index ? this.#held.index : undefined;
       this.#held = undefined;
     } else if (index !== this.#newest) {
-      // n.b. after an index that is lower the stream is read a second time from there on, and the higher one proves nothing any more.
+      // n.b. after an index that is lower the stream is read a second time from there on, and the higher one proves
+      // nothing any more.
       this.#complete = this.#newest !== undefined && index > this.#newest ? this.#newest : undefined;
     }
     this.#newest = index;

@@ -18,7 +18,12 @@ t.test('the first frame decides whether frames are missing', (t) => {
 t.test('the leader decides what an earlier frame means, as far as its lists can know', (t) => {
   const all = (index: number): LeaderIndex => ({ index, isComplete: true });
   const some = (index: number): LeaderIndex => ({ index, isComplete: false });
-  const cases: readonly (readonly [string, Parameters<typeof decideBehind>[1], Partial<Parameters<typeof decideBehind>[2]>, BehindDecision])[] = [
+  const cases: readonly (readonly [
+    string,
+    Parameters<typeof decideBehind>[1],
+    Partial<Parameters<typeof decideBehind>[2]>,
+    BehindDecision,
+  ])[] = [
     ['it is where we are', all(5), {}, { kind: 'lagging' }],
     ['it is further', all(500), {}, { kind: 'lagging' }],
     ['it is further, by some of the topics', some(500), {}, { kind: 'lagging' }],
@@ -27,11 +32,22 @@ t.test('the leader decides what an earlier frame means, as far as its lists can 
     ['it is behind, at an address that is new', all(4), { isElsewhere: true }, { kind: 'foreign' }],
     ['it is behind in topics that need not be that of the checkpoint', some(4), {}, { kind: 'undecided' }],
     ['the same at an address that is new', some(4), { isElsewhere: true }, { kind: 'undecided' }],
-    ['the same, and the stream did not catch up', some(4), { isLate: true }, { kind: 'gap', reason: 'index-went-back', since: 0 }],
+    [
+      'the same, and the stream did not catch up',
+      some(4),
+      { isLate: true },
+      { kind: 'gap', reason: 'index-went-back', since: 0 },
+    ],
     ['it is further, and the stream did not catch up', some(5), { isLate: true }, { kind: 'lagging' }],
     ['it does not say', undefined, {}, { kind: 'undecided' }],
-    ['it does not say, and the stream did not catch up', undefined, { isLate: true }, { kind: 'gap', reason: 'index-went-back', since: 0 }],
+    [
+      'it does not say, and the stream did not catch up',
+      undefined,
+      { isLate: true },
+      { kind: 'gap', reason: 'index-went-back', since: 0 },
+    ],
   ];
-  for (const [name, leader, given, decision] of cases) t.strictSame(decideBehind(5, leader, { isElsewhere: false, isLate: false, ...given }), decision, name);
+  for (const [name, leader, given, decision] of cases)
+    t.strictSame(decideBehind(5, leader, { isElsewhere: false, isLate: false, ...given }), decision, name);
   t.end();
 });

@@ -1,6 +1,6 @@
 /**
- * What the beginning of a resumed stream proves. Nomad never says that it dropped frames; it starts at the closest frame it still has, so
- * the first frame has to be the very one that was asked for.
+ * What the beginning of a resumed stream proves. Nomad never says that it dropped frames; it starts at the closest
+ * frame it still has, so the first frame has to be the very one that was asked for.
  */
 import type { LeaderIndex } from './leader-index.ts';
 
@@ -20,10 +20,20 @@ export type GapReason =
   /** A line that could not be read was skipped. */
   | 'malformed-line';
 
-export const gapReasons: readonly GapReason[] = ['filter-changed', 'evicted', 'not-in-buffer', 'rebuilt', 'index-went-back', 'restored', 'malformed-line'];
+export const gapReasons: readonly GapReason[] = [
+  'filter-changed',
+  'evicted',
+  'not-in-buffer',
+  'rebuilt',
+  'index-went-back',
+  'restored',
+  'malformed-line',
+];
 
 export interface StreamBeginning {
-  /** The index that was asked for: that of the last frame received, or of the checkpoint. Undefined at the first start. */
+  /**
+   * The index that was asked for: that of the last frame received, or of the checkpoint. Undefined at the first start.
+   */
   readonly resumedAt: number | undefined;
   /** Index of the first frame, or that none came soon after the stream was open. */
   readonly first: number | 'nothing';
@@ -54,18 +64,27 @@ export function decideGap({ resumedAt, first }: StreamBeginning): GapDecision {
 export type BehindDecision =
   /** The server lags or replays its log: what it sends up to the checkpoint is known. */
   | { readonly kind: 'lagging' }
-  /** The checkpoint was read from an address that is none of ours, so this is another Nomad rather than the same one built anew. */
+  /**
+   * The checkpoint was read from an address that is none of ours, so this is another Nomad rather than the same one
+   * built anew.
+   */
   | { readonly kind: 'foreign' }
   /** It is taken for lagging until it has had the time to catch up. */
   | { readonly kind: 'undecided' }
   | Gap;
 
 /**
- * A stream that begins before the checkpoint. `leader` is what the leader's lists tell; undefined when none could be read. Only when they tell of every topic, a lower index of theirs
- * proves anything: the checkpoint may be that of an event of which they know nothing. `isLate`: the time to catch up is over.
+ * A stream that begins before the checkpoint. `leader` is what the leader's lists tell; undefined when none could be
+ * read. Only when they tell of every topic, a lower index of theirs proves anything: the checkpoint may be that of an
+ * event of which they know nothing. `isLate`: the time to catch up is over.
  */
-export function decideBehind(resumedAt: number, leader: LeaderIndex | undefined, { isElsewhere, isLate }: { readonly isElsewhere: boolean; readonly isLate: boolean }): BehindDecision {
+export function decideBehind(
+  resumedAt: number,
+  leader: LeaderIndex | undefined,
+  { isElsewhere, isLate }: { readonly isElsewhere: boolean; readonly isLate: boolean },
+): BehindDecision {
   if (leader !== undefined && leader.index >= resumedAt) return { kind: 'lagging' };
-  if (leader?.isComplete !== true) return isLate ? { kind: 'gap', reason: 'index-went-back', since: 0 } : { kind: 'undecided' };
+  if (leader?.isComplete !== true)
+    return isLate ? { kind: 'gap', reason: 'index-went-back', since: 0 } : { kind: 'undecided' };
   return isElsewhere ? { kind: 'foreign' } : { kind: 'gap', reason: 'rebuilt', since: 0 };
 }

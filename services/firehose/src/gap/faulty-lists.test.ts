@@ -30,28 +30,39 @@ async function setPlace(t: Test): Promise<Place> {
 }
 
 /** Resolves with what stops it. */
-async function runFirehose(t: Test, place: Place, env: Readonly<Record<string, string>> = {}): Promise<() => Promise<void>> {
+async function runFirehose(
+  t: Test,
+  place: Place,
+  env: Readonly<Record<string, string>> = {},
+): Promise<() => Promise<void>> {
   const { log, lines } = recordingLog();
   place.logged = lines;
-  const firehose = createFirehose(readFirehoseOptions(loadConfig({ ...nomadSettings, ...streamSettings }, { env: { NOMAD_ADDR: place.simulator.url, ...env } })), {
-    bus: {
-      publish(message) {
-        place.published.push(message);
-        return Promise.resolve('routed');
+  const firehose = createFirehose(
+    readFirehoseOptions(
+      loadConfig({ ...nomadSettings, ...streamSettings }, { env: { NOMAD_ADDR: place.simulator.url, ...env } }),
+    ),
+    {
+      bus: {
+        publish(message) {
+          place.published.push(message);
+          return Promise.resolve('routed');
+        },
+        hasQueue: () => Promise.resolve(true),
       },
-      hasQueue: () => Promise.resolve(true),
-    },
-    spool: createMemorySpool({ maxBytes: 10_000_000 }),
-    checkpointStore: {
-      description: 'a variable',
-      load: () => Promise.resolve(place.checkpoint),
-      save(checkpoint) {
-        place.checkpoint = checkpoint;
-        return Promise.resolve();
+      spool: createMemorySpool({ maxBytes: 10_000_000 }),
+      checkpointStore: {
+        description: 'a variable',
+        load: () => Promise.resolve(place.checkpoint),
+        save(checkpoint) {
+          place.checkpoint = checkpoint;
+          return Promise.resolve();
+        },
       },
+      log,
+      metrics: createMetrics({ service: 'firehose', version: '0' }),
+      clock: systemClock,
     },
-    log, metrics: createMetrics({ service: 'firehose', version: '0' }), clock: systemClock,
-  });
+  );
   await firehose.start(forever);
   t.teardown(() => firehose.stop(AbortSignal.abort()));
   return () => firehose.stop(forever);
@@ -59,7 +70,9 @@ async function runFirehose(t: Test, place: Place, env: Readonly<Record<string, s
 
 async function playTo(simulator: Simulator, index: number): Promise<void> {
   simulator.control.resume();
-  await eventually(() => simulator.state.finished || (simulator.state.newestIndex ?? 0) >= index, { timeoutMs: 30_000 });
+  await eventually(() => simulator.state.finished || (simulator.state.newestIndex ?? 0) >= index, {
+    timeoutMs: 30_000,
+  });
   simulator.control.pause();
 }
 
@@ -68,7 +81,9 @@ function linesOf({ logged }: Place, text: string): RecordingLog['lines'] {
 }
 
 function snapshotIds({ published }: Place): string[] {
-  return published.filter(({ headers, type }) => headers['origin'] === 'snapshot' && type.startsWith('nomad.')).map(({ id }) => id);
+  return published
+    .filter(({ headers, type }) => headers['origin'] === 'snapshot' && type.startsWith('nomad.'))
+    .map(({ id }) => id);
 }
 
 t.test('a list that names the same page for ever is given up, with one line and no copies', async (t) => {
@@ -80,7 +95,9 @@ t.test('a list that names the same page for ever is given up, with one line and 
   await runFirehose(t, place);
   await eventually(() => linesOf(place, 'Healed from the lists').length === 1, { timeoutMs: 20_000 });
 
-  t.match(linesOf(place, 'What was missed of these topics is lost'), [{ topics: ['Allocation'], err: { code: 'list-endless' }, remedy: /upgrade/u }]);
+  t.match(linesOf(place, 'What was missed of these topics is lost'), [
+    { topics: ['Allocation'], err: { code: 'list-endless' }, remedy: /upgrade/u },
+  ]);
   t.equal(linesOf(place, 'A list cannot be read').length, 0);
   const ids = snapshotIds(place).filter((id) => id.includes('/Allocation/'));
   // n.b. the page was asked for twice, before anybody could know.
@@ -96,9 +113,15 @@ t.test('an empty body and null are empty lists', async (t) => {
     place.simulator.control.evict(140);
     place.simulator.control.breakList('deployments', fault);
     await runFirehose(t, place);
-    await eventually(() => linesOf(place, 'Healed from the lists').length === 1 && (place.checkpoint?.index ?? 0) > 140, { timeoutMs: 20_000 });
+    await eventually(
+      () => linesOf(place, 'Healed from the lists').length === 1 && (place.checkpoint?.index ?? 0) > 140,
+      { timeoutMs: 20_000 },
+    );
 
-    t.notOk(place.logged.some(({ err }) => err !== undefined), fault);
+    t.notOk(
+      place.logged.some(({ err }) => err !== undefined),
+      fault,
+    );
     t.ok(snapshotIds(place).length > 5, fault);
   }
 });
@@ -112,7 +135,10 @@ t.test('a topic of which no list tells does not make a lagging server a new clus
   await eventually(() => linesOf(place, 'This server is behind the checkpoint').length === 1, { timeoutMs: 15_000 });
   await playTo(place.simulator, Infinity);
 
-  t.strictSame(place.published.filter(({ headers }) => headers['origin'] === 'stream'), []);
+  t.strictSame(
+    place.published.filter(({ headers }) => headers['origin'] === 'stream'),
+    [],
+  );
   t.notOk(place.logged.some(({ reason }) => reason === 'rebuilt' || reason === 'index-went-back'));
   t.equal(place.checkpoint.index, 900);
 });
@@ -125,9 +151,13 @@ t.test('a cluster that is built anew under the same name gives events ids that n
   place.simulator.control.pause();
   place.simulator.control.restart({ indexes: 'anew' });
   await playTo(place.simulator, 60);
-  await eventually(() => linesOf(place, 'Healed from the lists').length === 1 && (place.checkpoint?.epoch ?? 0) === 1, { timeoutMs: 20_000 });
+  await eventually(() => linesOf(place, 'Healed from the lists').length === 1 && (place.checkpoint?.epoch ?? 0) === 1, {
+    timeoutMs: 20_000,
+  });
   await stop();
-  const [before, after] = [false, true].map((isNew) => place.published.filter(({ id }) => id.startsWith('default~1/') === isNew).map(({ id }) => id));
+  const [before, after] = [false, true].map((isNew) =>
+    place.published.filter(({ id }) => id.startsWith('default~1/') === isNew).map(({ id }) => id),
+  );
   t.ok((before?.length ?? 0) > 100 && (after?.length ?? 0) > 10);
   t.ok(before?.every((id) => id.startsWith('default/')));
 
@@ -135,7 +165,10 @@ t.test('a cluster that is built anew under the same name gives events ids that n
   await runFirehose(t, place);
   await playTo(place.simulator, 100);
   await eventually(() => place.published.length > 5);
-  t.ok(place.published.every(({ id }) => id.startsWith('default~1/')), 'the epoch is kept over a restart');
+  t.ok(
+    place.published.every(({ id }) => id.startsWith('default~1/')),
+    'the epoch is kept over a restart',
+  );
 });
 
 t.test('a restored snapshot of Nomad is noticed, and all is published as it is now', async (t) => {
@@ -149,15 +182,23 @@ t.test('a restored snapshot of Nomad is noticed, and all is published as it is n
     await eventually(() => (place.checkpoint?.index ?? 0) > 200, { timeoutMs: 15_000 });
     if (isAway) await stop();
     place.simulator.control.restoreSnapshot();
-    // n.b. of a process that has seen nothing itself only the index of each table is known, which the next frames raise.
+    // n.b. of a process that has seen nothing itself only the index of each table is known, which the next frames
+    // raise.
     if (!isAway) await playTo(place.simulator, newestIndex + 3);
     if (isAway) await runFirehose(t, place);
-    await eventually(() => place.logged.some(({ reason }) => reason === 'restored') && linesOf(place, 'Healed from the lists').length > 0, { timeoutMs: 30_000 });
+    await eventually(
+      () =>
+        place.logged.some(({ reason }) => reason === 'restored') && linesOf(place, 'Healed from the lists').length > 0,
+      { timeoutMs: 30_000 },
+    );
     await playTo(place.simulator, newestIndex + 20);
     await eventually(() => place.checkpoint?.epoch === 1, { timeoutMs: 15_000 });
 
     const ids = snapshotIds(place).filter((id) => id.startsWith('default~1/'));
-    t.ok(ids.some((id) => Number(id.split('/')[1]) <= 120), `what went back is published${isAway ? ', also when the firehose was away' : ''}`);
+    t.ok(
+      ids.some((id) => Number(id.split('/')[1]) <= 120),
+      `what went back is published${isAway ? ', also when the firehose was away' : ''}`,
+    );
     t.equal(new Set(ids).size, ids.length);
   }
 });

@@ -1,4 +1,7 @@
-/** Each row of the gap table on a firehose that reads from the simulator: nothing that a list can give back is missing, and no object goes back. */
+/**
+ * Each row of the gap table on a firehose that reads from the simulator: nothing that a list can give back is missing,
+ * and no object goes back.
+ */
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { readEventHead } from '@hydrant/shared/messages/nomad-event';
 import type { Bus } from '@hydrant/shared/bus/bus';
@@ -33,7 +36,12 @@ async function setPlace(t: Test, lists: 'played' | 'recorded' = 'played'): Promi
 }
 
 /** Resolves with what stops it. */
-async function runFirehose(t: Test, place: Place, env: Readonly<Record<string, string>> = {}, publish?: Bus['publish']): Promise<() => Promise<void>> {
+async function runFirehose(
+  t: Test,
+  place: Place,
+  env: Readonly<Record<string, string>> = {},
+  publish?: Bus['publish'],
+): Promise<() => Promise<void>> {
   const store: CheckpointStore = {
     description: 'a variable',
     load: () => Promise.resolve(place.checkpoint),
@@ -47,9 +55,15 @@ async function runFirehose(t: Test, place: Place, env: Readonly<Record<string, s
     return Promise.resolve('routed');
   };
   const { log, lines } = recordingLog();
-  const options = readFirehoseOptions(loadConfig({ ...nomadSettings, ...streamSettings }, { env: { NOMAD_ADDR: place.simulator.url, ...env } }));
+  const options = readFirehoseOptions(
+    loadConfig({ ...nomadSettings, ...streamSettings }, { env: { NOMAD_ADDR: place.simulator.url, ...env } }),
+  );
   const firehose = createFirehose(options, {
-    bus: { publish: publish ?? take, hasQueue: () => Promise.resolve(true) }, spool: createMemorySpool({ maxBytes: 10_000_000 }), checkpointStore: store, log, metrics: createMetrics({ service: 'firehose', version: '0' }),
+    bus: { publish: publish ?? take, hasQueue: () => Promise.resolve(true) },
+    spool: createMemorySpool({ maxBytes: 10_000_000 }),
+    checkpointStore: store,
+    log,
+    metrics: createMetrics({ service: 'firehose', version: '0' }),
     clock: systemClock,
   });
   place.logged = lines;
@@ -60,7 +74,9 @@ async function runFirehose(t: Test, place: Place, env: Readonly<Record<string, s
 
 async function playTo(simulator: Simulator, index: number): Promise<void> {
   simulator.control.resume();
-  await eventually(() => simulator.state.finished || (simulator.state.newestIndex ?? 0) >= index, { timeoutMs: 30_000 });
+  await eventually(() => simulator.state.finished || (simulator.state.newestIndex ?? 0) >= index, {
+    timeoutMs: 30_000,
+  });
   simulator.control.pause();
 }
 
@@ -76,7 +92,9 @@ function indexOf(message: Message): number {
 async function lastStates(): Promise<Map<string, number>> {
   const states = new Map<string, number>();
   for (const line of await readRecording('crashing-cluster')) {
-    const { Events: events } = JSON.parse(line.toString()) as { Events?: { Topic: string; Namespace: string; Key: string; Index: number; Payload: { Deleted?: boolean } }[] };
+    const { Events: events } = JSON.parse(line.toString()) as {
+      Events?: { Topic: string; Namespace: string; Key: string; Index: number; Payload: { Deleted?: boolean } }[];
+    };
     for (const { Topic, Namespace, Key, Index, Payload } of events ?? []) {
       if (!['Allocation', 'Deployment', 'Evaluation', 'Job', 'Node'].includes(Topic)) continue;
       if (Payload.Deleted === true) states.delete(identityOf(Topic, Namespace, Key));
@@ -92,7 +110,8 @@ function publishedStates(t: Test, published: readonly Message[]): Map<string, nu
   for (const message of published) {
     const { topic, namespace, key } = readEventHead(message.body, 0, message.body.length);
     const identity = identityOf(topic, namespace, key);
-    if (indexOf(message) < (states.get(identity) ?? 0)) t.fail(`${identity} goes from ${String(states.get(identity))} back to ${String(indexOf(message))}`);
+    if (indexOf(message) < (states.get(identity) ?? 0))
+      t.fail(`${identity} goes from ${String(states.get(identity))} back to ${String(indexOf(message))}`);
     states.set(identity, indexOf(message));
   }
   return states;
@@ -101,7 +120,9 @@ function publishedStates(t: Test, published: readonly Message[]): Map<string, nu
 /** Nodes change silently with each allocation update: their ModifyIndex stays below the event's. */
 async function checkComplete(t: Test, published: readonly Message[], since = 0): Promise<void> {
   const states = publishedStates(t, published);
-  const missing = [...(await lastStates())].filter(([identity, index]) => index > since && !identity.startsWith('Node/') && (states.get(identity) ?? 0) < index);
+  const missing = [...(await lastStates())].filter(
+    ([identity, index]) => index > since && !identity.startsWith('Node/') && (states.get(identity) ?? 0) < index,
+  );
   t.strictSame(missing, [], 'every object was published in its last state');
   t.ok([...states.keys()].some((identity) => identity.startsWith('Node/')));
 }
@@ -134,7 +155,7 @@ t.test('a server that was restarted and has replayed its log: nothing is missing
   await playTo(before.simulator, 150);
   await eventually(() => (before.checkpoint?.index ?? 0) > 100);
   await stop();
-  const after: Place = { ...await setPlace(t), published: before.published, checkpoint: before.checkpoint };
+  const after: Place = { ...(await setPlace(t)), published: before.published, checkpoint: before.checkpoint };
   await playTo(after.simulator, 150);
   await runFirehose(t, after);
   await playTo(after.simulator, Infinity);
@@ -156,17 +177,31 @@ t.test('evicted: what changed after the checkpoint comes from the lists, between
   const before = place.published.length;
   await runFirehose(t, place);
   await playTo(place.simulator, Infinity);
-  await eventually(() => hasLogged(place, 'Healed from the lists') && place.checkpoint?.index === 355, { timeoutMs: 15_000 });
+  await eventually(() => hasLogged(place, 'Healed from the lists') && place.checkpoint?.index === 355, {
+    timeoutMs: 15_000,
+  });
 
   t.ok(place.logged.some(({ reason, fromIndex }) => reason === 'evicted' && fromIndex === checkpoint));
   await checkComplete(t, place.published);
   const made = snapshots(place);
   t.ok(made.length > 5);
-  t.ok(made.every((message) => indexOf(message) > checkpoint), 'only what changed since');
+  t.ok(
+    made.every((message) => indexOf(message) > checkpoint),
+    'only what changed since',
+  );
   const [first] = made;
-  t.match(first, { type: /^nomad\.[A-Za-z]+\.Snapshot$/u, routingKey: /^event\.[A-Za-z]+\.Snapshot\./u, id: /\/snapshot$/u, appId: 'hydrant-firehose' });
+  t.match(first, {
+    type: /^nomad\.[A-Za-z]+\.Snapshot$/u,
+    routingKey: /^event\.[A-Za-z]+\.Snapshot\./u,
+    id: /\/snapshot$/u,
+    appId: 'hydrant-firehose',
+  });
   t.ok(place.published.findIndex((message) => message === first) >= before);
-  t.equal(new Set(place.published.map(({ id }) => id)).size, place.published.length, 'nothing is repeated: the frame of the checkpoint has gone');
+  t.equal(
+    new Set(place.published.map(({ id }) => id)).size,
+    place.published.length,
+    'nothing is repeated: the frame of the checkpoint has gone',
+  );
 });
 
 t.test('not in the buffer: everything comes from the lists, and the stream after it', async (t) => {
@@ -188,7 +223,8 @@ t.test('not in the buffer again and again: what has not changed is not published
   place.checkpoint = { index: place.simulator.state.newestIndex ?? 0, filter, source: place.simulator.url };
   place.simulator.control.restart({ indexes: 'kept' });
   await runFirehose(t, place);
-  const healings = (): number => place.logged.filter(({ msg }) => String(msg).startsWith('Healed from the lists')).length;
+  const healings = (): number =>
+    place.logged.filter(({ msg }) => String(msg).startsWith('Healed from the lists')).length;
   await eventually(() => healings() === 1, { timeoutMs: 15_000 });
   const made = snapshots(place).length;
   for (const count of [2, 3]) {
@@ -206,19 +242,29 @@ t.test('not in the buffer again and again: what has not changed is not published
 
 t.test('a server that lags: what it sends up to the checkpoint is skipped', async (t) => {
   // 340 is that of a frame; 297 of none, as if it had been lost.
-  for (const [index, gaps] of [[340, []], [297, ['evicted']]] as const) {
+  for (const [index, gaps] of [
+    [340, []],
+    [297, ['evicted']],
+  ] as const) {
     const place = await setPlace(t, 'recorded');
     await playTo(place.simulator, 150);
     // n.b. frames of other topics than ours: a stream that begins with one of them shows nothing.
-    while ([233, 239, 260].includes(place.simulator.state.newestIndex ?? 0)) await playTo(place.simulator, (place.simulator.state.newestIndex ?? 0) + 1);
+    while ([233, 239, 260].includes(place.simulator.state.newestIndex ?? 0))
+      await playTo(place.simulator, (place.simulator.state.newestIndex ?? 0) + 1);
     place.checkpoint = { index, filter, source: place.simulator.url };
     await runFirehose(t, place);
     await eventually(() => hasLogged(place, 'This server is behind the checkpoint'), { timeoutMs: 15_000 });
     await playTo(place.simulator, Infinity);
-    await eventually(() => place.checkpoint?.index === 355 && hasLogged(place, 'Healed from the lists') === gaps.length > 0, { timeoutMs: 15_000 });
+    await eventually(
+      () => place.checkpoint?.index === 355 && hasLogged(place, 'Healed from the lists') === gaps.length > 0,
+      { timeoutMs: 15_000 },
+    );
 
     t.strictSame(gapsOf(place), gaps);
-    t.strictSame(place.published.filter((message) => indexOf(message) < index), []);
+    t.strictSame(
+      place.published.filter((message) => indexOf(message) < index),
+      [],
+    );
     await checkComplete(t, place.published, index);
   }
 });
@@ -229,24 +275,33 @@ t.test('a rebuilt cluster: everything anew, and the checkpoint with it', async (
   await playTo(place.simulator, 150);
   await runFirehose(t, place);
   await playTo(place.simulator, Infinity);
-  await eventually(() => hasLogged(place, 'Healed from the lists') && place.checkpoint?.index === 355, { timeoutMs: 15_000 });
+  await eventually(() => hasLogged(place, 'Healed from the lists') && place.checkpoint?.index === 355, {
+    timeoutMs: 15_000,
+  });
   t.ok(place.logged.some(({ reason }) => reason === 'rebuilt'));
   await checkComplete(t, place.published);
 });
 
-t.test('another Nomad under the name of this one: it is named, nothing is published, and the checkpoint stays', async (t) => {
-  const place = await setPlace(t);
-  const checkpoint = { index: 100_000, filter, source: 'http://nomad.other:4646' };
-  place.checkpoint = checkpoint;
-  await playTo(place.simulator, 150);
-  await runFirehose(t, place);
-  const failures = (): unknown[] => place.logged.flatMap(({ err }) => (err === undefined ? [] : [err]));
-  await eventually(() => failures().length > 1);
+t.test(
+  'another Nomad under the name of this one: it is named, nothing is published, and the checkpoint stays',
+  async (t) => {
+    const place = await setPlace(t);
+    const checkpoint = { index: 100_000, filter, source: 'http://nomad.other:4646' };
+    place.checkpoint = checkpoint;
+    await playTo(place.simulator, 150);
+    await runFirehose(t, place);
+    const failures = (): unknown[] => place.logged.flatMap(({ err }) => (err === undefined ? [] : [err]));
+    await eventually(() => failures().length > 1);
 
-  const [failure] = failures();
-  t.match(failure, { code: 'nomad-foreign', message: /^Expected the Nomad at http:\/\/127\.0\.0\.1:\d+ .* http:\/\/nomad\.other:4646 up to index 100000.* end at 1\d\d: .*FIREHOSE_CLUSTER of its own.*remove the checkpoint/u });
-  t.strictSame([place.published, place.checkpoint, gapsOf(place)], [[], checkpoint, []]);
-});
+    const [failure] = failures();
+    t.match(failure, {
+      code: 'nomad-foreign',
+      message:
+        /^Expected the Nomad at http:\/\/127\.0\.0\.1:\d+ .* http:\/\/nomad\.other:4646 up to index 100000.* end at 1\d\d: .*FIREHOSE_CLUSTER of its own.*remove the checkpoint/u,
+    });
+    t.strictSame([place.published, place.checkpoint, gapsOf(place)], [[], checkpoint, []]);
+  },
+);
 
 t.test('a new address of the same Nomad is read as before', async (t) => {
   const place = await setPlace(t);
@@ -259,21 +314,32 @@ t.test('a new address of the same Nomad is read as before', async (t) => {
   t.equal(place.checkpoint.source, place.simulator.url);
 });
 
-t.test('other topics than the checkpoint\'s: what was added comes from the lists, and nothing else', async (t) => {
+t.test("other topics than the checkpoint's: what was added comes from the lists, and nothing else", async (t) => {
   const place = await setPlace(t);
   await playTo(place.simulator, Infinity);
   place.checkpoint = { index: 355, filter: 'topics=Allocation,Evaluation,Node namespace=* region=', source: '' };
   await runFirehose(t, place);
-  await eventually(() => hasLogged(place, 'Healed from the lists') && place.checkpoint?.filter === filter, { timeoutMs: 15_000 });
-  t.strictSame([...new Set(snapshots(place).map(({ type }) => type))].toSorted(), ['nomad.Deployment.Snapshot', 'nomad.Job.Snapshot']);
+  await eventually(() => hasLogged(place, 'Healed from the lists') && place.checkpoint?.filter === filter, {
+    timeoutMs: 15_000,
+  });
+  t.strictSame([...new Set(snapshots(place).map(({ type }) => type))].toSorted(), [
+    'nomad.Deployment.Snapshot',
+    'nomad.Job.Snapshot',
+  ]);
 });
 
-t.test('another namespace than the checkpoint\'s: everything comes from the lists', async (t) => {
+t.test("another namespace than the checkpoint's: everything comes from the lists", async (t) => {
   const place = await setPlace(t);
   await playTo(place.simulator, 200);
-  place.checkpoint = { index: place.simulator.state.newestIndex ?? 0, filter: filter.replace('*', 'payments'), source: '' };
+  place.checkpoint = {
+    index: place.simulator.state.newestIndex ?? 0,
+    filter: filter.replace('*', 'payments'),
+    source: '',
+  };
   await runFirehose(t, place);
-  await eventually(() => hasLogged(place, 'Healed from the lists') && place.checkpoint?.filter === filter, { timeoutMs: 15_000 });
+  await eventually(() => hasLogged(place, 'Healed from the lists') && place.checkpoint?.filter === filter, {
+    timeoutMs: 15_000,
+  });
   t.strictSame(gapsOf(place), ['filter-changed']);
   await playTo(place.simulator, Infinity);
   await eventually(() => place.checkpoint?.index === 355);
@@ -291,7 +357,11 @@ t.test('FIREHOSE_START=oldest and =now: all that Nomad has, or what comes from t
     await eventually(() => place.checkpoint?.index === 355, { timeoutMs: 15_000 });
 
     t.strictSame([gapsOf(place), snapshots(place)], [[], []], start);
-    t.equal(place.published.some((message) => indexOf(message) <= newestIndex), start === 'oldest', start);
+    t.equal(
+      place.published.some((message) => indexOf(message) <= newestIndex),
+      start === 'oldest',
+      start,
+    );
     await checkComplete(t, place.published, start === 'oldest' ? 0 : newestIndex);
   }
 });
@@ -324,7 +394,9 @@ t.test('the checkpoint waits for the healing, over the death of the process', as
   t.equal(place.checkpoint.index, 20, 'no snapshot was confirmed');
 
   await runFirehose(t, place);
-  await eventually(() => hasLogged(place, 'Healed from the lists') && place.checkpoint?.index === 355, { timeoutMs: 15_000 });
+  await eventually(() => hasLogged(place, 'Healed from the lists') && place.checkpoint?.index === 355, {
+    timeoutMs: 15_000,
+  });
   await checkComplete(t, place.published, 20);
 });
 

@@ -13,17 +13,35 @@ t.test('what the stream shows now and did not show before is read from the lists
     ['not known', undefined, { Job: 0, Node: 0 }],
   ];
   for (const [name, before, plan] of cases) t.strictSame(Object.fromEntries(planAdded(before, now)), plan, name);
-  t.strictSame(Object.fromEntries(planAdded({ topics: ['Job', 'Node'], namespace: '*' }, { ...now, namespace: 'a' })), {}, 'one namespace now');
+  t.strictSame(
+    Object.fromEntries(planAdded({ topics: ['Job', 'Node'], namespace: '*' }, { ...now, namespace: 'a' })),
+    {},
+    'one namespace now',
+  );
   t.end();
 });
 
 t.test('two gaps are healed as one, since the earlier', (t) => {
-  t.strictSame(Object.fromEntries(mergePlans(planAll(now, 7), new Map([['Job', 3], ['Service', 9]]))), { Job: 3, Node: 7, Service: 9 });
+  t.strictSame(
+    Object.fromEntries(
+      mergePlans(
+        planAll(now, 7),
+        new Map([
+          ['Job', 3],
+          ['Service', 9],
+        ]),
+      ),
+    ),
+    { Job: 3, Node: 7, Service: 9 },
+  );
   t.end();
 });
 
-t.test('a checkpoint\'s filter is read back', (t) => {
-  t.strictSame(parseFilter(describeFilter({ topics: ['Node', 'Job'], namespace: 'a-b', region: '' })), { topics: ['Job', 'Node'], namespace: 'a-b' });
+t.test("a checkpoint's filter is read back", (t) => {
+  t.strictSame(parseFilter(describeFilter({ topics: ['Node', 'Job'], namespace: 'a-b', region: '' })), {
+    topics: ['Job', 'Node'],
+    namespace: 'a-b',
+  });
   t.equal(parseFilter(''), undefined);
   t.end();
 });

@@ -39,7 +39,19 @@ const topicOfPath: Readonly<Record<string, string>> = { nodes: 'Node', jobs: 'Jo
 
 function start(t: Test, options: Partial<HealerOptions> = {}): Rig {
   const lists: Rig['lists'] = { Node: { index: 9, pages: [[]] }, Job: { index: 9, pages: [[]] } };
-  const rig: Omit<Rig, 'healer'> = { lists, asked: [], out: [], told: [], isReading: true, looks: 0, lastPosition: 0, appendFails: false, restoreWatch: new RestoreWatch(), onRestore: () => undefined, beforeAnswer: () => undefined };
+  const rig: Omit<Rig, 'healer'> = {
+    lists,
+    asked: [],
+    out: [],
+    told: [],
+    isReading: true,
+    looks: 0,
+    lastPosition: 0,
+    appendFails: false,
+    restoreWatch: new RestoreWatch(),
+    onRestore: () => undefined,
+    beforeAnswer: () => undefined,
+  };
   async function fetchList(path: string, signal: AbortSignal): Promise<ListAnswer> {
     const { pathname, searchParams } = new URL(path, 'http://nomad');
     const topic = topicOfPath[pathname.slice('/v1/'.length)] ?? '';
@@ -49,38 +61,57 @@ function start(t: Test, options: Partial<HealerOptions> = {}): Rig {
     signal.throwIfAborted();
     const { index, pages, fails } = rig.lists[topic] ?? { index: 0, pages: [[]] };
     if (fails !== undefined) throw fails;
-    const objects = (pages[page] ?? []).map((object) => ({ ...object, Namespace: topic === 'Node' ? undefined : 'default' }));
-    return { body: Buffer.from(JSON.stringify(objects)), index, nextToken: page + 1 < pages.length ? String(page + 1) : undefined };
+    const objects = (pages[page] ?? []).map((object) => ({
+      ...object,
+      Namespace: topic === 'Node' ? undefined : 'default',
+    }));
+    return {
+      body: Buffer.from(JSON.stringify(objects)),
+      index,
+      nextToken: page + 1 < pages.length ? String(page + 1) : undefined,
+    };
   }
-  const healer = new Healer({ namespace: '*', region: '', settleMs: 50, retryMinMs: 1, ...options }, {
-    fetchList,
-    append(choose) {
-      const snapshots = choose();
-      if (rig.appendFails) return Promise.reject(new HydrantError('Expected room', { code: 'spool-full', retryable: true }));
-      rig.out.push(...describe(snapshots));
-      rig.lastPosition += snapshots.length;
-      return Promise.resolve();
+  const healer = new Healer(
+    { namespace: '*', region: '', settleMs: 50, retryMinMs: 1, ...options },
+    {
+      fetchList,
+      append(choose) {
+        const snapshots = choose();
+        if (rig.appendFails)
+          return Promise.reject(new HydrantError('Expected room', { code: 'spool-full', retryable: true }));
+        rig.out.push(...describe(snapshots));
+        rig.lastPosition += snapshots.length;
+        return Promise.resolve();
+      },
+      readWhole: () => Promise.resolve(undefined),
+      restoreWatch: rig.restoreWatch,
+      restoreFound() {
+        rig.told.push(['restored', '']);
+        rig.restoreWatch.clear();
+        rig.onRestore();
+      },
+      lastPosition: () => rig.lastPosition,
+      isReading() {
+        rig.looks += 1;
+        return rig.isReading;
+      },
+      telemetry: {
+        healStarted: (plan) => {
+          rig.told.push(['started', Object.fromEntries(plan)]);
+        },
+        listFailed: ({ topic, isFirst }) => {
+          rig.told.push(['failed', `${topic} ${String(isFirst)}`]);
+        },
+        topicsUnhealed: (topics, { isRepeat }) => {
+          rig.told.push([isRepeat ? 'unhealed again' : 'unhealed', topics.join()]);
+        },
+        healEnded: ({ events }) => {
+          rig.told.push(['ended', events]);
+        },
+      },
+      clock: systemClock,
     },
-    readWhole: () => Promise.resolve(undefined),
-    restoreWatch: rig.restoreWatch,
-    restoreFound() {
-      rig.told.push(['restored', '']);
-      rig.restoreWatch.clear();
-      rig.onRestore();
-    },
-    lastPosition: () => rig.lastPosition,
-    isReading() {
-      rig.looks += 1;
-      return rig.isReading;
-    },
-    telemetry: {
-      healStarted: (plan) => { rig.told.push(['started', Object.fromEntries(plan)]); },
-      listFailed: ({ topic, isFirst }) => { rig.told.push(['failed', `${topic} ${String(isFirst)}`]); },
-      topicsUnhealed: (topics, { isRepeat }) => { rig.told.push([isRepeat ? 'unhealed again' : 'unhealed', topics.join()]); },
-      healEnded: ({ events }) => { rig.told.push(['ended', events]); },
-    },
-    clock: systemClock,
-  });
+  );
   t.teardown(() => healer.stop());
   return Object.assign(rig, { healer });
 }
@@ -94,7 +125,15 @@ function job(ID: string, ModifyIndex: number): Listing['pages'][number][number] 
 }
 
 function frame(index: number, ...keys: readonly string[]): Frame {
-  const events = keys.map((Key) => ({ Topic: 'Job', Type: 'JobRegistered', Key, Namespace: 'default', FilterKeys: null, Index: index, Payload: {} }));
+  const events = keys.map((Key) => ({
+    Topic: 'Job',
+    Type: 'JobRegistered',
+    Key,
+    Namespace: 'default',
+    FilterKeys: null,
+    Index: index,
+    Payload: {},
+  }));
   const scanned = scanFrame(Buffer.from(JSON.stringify({ Index: index, Events: events })));
   if (scanned === 'heartbeat') throw new Error('Expected a frame');
   return scanned;
@@ -109,13 +148,22 @@ t.test('what changed since goes out, page by page, each list from where it is mi
   rig.lists['Job'] = { index: 9, pages: [[job('a', 3), job('b', 5)], [job('c', 6)]] };
   rig.lists['Node'] = { index: 9, pages: [[job('n', 1)]] };
 
-  rig.healer.heal(new Map([['Job', 4], ['Node', 0]]), 10);
+  rig.healer.heal(
+    new Map([
+      ['Job', 4],
+      ['Node', 0],
+    ]),
+    10,
+  );
   t.ok(rig.healer.isHealing);
   await whenEnded(rig);
 
   t.strictSame(rig.asked, ['Node 0', 'Job 0', 'Job 1']);
   t.strictSame(rig.out, ['Node//n 1', 'Job/default/b 5', 'Job/default/c 6']);
-  t.strictSame(rig.told, [['started', { Job: 4, Node: 0 }], ['ended', 3]]);
+  t.strictSame(rig.told, [
+    ['started', { Job: 4, Node: 0 }],
+    ['ended', 3],
+  ]);
   t.notOk(rig.healer.isHealing);
 });
 
@@ -123,7 +171,13 @@ t.test('all topics are healed since the earliest that is asked for', async (t) =
   const rig = start(t);
   rig.lists['Job'] = { index: 9, pages: [[job('a', 3), job('b', 5)]] };
 
-  rig.healer.heal(new Map([['*', 2], ['Job', 4]]), 10);
+  rig.healer.heal(
+    new Map([
+      ['*', 2],
+      ['Job', 4],
+    ]),
+    10,
+  );
   await whenEnded(rig);
 
   t.strictSame(rig.out, ['Job/default/a 3', 'Job/default/b 5']);
@@ -148,15 +202,27 @@ t.test('a healing that turns out to be needless ends without a word, and the nex
   rig.lists['Node'] = { index: 9, pages: [[job('n', 1)]] };
   rig.lists['Job'] = { index: 9, pages: [[job('a', 3)]] };
   let answer: () => void = () => undefined;
-  rig.beforeAnswer = () => new Promise((resolve) => { answer = resolve; });
-  rig.healer.heal(new Map([['Job', 0], ['Node', 0]]), 10);
+  rig.beforeAnswer = () =>
+    new Promise((resolve) => {
+      answer = resolve;
+    });
+  rig.healer.heal(
+    new Map([
+      ['Job', 0],
+      ['Node', 0],
+    ]),
+    10,
+  );
   await eventually(() => rig.asked.length === 1);
 
   rig.healer.cancel();
   answer();
   await eventually(() => !rig.healer.isHealing);
 
-  t.strictSame({ asked: rig.asked, out: rig.out, told: rig.told }, { asked: ['Node 0'], out: [], told: [['started', { Job: 0, Node: 0 }]] });
+  t.strictSame(
+    { asked: rig.asked, out: rig.out, told: rig.told },
+    { asked: ['Node 0'], out: [], told: [['started', { Job: 0, Node: 0 }]] },
+  );
   rig.beforeAnswer = () => undefined;
   rig.healer.cancel();
   rig.healer.heal(new Map([['Job', 0]]), 10);
@@ -164,25 +230,38 @@ t.test('a healing that turns out to be needless ends without a word, and the nex
   t.strictSame(rig.out, ['Job/default/a 3']);
 });
 
-t.test('what was listed but had not gone out when a healing turned out to be needless is read again by the next one', async (t) => {
-  const rig = start(t, { settleMs: 600_000 });
-  rig.lists['Job'] = { index: 20, pages: [[job('old', 8), job('ahead', 15)]] };
-  rig.healer.heal(new Map([['Job', 0]]), 10);
-  await eventually(() => rig.out.length === 1);
-  rig.healer.cancel();
-  await eventually(() => !rig.healer.isHealing);
-  rig.healer.heal(new Map([['Job', 9]]), 15);
-  await whenEnded(rig, 2);
-  t.strictSame(rig.out, ['Job/default/old 8', 'Job/default/ahead 15']);
-});
+t.test(
+  'what was listed but had not gone out when a healing turned out to be needless is read again by the next one',
+  async (t) => {
+    const rig = start(t, { settleMs: 600_000 });
+    rig.lists['Job'] = { index: 20, pages: [[job('old', 8), job('ahead', 15)]] };
+    rig.healer.heal(new Map([['Job', 0]]), 10);
+    await eventually(() => rig.out.length === 1);
+    rig.healer.cancel();
+    await eventually(() => !rig.healer.isHealing);
+    rig.healer.heal(new Map([['Job', 9]]), 15);
+    await whenEnded(rig, 2);
+    t.strictSame(rig.out, ['Job/default/old 8', 'Job/default/ahead 15']);
+  },
+);
 
 t.test('topics of which no list tells are named', async (t) => {
   const rig = start(t);
 
-  rig.healer.heal(new Map([['Service', 0], ['Operator', 0], ['Job', 0]]), 10);
+  rig.healer.heal(
+    new Map([
+      ['Service', 0],
+      ['Operator', 0],
+      ['Job', 0],
+    ]),
+    10,
+  );
   await whenEnded(rig);
 
-  t.strictSame(rig.told.filter(([what]) => what === 'unhealed'), [['unhealed', 'Service,Operator']]);
+  t.strictSame(
+    rig.told.filter(([what]) => what === 'unhealed'),
+    [['unhealed', 'Service,Operator']],
+  );
   t.strictSame(rig.asked, ['Job 0']);
 });
 
@@ -201,14 +280,21 @@ t.test('lists are not read before the stream is open', async (t) => {
 
 t.test('a list that fails is tried again, and told of once', async (t) => {
   const rig = start(t);
-  rig.lists['Job'] = { index: 9, pages: [[job('a', 3)]], fails: new HydrantError('Expected 200', { code: 'nomad-refused', retryable: true }) };
+  rig.lists['Job'] = {
+    index: 9,
+    pages: [[job('a', 3)]],
+    fails: new HydrantError('Expected 200', { code: 'nomad-refused', retryable: true }),
+  };
 
   rig.healer.heal(new Map([['Job', 0]]), 10);
   await eventually(() => rig.asked.length >= 3);
   rig.lists['Job'] = { index: 9, pages: [[job('a', 3)]] };
   await whenEnded(rig);
 
-  t.strictSame(rig.told.slice(1, 3), [['failed', 'Job true'], ['failed', 'Job false']]);
+  t.strictSame(rig.told.slice(1, 3), [
+    ['failed', 'Job true'],
+    ['failed', 'Job false'],
+  ]);
   t.strictSame(rig.out, ['Job/default/a 3']);
 });
 
@@ -216,7 +302,9 @@ t.test('a list that stays older than what was published means that objects went 
   const rig = start(t, { olderMs: 20 });
   rig.restoreWatch.show(frame(950, 'web'));
   rig.lists['Job'] = { index: 700, pages: [[job('web', 650), job('old', 3)]] };
-  rig.onRestore = () => { rig.healer.heal(new Map([['Job', 0]]), 960, true); };
+  rig.onRestore = () => {
+    rig.healer.heal(new Map([['Job', 0]]), 960, true);
+  };
 
   rig.healer.heal(new Map([['Job', 950]]), 960);
   await whenEnded(rig);
@@ -260,7 +348,9 @@ t.test('frames that do not pass count when they are made known', async (t) => {
 t.test('what no frame shows goes out when the stream is quiet, not while it is closed', async (t) => {
   const rig = start(t);
   rig.lists['Job'] = { index: 20, pages: [[job('a', 15)]] };
-  rig.beforeAnswer = () => { rig.isReading = false; };
+  rig.beforeAnswer = () => {
+    rig.isReading = false;
+  };
   rig.healer.heal(new Map([['Job', 0]]), 10);
   await eventually(() => rig.asked.length === 1);
   const looks = rig.looks;
@@ -292,7 +382,9 @@ t.test('a list that is longer than may wait lets the stream catch up in between'
   const many = Array.from({ length: 5_001 }, (_, n) => job(`job-${String(n)}`, 100 + n));
   rig.lists['Job'] = { index: 9_000, pages: [many, [job('last', 9_000)]] };
   const outAtSecondPage: number[] = [];
-  rig.beforeAnswer = () => { outAtSecondPage.push(rig.out.length); };
+  rig.beforeAnswer = () => {
+    outAtSecondPage.push(rig.out.length);
+  };
 
   rig.healer.heal(new Map([['Job', 0]]), 10);
   await whenEnded(rig);
@@ -320,15 +412,36 @@ t.test('a gap that is found meanwhile is healed with the first, since the earlie
   rig.lists['Node'] = { index: 9, pages: [[job('n', 2)]] };
   let isFirst = true;
   rig.beforeAnswer = (topic) => {
-    if (topic === 'Job' && isFirst) rig.healer.heal(new Map([['Job', 2], ['Node', 5]]), 12);
+    if (topic === 'Job' && isFirst)
+      rig.healer.heal(
+        new Map([
+          ['Job', 2],
+          ['Node', 5],
+        ]),
+        12,
+      );
     if (topic === 'Job') isFirst = false;
   };
 
-  rig.healer.heal(new Map([['Job', 5], ['Node', 1]]), 10);
+  rig.healer.heal(
+    new Map([
+      ['Job', 5],
+      ['Node', 1],
+    ]),
+    10,
+  );
   await whenEnded(rig);
 
-  t.strictSame(rig.told, [['started', { Job: 5, Node: 1 }], ['started', { Job: 2, Node: 1 }], ['ended', 3]]);
-  t.strictSame(rig.out, ['Node//n 2', 'Job/default/a 3', 'Job/default/b 8'], 'nothing twice: what was read of the first list has not changed');
+  t.strictSame(rig.told, [
+    ['started', { Job: 5, Node: 1 }],
+    ['started', { Job: 2, Node: 1 }],
+    ['ended', 3],
+  ]);
+  t.strictSame(
+    rig.out,
+    ['Node//n 2', 'Job/default/a 3', 'Job/default/b 8'],
+    'nothing twice: what was read of the first list has not changed',
+  );
 });
 
 t.test('the same gap again reads a list only as far as to see that nothing has changed', async (t) => {
@@ -346,7 +459,11 @@ t.test('the same gap again reads a list only as far as to see that nothing has c
   rig.lists['Job'] = { index: 12, pages: [[job('a', 3)], [job('b', 12)]] };
   rig.healer.heal(everything, 10);
   await whenEnded(rig, 3);
-  t.strictSame(rig.out.slice(2).filter((line) => line.includes('/b ')), ['Job/default/b 12'], 'a change is seen');
+  t.strictSame(
+    rig.out.slice(2).filter((line) => line.includes('/b ')),
+    ['Job/default/b 12'],
+    'a change is seen',
+  );
 });
 
 t.test('a list is read to its end whenever it may hold something else than before', async (t) => {
@@ -374,7 +491,9 @@ t.test('frames of indexes that began anew are not taken for those before', async
   const rig = start(t);
   rig.lists['Job'] = { index: 900, pages: [[job('a', 900)]] };
   // Nothing listed goes out as long as the stream is not open.
-  rig.beforeAnswer = () => { rig.isReading = false; };
+  rig.beforeAnswer = () => {
+    rig.isReading = false;
+  };
   rig.healer.heal(new Map([['Job', 0]]), 800);
   await eventually(() => rig.asked.length === 1);
   rig.healer.frame(frame(850, 'b'));

@@ -1,14 +1,21 @@
 /**
- * Heals gaps: reads from Nomad's lists what the stream did not show and lets it out between the stream's frames, in the order of the snapshot merge.
+ * Heals gaps: reads from Nomad's lists what the stream did not show and lets it out between the stream's frames, in the
+ * order of the snapshot merge.
  *
- * One healing at a time; a gap that is found meanwhile begins it anew, for what both have missed. While one is under way `isHealing` is true and
- * the checkpoint must not move: a process that dies then finds the same gap again. States: idle → healing (waits for the stream to be open, lists,
- * lets the stream catch up) → idle.
+ * One healing at a time; a gap that is found meanwhile begins it anew, for what both have missed. While one is under
+ * way `isHealing` is true and the checkpoint must not move: a process that dies then finds the same gap again. States:
+ * idle → healing (waits for the stream to be open, lists, lets the stream catch up) → idle.
  */
 import { toError } from '@hydrant/shared/foundation/errors';
 import type { Frame } from '../source/scan-frame.ts';
 import { mergePlans, type HealPlan } from './heal-plan.ts';
-import { ListHealer, type ListHealerOptions, type ListHealerPorts, type ListHealerTelemetry, type Snapshot } from './list-healer.ts';
+import {
+  ListHealer,
+  type ListHealerOptions,
+  type ListHealerPorts,
+  type ListHealerTelemetry,
+  type Snapshot,
+} from './list-healer.ts';
 import { unlistedTopics } from './nomad-lists.ts';
 import { identityOf, SnapshotMerge } from './snapshot-merge.ts';
 
@@ -23,7 +30,10 @@ export interface HealerOptions extends ListHealerOptions {
 }
 
 export interface HealerPorts extends ListHealerPorts {
-  /** Calls `choose` when it is its turn, and resolves when the log holds what that gave. Rejects when the log takes nothing or `signal` aborts. */
+  /**
+   * Calls `choose` when it is its turn, and resolves when the log holds what that gave. Rejects when the log takes
+   * nothing or `signal` aborts.
+   */
   readonly append: (choose: () => readonly Snapshot[], signal: AbortSignal) => Promise<void>;
   /** Position of the newest record in the log. */
   readonly lastPosition: () => number;
@@ -68,7 +78,10 @@ export class Healer {
     return this.#merge !== undefined;
   }
 
-  /** Whether the checkpoint may move when the log is confirmed up to `position`: not before what was missed is confirmed, too. */
+  /**
+   * Whether the checkpoint may move when the log is confirmed up to `position`: not before what was missed is
+   * confirmed, too.
+   */
   mayMoveCheckpoint(position: number): boolean {
     return !this.isHealing && position >= this.#healedAt;
   }
@@ -83,19 +96,26 @@ export class Healer {
     return this.#merge?.streamIndex;
   }
 
-  /** Begins at once. The frames that follow begin after `streamIndex`. `isAnew`: neither what was shown nor what was listed before says anything more. */
+  /**
+   * Begins at once. The frames that follow begin after `streamIndex`. `isAnew`: neither what was shown nor what was
+   * listed before says anything more.
+   */
   heal(plan: HealPlan, streamIndex: number, isAnew = false): void {
     if (plan.size === 0 || this.#stopping.signal.aborted) return;
     this.#plan = mergePlans(this.#plan, plan);
     if (isAnew || streamIndex < this.#streamIndex) this.#lists.forget();
     this.#streamIndex = streamIndex;
-    if (this.#merge === undefined || isAnew || streamIndex < this.#merge.streamIndex) this.#merge = new SnapshotMerge(streamIndex);
+    if (this.#merge === undefined || isAnew || streamIndex < this.#merge.streamIndex)
+      this.#merge = new SnapshotMerge(streamIndex);
     this.#restart.abort();
     this.#restart = new AbortController();
     this.#running ??= this.#run();
   }
 
-  /** Nothing was missed after all: ends the healing that is under way. What was listed and has not gone out yet is forgotten, and so is that it was listed. */
+  /**
+   * Nothing was missed after all: ends the healing that is under way. What was listed and has not gone out yet is
+   * forgotten, and so is that it was listed.
+   */
   cancel(): void {
     if (this.#merge === undefined) return;
     this.#lists.forget();
@@ -105,12 +125,17 @@ export class Healer {
     this.#restart = new AbortController();
   }
 
-  /** To be called for each frame before it goes out; what it gives back goes out first, and then to `kept` or `putBack`. */
+  /**
+   * To be called for each frame before it goes out; what it gives back goes out first, and then to `kept` or `putBack`.
+   */
   frame({ index, events }: Frame): Snapshot[] {
     if (this.#merge === undefined) return [];
     this.#lastFrameMs = this.#ports.clock.monotonic();
     const due = this.#merge.before(index);
-    this.#merge.show(index, events.flatMap(({ head }) => (head === undefined ? [] : [identityOf(head.topic, head.namespace, head.key)])));
+    this.#merge.show(
+      index,
+      events.flatMap(({ head }) => (head === undefined ? [] : [identityOf(head.topic, head.namespace, head.key)])),
+    );
     this.#given += due.length;
     return this.#count(due);
   }
@@ -167,7 +192,7 @@ export class Healer {
     let failure: Error | undefined;
     for (let at = 0; at < snapshots.length && !signal.aborted; at += appendObjects) {
       const chunk = snapshots.slice(at, at + appendObjects);
-      failure = await this.#append(() => this.#merge?.list(chunk) ?? [], signal) ?? failure;
+      failure = (await this.#append(() => this.#merge?.list(chunk) ?? [], signal)) ?? failure;
     }
     if ((this.#merge?.pending ?? 0) > mostPending) await this.#settle(signal);
     return failure;

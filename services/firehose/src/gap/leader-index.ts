@@ -19,11 +19,20 @@ export interface LeaderIndex {
 const listedTopics: ReadonlySet<string> = new Set(indexListsOf(['*']).map(({ topic }) => topic));
 
 /** Undefined when no list can be read. Rejects only with the reason of `signal`. */
-export async function readLeaderIndex({ topics, namespace, region }: LeaderQuery, fetchList: FetchList, signal: AbortSignal): Promise<LeaderIndex | undefined> {
+export async function readLeaderIndex(
+  { topics, namespace, region }: LeaderQuery,
+  fetchList: FetchList,
+  signal: AbortSignal,
+): Promise<LeaderIndex | undefined> {
   let index: number | undefined;
   let isComplete = topics.every((topic) => topic === '*' || listedTopics.has(topic));
   for (const { path, isNamespaced } of indexListsOf(topics)) {
-    const reading = new ListReading(path, { namespace: isNamespaced ? namespace : undefined, region, perPage: 1 }, fetchList, () => undefined);
+    const reading = new ListReading(
+      path,
+      { namespace: isNamespaced ? namespace : undefined, region, perPage: 1 },
+      fetchList,
+      () => undefined,
+    );
     try {
       const page = await reading.next(signal);
       if (page?.index === undefined) isComplete = false;

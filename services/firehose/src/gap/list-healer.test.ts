@@ -23,11 +23,24 @@ interface Rig {
   readonly read: () => Promise<void>;
 }
 
-const plan = new Map([['Job', 0], ['Node', 0]]);
+const plan = new Map([
+  ['Job', 0],
+  ['Node', 0],
+]);
 
 function start(options: Partial<ListHealerOptions> = {}): Rig {
-  const lists: Rig['lists'] = { Node: { pages: [[{ ID: 'n', ModifyIndex: 2 }]] }, Job: { pages: [[{ ID: 'a', ModifyIndex: 3 }]] } };
-  const rig: Omit<Rig, 'read'> = { lists, asked: [], out: [], told: [], restoreWatch: new RestoreWatch(), beforeAnswer: () => undefined };
+  const lists: Rig['lists'] = {
+    Node: { pages: [[{ ID: 'n', ModifyIndex: 2 }]] },
+    Job: { pages: [[{ ID: 'a', ModifyIndex: 3 }]] },
+  };
+  const rig: Omit<Rig, 'read'> = {
+    lists,
+    asked: [],
+    out: [],
+    told: [],
+    restoreWatch: new RestoreWatch(),
+    beforeAnswer: () => undefined,
+  };
   const aborted = new AbortController();
   async function fetchList(path: string): Promise<ListAnswer> {
     const { pathname, searchParams } = new URL(path, 'http://nomad');
@@ -37,26 +50,42 @@ function start(options: Partial<ListHealerOptions> = {}): Rig {
     rig.beforeAnswer();
     const { pages, index = 9, fails } = rig.lists[topic] ?? { pages: [] };
     if (fails !== undefined) throw fails;
-    return Promise.resolve({ body: Buffer.from(JSON.stringify(pages[page] ?? [])), index, nextToken: page + 1 < pages.length ? String(page + 1) : undefined });
+    return Promise.resolve({
+      body: Buffer.from(JSON.stringify(pages[page] ?? [])),
+      index,
+      nextToken: page + 1 < pages.length ? String(page + 1) : undefined,
+    });
   }
-  const healer = new ListHealer({ namespace: '*', region: '', retryMinMs: 1, ...options }, {
-    fetchList,
-    readWhole: () => Promise.resolve(undefined),
-    restoreWatch: rig.restoreWatch,
-    restoreFound() {
-      rig.told.push('restored');
-      aborted.abort();
+  const healer = new ListHealer(
+    { namespace: '*', region: '', retryMinMs: 1, ...options },
+    {
+      fetchList,
+      readWhole: () => Promise.resolve(undefined),
+      restoreWatch: rig.restoreWatch,
+      restoreFound() {
+        rig.told.push('restored');
+        aborted.abort();
+      },
+      telemetry: {
+        listFailed: ({ topic, isFirst }) => {
+          rig.told.push(`${topic} failed${isFirst ? '' : ' again'}`);
+        },
+        topicsUnhealed: (topics, { isRepeat }) => {
+          rig.told.push(`${topics.join()} unhealed${isRepeat ? ' again' : ''}`);
+        },
+      },
+      clock: systemClock,
     },
-    telemetry: {
-      listFailed: ({ topic, isFirst }) => { rig.told.push(`${topic} failed${isFirst ? '' : ' again'}`); },
-      topicsUnhealed: (topics, { isRepeat }) => { rig.told.push(`${topics.join()} unhealed${isRepeat ? ' again' : ''}`); },
-    },
-    clock: systemClock,
-  });
-  const read = (): Promise<void> => healer.read(plan, (snapshots) => {
-    rig.out.push(...snapshots.map(({ identity, modifyIndex }) => `${identity} ${String(modifyIndex)}`));
-    return Promise.resolve(undefined);
-  }, aborted.signal);
+  );
+  const read = (): Promise<void> =>
+    healer.read(
+      plan,
+      (snapshots) => {
+        rig.out.push(...snapshots.map(({ identity, modifyIndex }) => `${identity} ${String(modifyIndex)}`));
+        return Promise.resolve(undefined);
+      },
+      aborted.signal,
+    );
   return Object.assign(rig, { read });
 }
 
@@ -70,14 +99,21 @@ function unhealed({ told }: Rig): string[] {
 
 t.test('a list that fails for good is given up, at once or after a while, and holds up no other', async (t) => {
   const cases: readonly (readonly [code: string, answeredMs: number, tries: number])[] = [
-    ['nomad-not-found', 60_000, 1], ['list-endless', 60_000, 1], ['nomad-denied', 0, 1], ['nomad-denied', 300, 2], ['list-malformed', 300, 2], ['nomad-html', 300, 2],
+    ['nomad-not-found', 60_000, 1],
+    ['list-endless', 60_000, 1],
+    ['nomad-denied', 0, 1],
+    ['nomad-denied', 300, 2],
+    ['list-malformed', 300, 2],
+    ['nomad-html', 300, 2],
     ['nomad-answer-too-large', 300, 2],
   ];
   for (const [code, answeredMs, tries] of cases) {
     const rig = start({ patience: { answeredMs, passingMs: 600_000 } });
     rig.lists['Node'] = failing(code);
     const outBefore: number[] = [];
-    rig.beforeAnswer = () => { outBefore.push(rig.out.length); };
+    rig.beforeAnswer = () => {
+      outBefore.push(rig.out.length);
+    };
 
     await rig.read();
 
@@ -127,7 +163,10 @@ t.test('a page that fails is asked for again, and none before it', async (t) => 
   const pages = ['a', 'b', 'c'].map((ID) => [{ ID, ModifyIndex: 3 }]);
   rig.beforeAnswer = () => {
     const tries = rig.asked.filter((path) => path === 'Job 1').length;
-    rig.lists['Job'] = { pages, fails: rig.asked.at(-1) === 'Job 1' && tries < 3 ? failing('nomad-silent').fails : undefined };
+    rig.lists['Job'] = {
+      pages,
+      fails: rig.asked.at(-1) === 'Job 1' && tries < 3 ? failing('nomad-silent').fails : undefined,
+    };
   };
 
   await rig.read();
@@ -140,7 +179,16 @@ t.test('a page that fails is asked for again, and none before it', async (t) => 
 t.test('a list that is older for a moment is read again, one that stays so means that objects went back', async (t) => {
   for (const olderMs of [60_000, 20]) {
     const rig = start({ olderMs });
-    rig.restoreWatch.show({ index: 950, events: [{ start: 0, end: 0, head: { topic: 'Job', type: 'JobRegistered', namespace: '', key: 'a', filterKeys: [], index: 950 } }] });
+    rig.restoreWatch.show({
+      index: 950,
+      events: [
+        {
+          start: 0,
+          end: 0,
+          head: { topic: 'Job', type: 'JobRegistered', namespace: '', key: 'a', filterKeys: [], index: 950 },
+        },
+      ],
+    });
     rig.lists['Job'] = { index: 949, pages: [[{ ID: 'a', ModifyIndex: 940 }]] };
     const reading = rig.read();
     await eventually(() => rig.told.length > 1);

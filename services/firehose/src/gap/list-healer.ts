@@ -1,12 +1,19 @@
 /**
- * Reads for a healing what lists show of what was missed, each list from its beginning to its end, or as far as it can be read: one that fails holds up no other, and what fails for
- * good is given up. It also notices that a list is older than what was published.
+ * Reads for a healing what lists show of what was missed, each list from its beginning to its end, or as far as it can
+ * be read: one that fails holds up no other, and what fails for good is given up. It also notices that a list is older
+ * than what was published.
  */
 import { createBackoff } from '@hydrant/shared/foundation/backoff';
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { HydrantError, toError } from '@hydrant/shared/foundation/errors';
 import { ListReading, type FetchList, type ReadPage } from '../lists/list-reading.ts';
-import { classifyListFailure, judgeListFailure, listPatience, type ListFailure, type ListPatience } from '../lists/patience.ts';
+import {
+  classifyListFailure,
+  judgeListFailure,
+  listPatience,
+  type ListFailure,
+  type ListPatience,
+} from '../lists/patience.ts';
 import type { HealPlan } from './heal-plan.ts';
 import { listsOf, type NomadList } from './nomad-lists.ts';
 import { parseList, type ListedObject } from './parse-list.ts';
@@ -24,8 +31,14 @@ export interface Snapshot extends Listed {
 export interface ListHealerTelemetry {
   /** The list is tried again; `isFirst` once per healing and list. */
   listFailed(failure: { readonly topic: string; readonly isFirst: boolean; readonly err: Error }): void;
-  /** What was missed of these topics is lost: there is no such list, or it cannot be read. `isRepeat`: it has not been read since that was told last. */
-  topicsUnhealed(topics: readonly string[], failure: { readonly err: Error | undefined; readonly isRepeat: boolean }): void;
+  /**
+   * What was missed of these topics is lost: there is no such list, or it cannot be read. `isRepeat`: it has not been
+   * read since that was told last.
+   */
+  topicsUnhealed(
+    topics: readonly string[],
+    failure: { readonly err: Error | undefined; readonly isRepeat: boolean },
+  ): void;
 }
 
 export interface ListHealerOptions {
@@ -34,7 +47,10 @@ export interface ListHealerOptions {
   readonly perPage?: number;
   readonly patience?: ListPatience;
   readonly retryMinMs?: number;
-  /** How long a list has to be older than the stream until that is believed: a leader that was just elected may be, for a moment. */
+  /**
+   * How long a list has to be older than the stream until that is believed: a leader that was just elected may be, for
+   * a moment.
+   */
   readonly olderMs?: number;
 }
 
@@ -74,7 +90,10 @@ const retryMaxMs = 15_000;
 export class ListHealer {
   readonly #options: ListHealerOptions & typeof defaults;
   readonly #ports: ListHealerPorts;
-  /** By topic, what was read of its list to the end: as long as Nomad says the same index of it, nothing in it has changed. */
+  /**
+   * By topic, what was read of its list to the end: as long as Nomad says the same index of it, nothing in it has
+   * changed.
+   */
   readonly #read = new Map<string, { readonly since: number; readonly index: number }>();
   /** Topics whose list was given up and has not been read since: it is not waited for again. */
   readonly #givenUp = new Set<string>();
@@ -89,13 +108,19 @@ export class ListHealer {
     this.#read.clear();
   }
 
-  /** One list after the other; those that fail are tried again when the others have had their turn. Rejects never; ends when `signal` aborts. */
+  /**
+   * One list after the other; those that fail are tried again when the others have had their turn. Rejects never; ends
+   * when `signal` aborts.
+   */
   async read(plan: HealPlan, letOut: LetOut, signal: AbortSignal): Promise<void> {
     const backoff = createBackoff({ minMs: this.#options.retryMinMs, maxMs: retryMaxMs });
-    let waiting = listsOf(plan.keys()).map((list) => this.#makeTask(list, Math.min(plan.get(list.topic) ?? Infinity, plan.get('*') ?? Infinity)));
+    let waiting = listsOf(plan.keys()).map((list) =>
+      this.#makeTask(list, Math.min(plan.get(list.topic) ?? Infinity, plan.get('*') ?? Infinity)),
+    );
     while (waiting.length > 0 && !signal.aborted) {
       const failing: ListTask[] = [];
-      for (const task of waiting) if (!signal.aborted && !await this.#tryTask(task, { plan, letOut }, signal)) failing.push(task);
+      for (const task of waiting)
+        if (!signal.aborted && !(await this.#tryTask(task, { plan, letOut }, signal))) failing.push(task);
       waiting = failing;
       if (waiting.length > 0) await this.#ports.clock.sleep(backoff.next(), signal);
     }
@@ -105,16 +130,33 @@ export class ListHealer {
     const { namespace, region, perPage } = this.#options;
     const query = { namespace: list.isNamespaced ? namespace : undefined, region, perPage };
     const task: ListTask = {
-      list, since, index: undefined, isKnown: false, hasFailed: false, failing: undefined, mark: this.#ports.restoreWatch.mark(), olderSinceMs: undefined,
-      reading: new ListReading(list.path, query, this.#ports.fetchList, (body, index, signal) => this.#readPage(task, body, index, signal)),
+      list,
+      since,
+      index: undefined,
+      isKnown: false,
+      hasFailed: false,
+      failing: undefined,
+      mark: this.#ports.restoreWatch.mark(),
+      olderSinceMs: undefined,
+      reading: new ListReading(list.path, query, this.#ports.fetchList, (body, index, signal) =>
+        this.#readPage(task, body, index, signal),
+      ),
     };
     return task;
   }
 
   /** True when nothing more is to be read of the list. */
-  async #tryTask(task: ListTask, { plan, letOut }: { readonly plan: HealPlan; readonly letOut: LetOut }, signal: AbortSignal): Promise<boolean> {
+  async #tryTask(
+    task: ListTask,
+    { plan, letOut }: { readonly plan: HealPlan; readonly letOut: LetOut },
+    signal: AbortSignal,
+  ): Promise<boolean> {
     try {
-      for (let page = await this.#nextPage(task, signal); page !== undefined && !task.isKnown; page = await this.#nextPage(task, signal)) {
+      for (
+        let page = await this.#nextPage(task, signal);
+        page !== undefined && !task.isKnown;
+        page = await this.#nextPage(task, signal)
+      ) {
         const err = await letOut(page.content);
         signal.throwIfAborted();
         if (err !== undefined) this.#tellFailure(task, err);
@@ -123,7 +165,7 @@ export class ListHealer {
       if (!task.isKnown) this.#read.set(task.list.topic, { since: task.since, index: task.index ?? 0 });
       return true;
     } catch (thrown) {
-      return signal.aborted || await this.#takeFailure(task, toError(thrown), plan, signal);
+      return signal.aborted || (await this.#takeFailure(task, toError(thrown), plan, signal));
     }
   }
 
@@ -143,8 +185,14 @@ export class ListHealer {
     const nowMs = clock.monotonic();
     if (task.failing?.as !== failure) task.failing = { as: failure, sinceMs: nowMs };
     const isRepeat = this.#givenUp.has(topic);
-    const verdict = isRepeat && failure !== 'passing' ? 'give-up' : judgeListFailure(failure, nowMs - task.failing.sinceMs, this.#options.patience);
-    if (verdict === 'give-up' || (verdict === 'give-up-alone' && await this.#isAnotherRead(task.list, plan, signal))) {
+    const verdict =
+      isRepeat && failure !== 'passing'
+        ? 'give-up'
+        : judgeListFailure(failure, nowMs - task.failing.sinceMs, this.#options.patience);
+    if (
+      verdict === 'give-up' ||
+      (verdict === 'give-up-alone' && (await this.#isAnotherRead(task.list, plan, signal)))
+    ) {
       this.#givenUp.add(topic);
       telemetry.topicsUnhealed([topic], { err, isRepeat });
       return true;
@@ -163,7 +211,12 @@ export class ListHealer {
     const { namespace, region } = this.#options;
     for (const { path, topic, isNamespaced } of listsOf(plan.keys())) {
       if (topic === failing.topic || signal.aborted) continue;
-      const first = new ListReading(path, { namespace: isNamespaced ? namespace : undefined, region, perPage: 1 }, this.#ports.fetchList, () => undefined);
+      const first = new ListReading(
+        path,
+        { namespace: isNamespaced ? namespace : undefined, region, perPage: 1 },
+        this.#ports.fetchList,
+        () => undefined,
+      );
       const page = await first.next(signal).catch(() => undefined);
       if (page !== undefined) return true;
     }
@@ -171,7 +224,12 @@ export class ListHealer {
   }
 
   /** What a page shows of what was missed. */
-  async #readPage(task: ListTask, body: Buffer, answered: number | undefined, signal: AbortSignal): Promise<readonly Snapshot[]> {
+  async #readPage(
+    task: ListTask,
+    body: Buffer,
+    answered: number | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly Snapshot[]> {
     const { list, since } = task;
     const index = answered ?? 0;
     const objects = parseList(list, body);
@@ -184,12 +242,21 @@ export class ListHealer {
     for (const object of task.isKnown ? [] : objects) {
       if (object.modifyIndex <= since) continue;
       const whole = await this.#ports.readWhole(list, object, signal);
-      snapshots.push({ list, object, whole, identity: identityOf(list.topic, object.namespace, object.key), modifyIndex: object.modifyIndex });
+      snapshots.push({
+        list,
+        object,
+        whole,
+        identity: identityOf(list.topic, object.namespace, object.key),
+        modifyIndex: object.modifyIndex,
+      });
     }
     return snapshots;
   }
 
-  /** Throws when the list is older than what was published: at first to read it again, then because all has to be read anew. */
+  /**
+   * Throws when the list is older than what was published: at first to read it again, then because all has to be read
+   * anew.
+   */
   #refuseOlder(task: ListTask, index: number, objects: readonly ListedObject[], signal: AbortSignal): void {
     const { clock, restoreWatch, restoreFound } = this.#ports;
     const { topic, path } = task.list;

@@ -1,4 +1,7 @@
-/** Which list of Nomad gives back the current objects of a topic, and how an object of it becomes the payload of an event. */
+/**
+ * Which list of Nomad gives back the current objects of a topic, and how an object of it becomes the payload of an
+ * event.
+ */
 export interface NomadList {
   readonly topic: string;
   /** Without namespace, page and region. */
@@ -11,8 +14,8 @@ export interface NomadList {
 }
 
 /**
- * Services are missing because their list carries no index; ACL objects, because reading them takes a management token and their lists leave out
- * what their events carry; Operator, because there is no list.
+ * Services are missing because their list carries no index; ACL objects, because reading them takes a management token
+ * and their lists leave out what their events carry; Operator, because there is no list.
  */
 const lists: readonly NomadList[] = [
   // Jobs and nodes before what refers to them.
@@ -21,7 +24,13 @@ const lists: readonly NomadList[] = [
   { topic: 'Job', path: '/v1/jobs?meta=true', payloadKey: 'Job', keyMember: 'ID', isNamespaced: true },
   { topic: 'Deployment', path: '/v1/deployments', payloadKey: 'Deployment', keyMember: 'ID', isNamespaced: true },
   { topic: 'Evaluation', path: '/v1/evaluations', payloadKey: 'Evaluation', keyMember: 'ID', isNamespaced: true },
-  { topic: 'Allocation', path: '/v1/allocations?task_states=true&resources=true', payloadKey: 'Allocation', keyMember: 'ID', isNamespaced: true },
+  {
+    topic: 'Allocation',
+    path: '/v1/allocations?task_states=true&resources=true',
+    payloadKey: 'Allocation',
+    keyMember: 'ID',
+    isNamespaced: true,
+  },
   { topic: 'HostVolume', path: '/v1/volumes?type=host', payloadKey: 'Volume', keyMember: 'ID', isNamespaced: true },
   { topic: 'CSIVolume', path: '/v1/volumes?type=csi', payloadKey: 'Volume', keyMember: 'ID', isNamespaced: true },
   { topic: 'CSIPlugin', path: '/v1/plugins?type=csi', payloadKey: 'Plugin', keyMember: 'ID', isNamespaced: false },
@@ -49,7 +58,10 @@ const indexLists: readonly Pick<NomadList, 'topic' | 'path' | 'isNamespaced'>[] 
   { topic: 'ACLBindingRule', path: '/v1/acl/binding-rules', isNamespaced: false },
 ];
 
-/** Whose index tells how far Nomad has come in these topics. A node is sent with the index of its allocations, too. Of topics that are missing here no list tells. */
+/**
+ * Whose index tells how far Nomad has come in these topics. A node is sent with the index of its allocations, too. Of
+ * topics that are missing here no list tells.
+ */
 export function indexListsOf(topics: Iterable<string>): readonly Pick<NomadList, 'topic' | 'path' | 'isNamespaced'>[] {
   const wanted = new Set(topics);
   if (wanted.has('Node')) wanted.add('Allocation');

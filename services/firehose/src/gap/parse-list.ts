@@ -17,7 +17,9 @@ export interface ListedObject {
 /** Throws `list-malformed` when the body is no list of objects with a key. */
 export function parseList({ path, keyMember }: NomadList, body: Buffer): ListedObject[] {
   const objects: ListedObject[] = [];
-  forEachListed(path, body, (start, end) => { objects.push(parseObject(keyMember, body, start, end)); });
+  forEachListed(path, body, (start, end) => {
+    objects.push(parseObject(keyMember, body, start, end));
+  });
   return objects;
 }
 
@@ -26,9 +28,20 @@ function parseObject(keyMember: string, body: Buffer, start: number, end: number
   let modifyIndex = 0;
   forEachMember(body, start, (name, from, to) => {
     if (name === 'ModifyIndex') modifyIndex = readIndex(body, from, to);
-    else if (body[from] === 0x22 && (name === keyMember || name === 'Namespace' || name === 'JobID' || name === 'DeploymentID')) texts.set(name, readString(body, from, to));
+    else if (
+      body[from] === 0x22 &&
+      (name === keyMember || name === 'Namespace' || name === 'JobID' || name === 'DeploymentID')
+    )
+      texts.set(name, readString(body, from, to));
   });
   const key = texts.get(keyMember);
   if (key === undefined) throw new Error(`no ${keyMember}`);
-  return { key, namespace: texts.get('Namespace') ?? '', modifyIndex, jobId: texts.get('JobID'), deploymentId: texts.get('DeploymentID'), bytes: body.subarray(start, end) };
+  return {
+    key,
+    namespace: texts.get('Namespace') ?? '',
+    modifyIndex,
+    jobId: texts.get('JobID'),
+    deploymentId: texts.get('DeploymentID'),
+    bytes: body.subarray(start, end),
+  };
 }

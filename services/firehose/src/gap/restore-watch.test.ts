@@ -17,7 +17,13 @@ t.test('a list is older when its index or an object of it is', (t) => {
   watch.show(frame(950, 'Job', 'web'));
   watch.show(frame(960, 'Node', 'n'));
   const mark = watch.mark();
-  const cases: readonly (readonly [string, Parameters<RestoreWatch['isOlder']>[1], number, Parameters<RestoreWatch['isOlder']>[3], boolean])[] = [
+  const cases: readonly (readonly [
+    string,
+    Parameters<RestoreWatch['isOlder']>[1],
+    number,
+    Parameters<RestoreWatch['isOlder']>[3],
+    boolean,
+  ])[] = [
     ['as new as the stream', 'Job', 950, [listed('web', 950), listed('api', 940), listed('other', 1)], false],
     ['newer', 'Job', 1_000, [listed('web', 1_000)], false],
     ['its index is lower', 'Job', 949, [], true],
@@ -26,10 +32,14 @@ t.test('a list is older when its index or an object of it is', (t) => {
     ['another list', 'Evaluation', 5, [listed('web', 5)], false],
     ['nodes, which are sent unchanged as well', 'Node', 900, [listed('n', 900)], false],
   ];
-  for (const [name, topic, index, objects, expected] of cases) t.equal(watch.isOlder(mark, topic, index, objects), expected, name);
+  for (const [name, topic, index, objects, expected] of cases)
+    t.equal(watch.isOlder(mark, topic, index, objects), expected, name);
 
   watch.show(frame(970, 'Job', 'web', 'api'));
-  t.notOk(watch.isOlder(mark, 'Job', 950, [listed('web', 950), listed('api', 940)]), 'what was shown after the list was asked for proves nothing');
+  t.notOk(
+    watch.isOlder(mark, 'Job', 950, [listed('web', 950), listed('api', 940)]),
+    'what was shown after the list was asked for proves nothing',
+  );
   watch.clear();
   t.notOk(watch.isOlder(watch.mark(), 'Job', 1, [listed('web', 1)]));
   t.end();

@@ -1,8 +1,10 @@
 /**
- * Notices `nomad operator snapshot restore`: Nomad's index goes on while objects go back, and no event tells of it. What proves it is that a list is older than what the stream has shown.
- * Pure. Two things are remembered: of each topic the newest index, which the checkpoint keeps, and of the objects that changed last their state, in memory.
+ * Notices `nomad operator snapshot restore`: Nomad's index goes on while objects go back, and no event tells of it.
+ * What proves it is that a list is older than what the stream has shown. Pure. Two things are remembered: of each topic
+ * the newest index, which the checkpoint keeps, and of the objects that changed last their state, in memory.
  *
- * Not noticed: a restore after which the table of every topic was written to, as long as none of the remembered objects has gone back.
+ * Not noticed: a restore after which the table of every topic was written to, as long as none of the remembered objects
+ * has gone back.
  */
 import type { Frame } from '../source/scan-frame.ts';
 import type { ListedObject } from './parse-list.ts';
@@ -17,7 +19,9 @@ export interface ShownMark {
   readonly newest: number;
 }
 
-/** Each change of these changes the ModifyIndex of the object and the index of its list. Nodes are sent unchanged, too. */
+/**
+ * Each change of these changes the ModifyIndex of the object and the index of its list. Nodes are sent unchanged, too.
+ */
 const watchedTopics: ReadonlySet<string> = new Set(['Job', 'Allocation', 'Evaluation', 'Deployment']);
 /** About a megabyte. */
 const rememberedObjects = 10_000;
@@ -58,8 +62,15 @@ export class RestoreWatch {
     return { topics: new Map(this.#topics), newest: this.#newest };
   }
 
-  /** Whether a list of that index and with these objects is older than what was shown at the mark. `index` 0: not known. */
-  isOlder({ topics, newest }: ShownMark, topic: string, index: number, objects: readonly Pick<ListedObject, 'namespace' | 'key' | 'modifyIndex'>[]): boolean {
+  /**
+   * Whether a list of that index and with these objects is older than what was shown at the mark. `index` 0: not known.
+   */
+  isOlder(
+    { topics, newest }: ShownMark,
+    topic: string,
+    index: number,
+    objects: readonly Pick<ListedObject, 'namespace' | 'key' | 'modifyIndex'>[],
+  ): boolean {
     if (!watchedTopics.has(topic)) return false;
     if (index > 0 && index < (topics.get(topic) ?? 0)) return true;
     return objects.some(({ namespace, key, modifyIndex }) => {

@@ -66,7 +66,9 @@ t.test('in any order of frames and pages no object goes back, and none is missin
     const checkpoint = random(100);
     const firstFrame = checkpoint + 1 + random(60);
     const out: (readonly [string, number])[] = [];
-    const send = (listed: readonly Listed[]): void => { out.push(...listed.map(({ identity, modifyIndex }) => [identity, modifyIndex] as const)); };
+    const send = (listed: readonly Listed[]): void => {
+      out.push(...listed.map(({ identity, modifyIndex }) => [identity, modifyIndex] as const));
+    };
     const merge = new SnapshotMerge(checkpoint);
     const pages = Array.from({ length: 6 }, (_, page) => Array.from({ length: 5 }, (_, n) => page * 5 + n));
     let now = firstFrame;
@@ -83,17 +85,24 @@ t.test('in any order of frames and pages no object goes back, and none is missin
       merge.show(frame, [object]);
       out.push([object, frame]);
     }
-    for (; page < pages.length; page += 1) send(merge.list(listAt(world, pages[page] ?? [], world.history.length).filter(({ modifyIndex }) => modifyIndex > checkpoint)));
+    for (; page < pages.length; page += 1)
+      send(
+        merge.list(
+          listAt(world, pages[page] ?? [], world.history.length).filter(({ modifyIndex }) => modifyIndex > checkpoint),
+        ),
+      );
     send(merge.rest());
 
     const newest = new Map<string, number>();
     for (const [object, index] of out) {
-      if (index <= (newest.get(object) ?? -1)) t.fail(`seed ${seed}: ${object} goes from ${newest.get(object)} to ${index}`);
+      if (index <= (newest.get(object) ?? -1))
+        t.fail(`seed ${seed}: ${object} goes from ${newest.get(object)} to ${index}`);
       newest.set(object, index);
     }
     for (const object of pages.flat()) {
       const missed = world.history.lastIndexOf(object, firstFrame - 1);
-      if (missed > checkpoint && (newest.get(String(object)) ?? -1) < missed) t.fail(`seed ${seed}: ${object} at ${missed} is missing`);
+      if (missed > checkpoint && (newest.get(String(object)) ?? -1) < missed)
+        t.fail(`seed ${seed}: ${object} at ${missed} is missing`);
     }
   }
   t.pass('300 worlds');

@@ -71,7 +71,10 @@ export class SnapshotMerge<T extends Listed> {
     for (const object of objects) if (!this.#isShown(object)) this.#pending.set(object.identity, object);
   }
 
-  /** The stream has shown all that it will of what was listed: the rest goes out, and what is listed later up to there as well. */
+  /**
+   * The stream has shown all that it will of what was listed: the rest goes out, and what is listed later up to there
+   * as well.
+   */
   rest(): T[] {
     const rest = this.before(Number.POSITIVE_INFINITY);
     this.#streamIndex = Math.max(this.#streamIndex, rest.at(-1)?.modifyIndex ?? 0);

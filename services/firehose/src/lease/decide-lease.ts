@@ -1,11 +1,12 @@
 /**
  * What becomes of a firehose by what it hears of the lease. Pure: it is told the time.
  *
- * standby: another one leads, or nobody knows who. It reads nothing and publishes nothing.
- * leader: it was granted the lease, and by its own clocks it still has it.
- * paused: it led until the lease ended unrenewed, and has not heard of another leader. It reads on and publishes nothing.
+ * standby: another one leads, or nobody knows who. It reads nothing and publishes nothing. leader: it was granted the
+ * lease, and by its own clocks it still has it. paused: it led until the lease ended unrenewed, and has not heard of
+ * another leader. It reads on and publishes nothing.
  *
- * standby → leader (granted) · leader → paused (time) → leader (granted) · leader, paused → standby (another one holds it).
+ * standby → leader (granted) · leader → paused (time) → leader (granted) · leader, paused → standby (another one holds
+ * it).
  */
 export interface Moment {
   readonly monotonicMs: number;
@@ -34,8 +35,8 @@ export interface LeaseDecision {
 }
 
 /**
- * Whether what was granted at `since` is held at `now`. The monotonic clock stands still while a machine is suspended, so the wall clock is asked,
- * too: when that one jumps, the lease ends early and is prolonged a moment later.
+ * Whether what was granted at `since` is held at `now`. The monotonic clock stands still while a machine is suspended,
+ * so the wall clock is asked, too: when that one jumps, the lease ends early and is prolonged a moment later.
  */
 export function isWithin(since: Moment, now: Moment, lastsMs: number): boolean {
   return now.monotonicMs - since.monotonicMs < lastsMs && now.wallMs - since.wallMs < lastsMs;

@@ -19,7 +19,17 @@ interface Rig {
 
 function silentTelemetry(told: string[]): ConstructorParameters<typeof Lease>[1]['telemetry'] {
   const nothing = (): void => undefined;
-  return { leaseGranted: nothing, leaseFollowed: nothing, leaseEnded: nothing, leaseLost: nothing, leaseUnknown: nothing, leaseReleased: () => { told.push('released'); }, watchLease: nothing };
+  return {
+    leaseGranted: nothing,
+    leaseFollowed: nothing,
+    leaseEnded: nothing,
+    leaseLost: nothing,
+    leaseUnknown: nothing,
+    leaseReleased: () => {
+      told.push('released');
+    },
+    watchLease: nothing,
+  };
 }
 
 async function start(t: Test, options: { readonly startFails?: boolean } = {}): Promise<Rig> {
@@ -27,7 +37,8 @@ async function start(t: Test, options: { readonly startFails?: boolean } = {}): 
   const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) };
   const store: LeaseStore = {
     description: 'a fake',
-    take: (): Promise<LeaseReply> => Promise.resolve(rig.holder === 'a' ? { outcome: 'granted', token: '1' } : { outcome: 'held', by: 'b' }),
+    take: (): Promise<LeaseReply> =>
+      Promise.resolve(rig.holder === 'a' ? { outcome: 'granted', token: '1' } : { outcome: 'held', by: 'b' }),
     release: () => Promise.resolve(),
   };
   let terms = 0;
@@ -50,20 +61,32 @@ async function start(t: Test, options: { readonly startFails?: boolean } = {}): 
   }
   const lease = new Lease({ holder: 'a', lastsMs: 600_000 }, { store, telemetry: silentTelemetry(told), clock });
   const telemetry = {
-    leaderCannotBegin: ({ message }: Error) => { told.push(`cannot begin: ${message}`); },
-    termNotEnded: ({ message }: Error) => { told.push(`not ended: ${message}`); },
+    leaderCannotBegin: ({ message }: Error) => {
+      told.push(`cannot begin: ${message}`);
+    },
+    termNotEnded: ({ message }: Error) => {
+      told.push(`not ended: ${message}`);
+    },
   };
-  const rig: Rig = { firehose: createFailover({ lease, makeTerm, telemetry, clock }), told, holder: 'b', startFails: options.startFails ?? false, stopFails: false };
+  const rig: Rig = {
+    firehose: createFailover({ lease, makeTerm, telemetry, clock }),
+    told,
+    holder: 'b',
+    startFails: options.startFails ?? false,
+    stopFails: false,
+  };
   await rig.firehose.start(forever);
   t.teardown(() => rig.firehose.stop(AbortSignal.abort()));
   return rig;
 }
 
 function describeHealth({ firehose }: Rig): Record<string, string> {
-  return Object.fromEntries(firehose.healthChecks.map(({ name, check }) => {
-    const { status, detail = '' } = check();
-    return [name, `${status} ${detail}`];
-  }));
+  return Object.fromEntries(
+    firehose.healthChecks.map(({ name, check }) => {
+      const { status, detail = '' } = check();
+      return [name, `${status} ${detail}`];
+    }),
+  );
 }
 
 t.test('a term runs while it leads, is thrown away when another one leads, and the next one is new', async (t) => {
@@ -80,7 +103,11 @@ t.test('a term runs while it leads, is thrown away when another one leads, and t
   await eventually(() => rig.told.includes('term 2 begins'));
 
   await rig.firehose.stop(forever);
-  t.strictSame(rig.told, ['term 1 begins', 'term 1 ends at once', 'term 2 begins', 'term 2 ends', 'released'], 'the lease is kept until the term has drained');
+  t.strictSame(
+    rig.told,
+    ['term 1 begins', 'term 1 ends at once', 'term 2 begins', 'term 2 ends', 'released'],
+    'the lease is kept until the term has drained',
+  );
 });
 
 t.test('a leader that cannot begin says why, and tries again', async (t) => {
@@ -113,5 +140,8 @@ t.test('a standby stops at once', async (t) => {
 
   await rig.firehose.stop(forever);
 
-  t.strictSame(rig.told.filter((line) => line.includes('begins')), []);
+  t.strictSame(
+    rig.told.filter((line) => line.includes('begins')),
+    [],
+  );
 });

@@ -1,6 +1,7 @@
 /**
- * One of several firehoses: reads and publishes while it leads, stands by otherwise. A term is what runs while it leads, from the stored checkpoint
- * on; when another one leads the term is thrown away with what it has read, and the next one begins anew.
+ * One of several firehoses: reads and publishes while it leads, stands by otherwise. A term is what runs while it
+ * leads, from the stored checkpoint on; when another one leads the term is thrown away with what it has read, and the
+ * next one begins anew.
  */
 import type { Clock } from '@hydrant/shared/foundation/clock';
 import { describeError, toError } from '@hydrant/shared/foundation/errors';
@@ -28,7 +29,15 @@ const beginAgainMs = 5_000;
 
 function whenAborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
+  return new Promise((resolve) => {
+    signal.addEventListener(
+      'abort',
+      () => {
+        resolve();
+      },
+      { once: true },
+    );
+  });
 }
 
 class Failover implements Firehose {
@@ -44,7 +53,10 @@ class Failover implements Firehose {
   constructor(ports: FailoverPorts) {
     this.#ports = ports;
     this.#term = ports.makeTerm();
-    const ofTerm = this.#term.healthChecks.map(({ name }): HealthCheck => ({ name, check: () => this.#checkTerm(name) }));
+    const ofTerm = this.#term.healthChecks.map(({ name }): HealthCheck => ({
+      name,
+      check: () => this.#checkTerm(name),
+    }));
     this.healthChecks = [{ name: 'lease', check: () => this.#checkLease() }, ...ofTerm];
   }
 
@@ -71,7 +83,9 @@ class Failover implements Firehose {
       await this.#begin(ending);
       if (this.#problem === undefined) await whenAborted(ending);
       if (stop.aborted) return;
-      await this.#term.stop(AbortSignal.abort()).catch((thrown: unknown) => { telemetry.termNotEnded(toError(thrown)); });
+      await this.#term.stop(AbortSignal.abort()).catch((thrown: unknown) => {
+        telemetry.termNotEnded(toError(thrown));
+      });
       this.#isBegun = false;
       this.#term = makeTerm();
       if (this.#problem !== undefined) await clock.sleep(beginAgainMs, ending);
@@ -92,13 +106,20 @@ class Failover implements Firehose {
   #checkLease(): Health {
     const { healthCheck, isHeld } = this.#ports.lease;
     const health = healthCheck.check();
-    return !isHeld || this.#problem === undefined ? health : { status: 'fail', detail: `${health.detail ?? ''}; it cannot begin: ${this.#problem}` };
+    return !isHeld || this.#problem === undefined
+      ? health
+      : { status: 'fail', detail: `${health.detail ?? ''}; it cannot begin: ${this.#problem}` };
   }
 
   #checkTerm(name: string): Health {
     const isStandby = !this.#isBegun && !this.#ports.lease.isHeld;
     if (isStandby) return { status: 'pass', detail: 'standby: left to the leader' };
-    return this.#term.healthChecks.find((healthCheck) => healthCheck.name === name)?.check() ?? { status: 'fail', detail: 'not begun' };
+    return (
+      this.#term.healthChecks.find((healthCheck) => healthCheck.name === name)?.check() ?? {
+        status: 'fail',
+        detail: 'not begun',
+      }
+    );
   }
 }
 

@@ -10,14 +10,24 @@ class ManualClock implements Clock {
   #ms = 0;
   #timers: { readonly dueMs: number; readonly action: () => void }[] = [];
 
-  now(): number { return this.#ms; }
-  monotonic(): number { return this.#ms; }
-  every(): Timer { throw new Error('Expected no periodic timer'); }
+  now(): number {
+    return this.#ms;
+  }
+  monotonic(): number {
+    return this.#ms;
+  }
+  every(): Timer {
+    throw new Error('Expected no periodic timer');
+  }
 
   after(ms: number, action: () => void): Timer {
     const timer = { dueMs: this.#ms + ms, action };
     this.#timers.push(timer);
-    return { cancel: () => { this.#timers = this.#timers.filter((other) => other !== timer); } };
+    return {
+      cancel: () => {
+        this.#timers = this.#timers.filter((other) => other !== timer);
+      },
+    };
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
@@ -84,18 +94,39 @@ async function start(first: () => Promise<LeaseReply>): Promise<Rig> {
   const store: LeaseStore = {
     description: 'a fake',
     take: () => rig.answer(),
-    release: (holder) => { released.push(holder); return Promise.resolve(); },
+    release: (holder) => {
+      released.push(holder);
+      return Promise.resolve();
+    },
   };
   const telemetry: LeaseTelemetry = {
-    leaseGranted: ({ token, wasPaused }) => { told.push(`${wasPaused ? 'resumes' : 'leads'} ${token}`); },
-    leaseFollowed: ({ leader }) => { told.push(`follows ${leader}`); },
-    leaseEnded: ({ err }) => { told.push(`ended: ${String(err?.message)}`); },
-    leaseLost: ({ leader }) => { told.push(`lost to ${leader}`); },
-    leaseUnknown: ({ err }) => { told.push(`unknown: ${err.message}`); },
-    leaseReleased: ({ err }) => { told.push(err === undefined ? 'released' : `not released: ${err.message}`); },
+    leaseGranted: ({ token, wasPaused }) => {
+      told.push(`${wasPaused ? 'resumes' : 'leads'} ${token}`);
+    },
+    leaseFollowed: ({ leader }) => {
+      told.push(`follows ${leader}`);
+    },
+    leaseEnded: ({ err }) => {
+      told.push(`ended: ${String(err?.message)}`);
+    },
+    leaseLost: ({ leader }) => {
+      told.push(`lost to ${leader}`);
+    },
+    leaseUnknown: ({ err }) => {
+      told.push(`unknown: ${err.message}`);
+    },
+    leaseReleased: ({ err }) => {
+      told.push(err === undefined ? 'released' : `not released: ${err.message}`);
+    },
     watchLease: () => undefined,
   };
-  const rig: Rig = { lease: new Lease({ holder: 'a' }, { store, telemetry, clock }), clock, told, released, answer: first };
+  const rig: Rig = {
+    lease: new Lease({ holder: 'a' }, { store, telemetry, clock }),
+    clock,
+    told,
+    released,
+    answer: first,
+  };
   rig.lease.start();
   await clock.run();
   return rig;
@@ -103,7 +134,10 @@ async function start(first: () => Promise<LeaseReply>): Promise<Rig> {
 
 t.test('a leader renews each second, and leads for as long as it does', async (t) => {
   let asked = 0;
-  const { lease, clock, told } = await start(() => { asked += 1; return granted('7')(); });
+  const { lease, clock, told } = await start(() => {
+    asked += 1;
+    return granted('7')();
+  });
 
   await clock.advance(10_000);
 
@@ -130,7 +164,10 @@ t.test('a process that was stopped past its lease holds it no more, before any t
   t.strictSame(rig.lease.healthCheck.check(), { status: 'pass', detail: 'standby: a, the leader is b' });
 });
 
-for (const [name, absence] of [['is away', away], ['is silent', silent]] as const) {
+for (const [name, absence] of [
+  ['is away', away],
+  ['is silent', silent],
+] as const) {
   t.test(`a leader whose store ${name} pauses when its lease ends, and resumes with a new token`, async (t) => {
     const rig = await start(granted('7'));
     const deposed = await rig.lease.lead(forever);
@@ -148,7 +185,10 @@ for (const [name, absence] of [['is away', away], ['is silent', silent]] as cons
     await held;
     t.equal(rig.lease.token, '8');
     t.notOk(deposed?.aborted, 'nobody else led, so its term goes on');
-    t.strictSame(rig.told.filter((line) => !line.startsWith('ended')), ['leads 7', 'resumes 8']);
+    t.strictSame(
+      rig.told.filter((line) => !line.startsWith('ended')),
+      ['leads 7', 'resumes 8'],
+    );
   });
 }
 

@@ -1,12 +1,20 @@
 /**
- * Asks for the lease again and again, and knows at each moment whether it is held. The states are those of decide-lease.ts; this is the shell around it.
- * It asks on without waiting for a reply that is late: what counts is when the granted request was sent.
+ * Asks for the lease again and again, and knows at each moment whether it is held. The states are those of
+ * decide-lease.ts; this is the shell around it. It asks on without waiting for a reply that is late: what counts is
+ * when the granted request was sent.
  */
 import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
 import { describeError, toError } from '@hydrant/shared/foundation/errors';
 import type { Health, HealthCheck } from '@hydrant/shared/runtime/admin/health';
 import { Wakeups } from '@hydrant/shared/spool/wakeups';
-import { decideLease, isWithin, type LeaseChange, type LeaseNews, type LeaseState, type Moment } from './decide-lease.ts';
+import {
+  decideLease,
+  isWithin,
+  type LeaseChange,
+  type LeaseNews,
+  type LeaseState,
+  type Moment,
+} from './decide-lease.ts';
 import type { LeaseStore } from './lease-store.ts';
 
 export interface LeaseTelemetry {
@@ -41,7 +49,10 @@ export interface LeasePorts {
 
 /** What those need to know who may act only while the lease is held. */
 export interface HeldLease {
-  /** Asks the clock, not a timer: true at most until the lease ends, also right after the process was stopped for a while. */
+  /**
+   * Asks the clock, not a timer: true at most until the lease ends, also right after the process was stopped for a
+   * while.
+   */
   readonly isHeld: boolean;
   /** The fencing token, undefined while the lease is not held. */
   readonly token: string | undefined;
@@ -87,7 +98,10 @@ export class Lease implements HeldLease {
     while (!this.isHeld && !signal.aborted) await this.#changes.wait(signal);
   }
 
-  /** Waits until this process leads, and gives the signal that aborts when another one does; undefined when `signal` aborts before. */
+  /**
+   * Waits until this process leads, and gives the signal that aborts when another one does; undefined when `signal`
+   * aborts before.
+   */
   async lead(signal: AbortSignal): Promise<AbortSignal | undefined> {
     while (!signal.aborted) {
       if (this.#state.role === 'leader') return this.#leadership.signal;
@@ -113,7 +127,14 @@ export class Lease implements HeldLease {
     const onDeadline = AbortSignal.any([deadline, limit.signal]);
     let err: Error | undefined = new Error(`Expected ${store.description} to be released in time, it was not`);
     await Promise.race([
-      store.release(holder).then(() => { err = undefined; }, (thrown: unknown) => { err = toError(thrown); }),
+      store.release(holder).then(
+        () => {
+          err = undefined;
+        },
+        (thrown: unknown) => {
+          err = toError(thrown);
+        },
+      ),
       clock.sleep(releaseMs, onDeadline),
     ]);
     limit.abort();
@@ -139,13 +160,16 @@ export class Lease implements HeldLease {
       const reply = await store.take(holder, lastsMs);
       this.#failure = undefined;
       this.#failures = 0;
-      this.#take(reply.outcome === 'granted' ? { kind: 'granted', token: reply.token, askedAt } : { kind: 'held', by: reply.by });
+      this.#take(
+        reply.outcome === 'granted' ? { kind: 'granted', token: reply.token, askedAt } : { kind: 'held', by: reply.by },
+      );
     } catch (thrown) {
       const err = toError(thrown);
       this.#failure = err;
       this.#failures += 1;
       this.#take({ kind: 'silence' });
-      if (this.#failures === worthSaying && this.#state.role === 'standby') telemetry.leaseUnknown({ place: store.description, err });
+      if (this.#failures === worthSaying && this.#state.role === 'standby')
+        telemetry.leaseUnknown({ place: store.description, err });
     }
   }
 
@@ -159,7 +183,9 @@ export class Lease implements HeldLease {
     this.#expiry?.cancel();
     if (state.role === 'leader') {
       const leftMs = lastsMs - (clock.monotonic() - state.since.monotonicMs);
-      this.#expiry = clock.after(Math.max(0, leftMs), () => { this.#take({ kind: 'silence' }); });
+      this.#expiry = clock.after(Math.max(0, leftMs), () => {
+        this.#take({ kind: 'silence' });
+      });
     }
     if (change !== undefined) this.#changes.wake();
   }
@@ -168,7 +194,8 @@ export class Lease implements HeldLease {
     const { telemetry } = this.#ports;
     const { holder } = this.#options;
     if (change === 'leads') this.#leadership = new AbortController();
-    if (state.role === 'leader') telemetry.leaseGranted({ holder, token: state.token, wasPaused: change === 'resumes' });
+    if (state.role === 'leader')
+      telemetry.leaseGranted({ holder, token: state.token, wasPaused: change === 'resumes' });
     if (change === 'pauses') telemetry.leaseEnded({ holder, err: this.#failure });
     if (state.role !== 'standby' || state.leader === undefined) return;
     if (change === 'follows') telemetry.leaseFollowed({ holder, leader: state.leader });
@@ -185,10 +212,16 @@ export class Lease implements HeldLease {
 
   #health(): Health {
     const { holder } = this.#options;
-    const reason = this.#failure === undefined ? 'nobody has said yet whose the lease is' : describeError(this.#failure);
+    const reason =
+      this.#failure === undefined ? 'nobody has said yet whose the lease is' : describeError(this.#failure);
     if (this.#state.role === 'leader' && this.isHeld) return { status: 'pass', detail: `leader: ${holder}` };
-    if (this.#state.role !== 'standby') return { status: 'fail', detail: `${holder} led and could not renew the lease in time; publishing waits for it, reading goes on: ${reason}` };
-    if (this.#failure === undefined && this.#state.leader !== undefined) return { status: 'pass', detail: `standby: ${holder}, the leader is ${this.#state.leader}` };
+    if (this.#state.role !== 'standby')
+      return {
+        status: 'fail',
+        detail: `${holder} led and could not renew the lease in time; publishing waits for it, reading goes on: ${reason}`,
+      };
+    if (this.#failure === undefined && this.#state.leader !== undefined)
+      return { status: 'pass', detail: `standby: ${holder}, the leader is ${this.#state.leader}` };
     return { status: 'fail', detail: `standby: ${holder} cannot take over: ${reason}` };
   }
 }

@@ -27,7 +27,9 @@ async function takeToken(store: LeaseStore, holder: string, lastsMs = longMs): P
 }
 
 function plant(redis: RedisClient, lua: string): Promise<unknown> {
-  return redis.script({ name: `plant${String(lua.length)}`, lua: `return redis.call(${lua})`, numberOfKeys: 1 })('checkpoint:prod:default');
+  return redis.script({ name: `plant${String(lua.length)}`, lua: `return redis.call(${lua})`, numberOfKeys: 1 })(
+    'checkpoint:prod:default',
+  );
 }
 
 t.test('one of two gets the lease, the other is told whose it is', async (t) => {
@@ -50,7 +52,7 @@ t.test('a lease that is not renewed ends', async (t) => {
   const store = createRedisLeaseStore({ ...place, redis });
   const token = await takeToken(store, 'a', 20);
 
-  t.ok(await eventually(async () => await takeToken(store, 'b') > token));
+  t.ok(await eventually(async () => (await takeToken(store, 'b')) > token));
 });
 
 t.test('who led before cannot move the checkpoint, not even before the next one has saved it', async (t) => {
@@ -76,7 +78,16 @@ t.test('a save that a lost lease made late is tried again, because the lease may
   const redis = await connect(t, await startPrivateRedis(t));
   const leases = createRedisLeaseStore({ ...place, redis });
   const tokens = [String(await takeToken(leases, 'a')), undefined];
-  const store = createRedisCheckpointStore({ ...place, redis, lease: { get token() { return tokens.shift(); } }, clock: systemClock });
+  const store = createRedisCheckpointStore({
+    ...place,
+    redis,
+    lease: {
+      get token() {
+        return tokens.shift();
+      },
+    },
+    clock: systemClock,
+  });
   await leases.release('a');
   await takeToken(leases, 'b');
 
@@ -88,7 +99,7 @@ t.test('a token is higher than any before, though the clock was set back or Redi
   const store = createRedisLeaseStore({ ...place, redis });
   const before = await takeToken(store, 'a');
   await plant(redis, "'FLUSHALL'");
-  t.ok(await takeToken(store, 'b') > before);
+  t.ok((await takeToken(store, 'b')) > before);
 
   await store.release('b');
   await plant(redis, "'HSET', KEYS[1], 'token', '4000000000000000', 'index', '7'");
@@ -99,7 +110,7 @@ t.test('a checkpoint that is none is left alone, and a reply that says nothing i
   const redis = await connect(t, await startPrivateRedis(t));
   await plant(redis, "'SET', KEYS[1], 'text'");
 
-  t.ok(await takeToken(createRedisLeaseStore({ ...place, redis }), 'a') > 0);
+  t.ok((await takeToken(createRedisLeaseStore({ ...place, redis }), 'a')) > 0);
   t.equal(await plant(redis, "'GET', KEYS[1]"), 'text');
   const odd = createRedisLeaseStore({ ...place, redis: { script: () => () => Promise.resolve('OK') } });
   await t.rejects(odd.take('a', longMs), { code: 'redis-refused', message: /"OK"/u });

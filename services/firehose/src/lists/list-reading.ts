@@ -1,5 +1,6 @@
 /**
- * The one reader of Nomad's lists: page by page, bounded, and resumable. It never trusts Nomad to end a list. What a page means is its caller's business.
+ * The one reader of Nomad's lists: page by page, bounded, and resumable. It never trusts Nomad to end a list. What a
+ * page means is its caller's business.
  */
 import { createHash } from 'node:crypto';
 import { HydrantError } from '@hydrant/shared/foundation/errors';
@@ -9,7 +10,9 @@ import type { NomadClient } from '../source/nomad-http-client.ts';
 
 export interface ListAnswer {
   readonly body: Buffer;
-  /** X-Nomad-Index: the newest change to what this list shows, as its leader knows it. Undefined: Nomad does not say. */
+  /**
+   * X-Nomad-Index: the newest change to what this list shows, as its leader knows it. Undefined: Nomad does not say.
+   */
   readonly index: number | undefined;
   /** Undefined on the last page. */
   readonly nextToken: string | undefined;
@@ -43,7 +46,12 @@ export function listPath(path: string, { namespace, region, perPage }: ListQuery
   return `${path}${path.includes('?') ? '&' : '?'}${parameters.toString()}`;
 }
 
-export async function fetchListAt(nomad: NomadClient, address: NomadAddress, path: string, signal: AbortSignal): Promise<ListAnswer> {
+export async function fetchListAt(
+  nomad: NomadClient,
+  address: NomadAddress,
+  path: string,
+  signal: AbortSignal,
+): Promise<ListAnswer> {
   const { body, headers } = await nomad.get(address, path, signal);
   const token = headers['x-nomad-nexttoken'];
   return { body, index: readListIndex(headers['x-nomad-index']), nextToken: token === '' ? undefined : token };
@@ -60,7 +68,10 @@ function isNothing(body: Buffer): boolean {
   return text === '' || text === 'null';
 }
 
-/** Calls `visit` with the place of each element. Nothing at all and `null` are an empty list: Nomad has answered both. Throws `list-malformed`. */
+/**
+ * Calls `visit` with the place of each element. Nothing at all and `null` are an empty list: Nomad has answered both.
+ * Throws `list-malformed`.
+ */
 export function forEachListed(path: string, body: Buffer, visit: (start: number, end: number) => void): void {
   if (isNothing(body)) return;
   try {
@@ -76,7 +87,11 @@ function digest(token: string): string {
 }
 
 /** Parses a page; may ask for more. A rejection leaves the reading where it is. */
-export type ReadContent<Content> = (body: Buffer, index: number | undefined, signal: AbortSignal) => Content | Promise<Content>;
+export type ReadContent<Content> = (
+  body: Buffer,
+  index: number | undefined,
+  signal: AbortSignal,
+) => Content | Promise<Content>;
 
 export class ListReading<Content> {
   readonly #path: string;
@@ -96,8 +111,9 @@ export class ListReading<Content> {
   }
 
   /**
-   * The next page, undefined after the last. Rejects as `fetchList` and the reader of the content do; the next call asks for the same page again. Rejects with a permanent
-   * `list-endless` when the page before named a token that was used already, or when there are too many pages. One call at a time.
+   * The next page, undefined after the last. Rejects as `fetchList` and the reader of the content do; the next call
+   * asks for the same page again. Rejects with a permanent `list-endless` when the page before named a token that was
+   * used already, or when there are too many pages. One call at a time.
    */
   async next(signal: AbortSignal): Promise<ReadPage<Content> | undefined> {
     if (this.#nextToken === undefined) return undefined;
@@ -111,7 +127,11 @@ export class ListReading<Content> {
   }
 
   #refuseEndless(token: string): void {
-    const problem = this.#seen.has(digest(token)) ? `named the page ${JSON.stringify(token.slice(0, 80))} a second time` : this.#pages >= maxPages ? `has more than ${String(maxPages)} pages` : undefined;
+    const problem = this.#seen.has(digest(token))
+      ? `named the page ${JSON.stringify(token.slice(0, 80))} a second time`
+      : this.#pages >= maxPages
+        ? `has more than ${String(maxPages)} pages`
+        : undefined;
     if (problem === undefined) return;
     const text = `Expected the list ${this.#path} of Nomad to end, but after ${String(this.#pages)} pages it ${problem}; what its pages showed is taken, the rest cannot be read. Nomad 1.9.6 and others do that: upgrade the servers`;
     throw new HydrantError(text, { code: 'list-endless', retryable: false });

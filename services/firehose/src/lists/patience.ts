@@ -1,6 +1,7 @@
 /**
- * How long a list that fails is tried again. The checkpoint waits for it, so an answer that stays the same (400, 403, a proxy's page, no list at all) must not be taken for one that
- * passes. A Nomad that is away or without a leader is waited for as long as it takes.
+ * How long a list that fails is tried again. The checkpoint waits for it, so an answer that stays the same (400, 403, a
+ * proxy's page, no list at all) must not be taken for one that passes. A Nomad that is away or without a leader is
+ * waited for as long as it takes.
  */
 import { errorCode } from '@hydrant/shared/foundation/errors';
 import { refusedStatus } from '../source/nomad-failure.ts';
@@ -14,11 +15,19 @@ export interface ListPatience {
 
 export const listPatience: ListPatience = { answeredMs: 60_000, passingMs: 600_000 };
 
-/** `permanent`: the same request fails again. `answered`: Nomad has said no and hardly changes its mind. `passing`: it is away, busy or ill. */
+/**
+ * `permanent`: the same request fails again. `answered`: Nomad has said no and hardly changes its mind. `passing`: it
+ * is away, busy or ill.
+ */
 export type ListFailure = 'permanent' | 'answered' | 'passing';
 
 const permanentCodes: ReadonlySet<string> = new Set(['list-endless', 'nomad-not-found']);
-const answeredCodes: ReadonlySet<string> = new Set(['list-malformed', 'nomad-denied', 'nomad-html', 'nomad-answer-too-large']);
+const answeredCodes: ReadonlySet<string> = new Set([
+  'list-malformed',
+  'nomad-denied',
+  'nomad-html',
+  'nomad-answer-too-large',
+]);
 /** Request Timeout, Too Many Requests. */
 const passingStatuses: ReadonlySet<number> = new Set([408, 429]);
 const notImplemented = 501;
@@ -32,8 +41,15 @@ export function classifyListFailure(thrown: unknown): ListFailure {
   return status < 500 || status === notImplemented ? 'answered' : 'passing';
 }
 
-/** What to do about a list that has failed so for `triedMs`. `give-up-alone`: give it up if Nomad answers another one, for then it is not Nomad that is away. */
-export function judgeListFailure(failure: ListFailure, triedMs: number, { answeredMs, passingMs }: ListPatience): 'retry' | 'give-up' | 'give-up-alone' {
+/**
+ * What to do about a list that has failed so for `triedMs`. `give-up-alone`: give it up if Nomad answers another one,
+ * for then it is not Nomad that is away.
+ */
+export function judgeListFailure(
+  failure: ListFailure,
+  triedMs: number,
+  { answeredMs, passingMs }: ListPatience,
+): 'retry' | 'give-up' | 'give-up-alone' {
   if (failure === 'permanent') return 'give-up';
   if (failure === 'answered') return triedMs >= answeredMs ? 'give-up' : 'retry';
   return triedMs >= passingMs ? 'give-up-alone' : 'retry';
@@ -42,8 +58,10 @@ export function judgeListFailure(failure: ListFailure, triedMs: number, { answer
 /** For people: what keeps a list from being read. */
 export function listRemedy(thrown: unknown): string {
   const code = errorCode(thrown);
-  if (code === 'nomad-denied') return 'give the token what docs/nomad.md says that the lists need, or take the topic out of FIREHOSE_TOPICS';
-  if (code === 'nomad-not-found') return 'this Nomad has no such list: take the topic out of FIREHOSE_TOPICS, or upgrade';
+  if (code === 'nomad-denied')
+    return 'give the token what docs/nomad.md says that the lists need, or take the topic out of FIREHOSE_TOPICS';
+  if (code === 'nomad-not-found')
+    return 'this Nomad has no such list: take the topic out of FIREHOSE_TOPICS, or upgrade';
   if (code === 'list-endless') return 'upgrade the Nomad servers';
   return 'look at what NOMAD_ADDR answers to this list; is there a proxy in between?';
 }

@@ -21,8 +21,8 @@ export function identityKey({ cluster, region }: StreamIdentity): string {
 }
 
 /**
- * What message ids begin with: `<cluster>`, `<cluster>@<region>` where a region is asked for, `…~<epoch>` after indexes or objects began anew. Indexes are those of a region, and
- * come again in a cluster that was built anew.
+ * What message ids begin with: `<cluster>`, `<cluster>@<region>` where a region is asked for, `…~<epoch>` after indexes
+ * or objects began anew. Indexes are those of a region, and come again in a cluster that was built anew.
  */
 export function idPrefix({ cluster, region }: StreamIdentity, epoch: number): string {
   return `${escapePart(cluster)}${region === '' ? '' : `@${escapePart(region)}`}${epoch === 0 ? '' : `~${String(epoch)}`}`;

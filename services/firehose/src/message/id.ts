@@ -1,6 +1,7 @@
 /**
- * Message ids: `<prefix>/<Index>/<Topic>/<Namespace>/<Key>/<n>`, the same for each repeat of an event (for the prefix see id-prefix.ts). n counts repeats of the rest within one
- * raft index, which may come in several frames; it has to come out the same when Nomad sends them again after a reconnect.
+ * Message ids: `<prefix>/<Index>/<Topic>/<Namespace>/<Key>/<n>`, the same for each repeat of an event (for the prefix
+ * see id-prefix.ts). n counts repeats of the rest within one raft index, which may come in several frames; it has to
+ * come out the same when Nomad sends them again after a reconnect.
  */
 import { createHash } from 'node:crypto';
 
@@ -44,8 +45,9 @@ function isSame(a: readonly string[], b: readonly string[]): boolean {
 }
 
 /**
- * Remembers the frames of the newest index, so that a frame seen again gets the ordinals it had even when the frames before it have left
- * Nomad's buffer meanwhile. A new process has no such memory: it counts from the first frame it sees.
+ * Remembers the frames of the newest index, so that a frame seen again gets the ordinals it had even when the frames
+ * before it have left Nomad's buffer meanwhile. A new process has no such memory: it counts from the first frame it
+ * sees.
  */
 export function createOrdinals(): Ordinals {
   let newest: number | undefined;

@@ -1,4 +1,7 @@
-/** Makes the messages of a frame: ids, routing keys and headers around the events' own bytes, but for what is redacted in them. */
+/**
+ * Makes the messages of a frame: ids, routing keys and headers around the events' own bytes, but for what is redacted
+ * in them.
+ */
 import { makeEventMessages } from '@hydrant/shared/messages/event-message';
 import type { Message } from '@hydrant/shared/messages/message';
 import type { Frame, FrameEvent } from '../source/scan-frame.ts';
@@ -35,14 +38,21 @@ function leavesNothingOut(): boolean {
   return false;
 }
 
-export function createFrameMessages({ cluster, region, redact, leavesOut = leavesNothingOut }: FrameMessageOptions): FrameMessages {
+export function createFrameMessages({
+  cluster,
+  region,
+  redact,
+  leavesOut = leavesNothingOut,
+}: FrameMessageOptions): FrameMessages {
   const ordinals = createOrdinals();
   return {
     streamOpened: ordinals.streamOpened,
     make({ index, line, events }, timestampMs, prefix = idPrefix({ cluster, region: '' }, 0)) {
       const stems = events.map(({ head }) => idStem(prefix, index, head ?? unknownHead));
       const numbers = ordinals.number(index, stems);
-      const kept = events.map((event, position) => ({ event, position })).filter(({ event }) => !leavesOut(line, event));
+      const kept = events
+        .map((event, position) => ({ event, position }))
+        .filter(({ event }) => !leavesOut(line, event));
       const parts = kept.map(({ event: { start, end, head = unknownHead }, position }) => ({
         id: messageId(stems[position] ?? '', numbers[position] ?? 0),
         routingKey: routingKey(head),
@@ -50,7 +60,10 @@ export function createFrameMessages({ cluster, region, redact, leavesOut = leave
         type: head.type,
         body: redact(line, start, end, head.topic),
       }));
-      return { events: kept.map(({ event }) => event), messages: makeEventMessages({ cluster, region, index, origin: 'stream', timestampMs }, parts) };
+      return {
+        events: kept.map(({ event }) => event),
+        messages: makeEventMessages({ cluster, region, index, origin: 'stream', timestampMs }, parts),
+      };
     },
   };
 }

@@ -17,7 +17,12 @@ t.test('a routing key has five words, whatever the event holds', (t) => {
     [{ jobId: 'j'.repeat(300) }, `event.Allocation.PlanResult.default.${'j'.repeat(255 - 36)}`],
   ];
   for (const [overrides, expected] of cases) t.equal(routingKey({ ...event, ...overrides }), expected);
-  const longest = routingKey({ topic: 'T'.repeat(300), type: 'Y'.repeat(300), namespace: 'n'.repeat(300), jobId: 'j'.repeat(300) });
+  const longest = routingKey({
+    topic: 'T'.repeat(300),
+    type: 'Y'.repeat(300),
+    namespace: 'n'.repeat(300),
+    jobId: 'j'.repeat(300),
+  });
   t.equal(longest.length, 255);
   t.equal(longest.split('.').length, 5);
   t.equal(routingKey({ topic: 'Node', type: 'NodeDrain', namespace: '' }), 'event.Node.NodeDrain._._');
@@ -25,7 +30,10 @@ t.test('a routing key has five words, whatever the event holds', (t) => {
 });
 
 t.test('an id names the event, and its hash stands for a long one', (t) => {
-  t.equal(messageId(idStem('prod', 12, { topic: 'Job', namespace: 'default', key: 'web' }), 1), 'prod/12/Job/default/web/1');
+  t.equal(
+    messageId(idStem('prod', 12, { topic: 'Job', namespace: 'default', key: 'web' }), 1),
+    'prod/12/Job/default/web/1',
+  );
   t.equal(messageId(idStem('prod', 12, { topic: 'Node', namespace: '', key: 'n' }), 0), 'prod/12/Node//n/0');
   t.equal(messageId('a'.repeat(253), 0), `${'a'.repeat(253)}/0`);
   t.match(messageId('a'.repeat(254), 0), /^[0-9a-f]{64}$/u);
@@ -44,7 +52,11 @@ t.test('ordinals count repeats within one index, over its frames', (t) => {
 });
 
 t.test('frames seen again get the ordinals they had', (t) => {
-  const cases: readonly { readonly name: string; readonly again: readonly (readonly string[])[]; readonly expected: readonly (readonly number[])[] }[] = [
+  const cases: readonly {
+    readonly name: string;
+    readonly again: readonly (readonly string[])[];
+    readonly expected: readonly (readonly number[])[];
+  }[] = [
     { name: 'all of them', again: [['job'], ['eval', 'job'], ['job']], expected: [[0], [0, 1], [2]] },
     { name: 'the first has left the buffer', again: [['eval', 'job'], ['job']], expected: [[0, 1], [2]] },
     { name: 'and one more', again: [['job'], ['eval', 'job'], ['job'], ['job']], expected: [[0], [0, 1], [2], [3]] },
@@ -56,7 +68,11 @@ t.test('frames seen again get the ordinals they had', (t) => {
 
     ordinals.streamOpened();
 
-    t.strictSame(again.map((stems) => ordinals.number(12, stems)), expected, name);
+    t.strictSame(
+      again.map((stems) => ordinals.number(12, stems)),
+      expected,
+      name,
+    );
   }
   t.end();
 });
@@ -88,22 +104,41 @@ t.test('a frame becomes one message per event, bytes unchanged', (t) => {
   ];
   const frame = frameOf(`{"Index":12,"Events":[${events.join(', ')}]}`);
 
-  const messages = createFrameMessages({ cluster: 'prod', region: 'default', redact: createRedact([]) }).make(frame, 1_000).messages;
+  const messages = createFrameMessages({ cluster: 'prod', region: 'default', redact: createRedact([]) }).make(
+    frame,
+    1_000,
+  ).messages;
 
-  t.strictSame(messages.map(({ body }) => body.toString()), events);
-  t.strictSame(messages.map(({ id }) => id), ['prod/12/Job/default/web/0', 'prod/12/Job/default/web/1', 'prod/12////0']);
-  t.strictSame(messages.map(({ routingKey: key }) => key), ['event.Job.JobRegistered.default.web', 'event.Job.JobRegistered.default.web', 'event._._._._']);
+  t.strictSame(
+    messages.map(({ body }) => body.toString()),
+    events,
+  );
+  t.strictSame(
+    messages.map(({ id }) => id),
+    ['prod/12/Job/default/web/0', 'prod/12/Job/default/web/1', 'prod/12////0'],
+  );
+  t.strictSame(
+    messages.map(({ routingKey: key }) => key),
+    ['event.Job.JobRegistered.default.web', 'event.Job.JobRegistered.default.web', 'event._._._._'],
+  );
   t.strictSame(messages[0]?.headers, { cluster: 'prod', region: 'default', index: 12, origin: 'stream', format: 1 });
   t.equal(messages[0]?.timestampMs, 1_000);
   t.end();
 });
 
 t.test('what is redacted in an event changes nothing beside its body', (t) => {
-  const event = '{"Topic":"Job","Type":"JobRegistered","Key":"web","Namespace":"default","Index":12,"Payload":{"Job":{"Meta":{"k":"s3cr3t"},"ID":"web"}}}';
+  const event =
+    '{"Topic":"Job","Type":"JobRegistered","Key":"web","Namespace":"default","Index":12,"Payload":{"Job":{"Meta":{"k":"s3cr3t"},"ID":"web"}}}';
   const frame = frameOf(`{"Index":12,"Events":[${event}]}`);
 
-  const [plain] = createFrameMessages({ cluster: 'prod', region: 'default', redact: createRedact([]) }).make(frame, 1_000).messages;
-  const [redacted] = createFrameMessages({ cluster: 'prod', region: 'default', redact: createRedact(['meta']) }).make(frame, 1_000).messages;
+  const [plain] = createFrameMessages({ cluster: 'prod', region: 'default', redact: createRedact([]) }).make(
+    frame,
+    1_000,
+  ).messages;
+  const [redacted] = createFrameMessages({ cluster: 'prod', region: 'default', redact: createRedact(['meta']) }).make(
+    frame,
+    1_000,
+  ).messages;
 
   t.equal(redacted?.body.toString(), event.replace('{"k":"s3cr3t"}', '{}'));
   t.strictSame({ ...redacted, body: '' }, { ...plain, body: '' });

@@ -20,7 +20,15 @@ const copy = { Topic: 'Node', Type: 'AllocationUpdated', Payload: { Node: { ID: 
 t.test('a copy is a Node event whose node was modified before', (t) => {
   const cases: readonly (readonly [string, Readonly<Record<string, unknown>>, boolean])[] = [
     ['a copy', copy, true],
-    ['in another order of keys', { Payload: { Other: { ModifyIndex: 99 }, Node: { Drivers: { ModifyIndex: 20 }, ModifyIndex: 19, ID: 'n' } }, Type: 'AllocationUpdated', Topic: 'Node' }, true],
+    [
+      'in another order of keys',
+      {
+        Payload: { Other: { ModifyIndex: 99 }, Node: { Drivers: { ModifyIndex: 20 }, ModifyIndex: 19, ID: 'n' } },
+        Type: 'AllocationUpdated',
+        Topic: 'Node',
+      },
+      true,
+    ],
     ['a change', { ...copy, Payload: { Node: { ModifyIndex: 20 } } }, false],
     ['an event of the node, which does not modify it', { ...copy, Type: 'NodeStreamEvent' }, false],
     ['another topic', { ...copy, Topic: 'NodePool' }, false],
@@ -32,7 +40,11 @@ t.test('a copy is a Node event whose node was modified before', (t) => {
   ];
   for (const [what, event, expected] of cases) {
     const { line, events } = frameOf(event);
-    t.strictSame(events.map((found) => isNodeCopy(line, found)), [expected], what);
+    t.strictSame(
+      events.map((found) => isNodeCopy(line, found)),
+      [expected],
+      what,
+    );
   }
   t.end();
 });
@@ -57,7 +69,10 @@ t.test('copies that are left out change no id of what is kept', (t) => {
   const changed = { Topic: 'Node', Type: 'NodeEligibility', Payload: { Node: { ModifyIndex: 20 } } };
   const frame = frameOf(copy, { Topic: 'Job', Type: 'JobRegistered' }, changed);
   const all = createFrameMessages({ cluster: 'c', region: 'r', redact: createRedact([]) }).make(frame, 0).messages;
-  const kept = createFrameMessages({ cluster: 'c', region: 'r', redact: createRedact([]), leavesOut: isNodeCopy }).make(frame, 0).messages;
+  const kept = createFrameMessages({ cluster: 'c', region: 'r', redact: createRedact([]), leavesOut: isNodeCopy }).make(
+    frame,
+    0,
+  ).messages;
 
   t.strictSame(kept, [all[1], all[2]]);
   t.match(kept[1]?.id, /\/1$/u, 'numbered as the second');

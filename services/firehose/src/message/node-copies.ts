@@ -1,4 +1,7 @@
-/** Tells the Node events that bring no change of the node: copies of it that ride along when a client reports on its allocations. */
+/**
+ * Tells the Node events that bring no change of the node: copies of it that ride along when a client reports on its
+ * allocations.
+ */
 import { readIndex, type EventHead } from '@hydrant/shared/messages/nomad-event';
 import { errorCode } from '@hydrant/shared/foundation/errors';
 import { forEachMember, skipValue, walkObject } from '@hydrant/shared/foundation/json-scanner';
@@ -14,10 +17,15 @@ function within(bytes: Buffer, key: string, walk: (at: number) => number): (key:
 
 function isChangedBefore(line: Buffer, start: number, { index }: EventHead): boolean {
   let modifyIndex = index;
-  const readNode = (at: number): number => forEachMember(line, at, (key, from, to) => {
-    if (key === 'ModifyIndex') modifyIndex = readIndex(line, from, to);
-  });
-  walkObject(line, start, within(line, 'Payload', (payload) => walkObject(line, payload, within(line, 'Node', readNode))));
+  const readNode = (at: number): number =>
+    forEachMember(line, at, (key, from, to) => {
+      if (key === 'ModifyIndex') modifyIndex = readIndex(line, from, to);
+    });
+  walkObject(
+    line,
+    start,
+    within(line, 'Payload', (payload) => walkObject(line, payload, within(line, 'Node', readNode))),
+  );
   return modifyIndex < index;
 }
 

@@ -21,18 +21,38 @@ function jobEvent(job: string): string {
 
 t.test('each kind is replaced wherever a job holds it, and nothing else', (t) => {
   const cases: readonly (readonly [RedactKind, string, string])[] = [
-    ['env', '{"TaskGroups":[{"Tasks":[{"Env": ⟦{"A":"s3cr3t"}⟧ ,"Identity":{"Env":true},"Vault":{"Env":false}}]}]}', '{}'],
+    [
+      'env',
+      '{"TaskGroups":[{"Tasks":[{"Env": ⟦{"A":"s3cr3t"}⟧ ,"Identity":{"Env":true},"Vault":{"Env":false}}]}]}',
+      '{}',
+    ],
     ['env', '{"TaskGroups":[{"Services":[{"Connect":{"SidecarTask":{"Env":⟦{"A":"s3cr3t"}⟧}}}]}]}', '{}'],
     ['env', '{"TaskGroups":[{"Tasks":[{"Secrets":[{"Env":⟦{"A":"s3cr3t"}⟧}],"Meta":{"Env":"mine"}}]}]}', '{}'],
     ['env', '{"\\u0045nv":⟦{"A":"s3cr3t"}⟧,"Env":⟦{"B":"s3cr3t"}⟧}', '{}'],
     ['env', '{"TaskGroups":[{"Volumes":{"Env":{"Name":"Env"}},"Env":null}]}', '{}'],
-    ['templates', '{"TaskGroups":[{"Tasks":[{"Templates":⟦[{"EmbeddedTmpl":"s3cr3t \\" ] }"}]⟧,"Name":"Templates"}]}]}', '[]'],
+    [
+      'templates',
+      '{"TaskGroups":[{"Tasks":[{"Templates":⟦[{"EmbeddedTmpl":"s3cr3t \\" ] }"}]⟧,"Name":"Templates"}]}]}',
+      '[]',
+    ],
     ['meta', '{"Meta":⟦{"k":"s3cr3t"}⟧,"TaskGroups":[{"Meta":⟦{"k":"s3cr3t"}⟧,"Tasks":[{"Meta":⟦{}⟧}]}]}', '{}'],
-    ['meta', '{"TaskGroups":[{"Services":[{"Meta":⟦{"k":"s3cr3t"}⟧,"CanaryMeta":⟦{"k":"s3cr3t"}⟧}]}],"Multiregion":{"Regions":[{"Meta":⟦{"k":"s3cr3t"}⟧}]}}', '{}'],
+    [
+      'meta',
+      '{"TaskGroups":[{"Services":[{"Meta":⟦{"k":"s3cr3t"}⟧,"CanaryMeta":⟦{"k":"s3cr3t"}⟧}]}],"Multiregion":{"Regions":[{"Meta":⟦{"k":"s3cr3t"}⟧}]}}',
+      '{}',
+    ],
     ['payload', '{"ParameterizedJob":{"Payload":"optional"},"Payload":⟦"czNjcjN0"⟧}', '"redacted"'],
     ['payload', '{"Payload":null}', '"redacted"'],
-    ['config', '{"TaskGroups":[{"Tasks":[{"Config":⟦{"auth":{"password":"s3cr3t"}}⟧,"Artifacts":[{"GetterOptions":⟦{"sshkey":"s3cr3t"}⟧,"GetterHeaders":⟦{"A":"s3cr3t"}⟧}]}]}]}', '{}'],
-    ['config', '{"TaskGroups":[{"Services":[{"Connect":{"SidecarService":{"Proxy":{"Config":⟦{"k":"s3cr3t"}⟧}}},"Checks":[{"Header":⟦{"Authorization":["s3cr3t"]}⟧}]}]}]}', '{}'],
+    [
+      'config',
+      '{"TaskGroups":[{"Tasks":[{"Config":⟦{"auth":{"password":"s3cr3t"}}⟧,"Artifacts":[{"GetterOptions":⟦{"sshkey":"s3cr3t"}⟧,"GetterHeaders":⟦{"A":"s3cr3t"}⟧}]}]}]}',
+      '{}',
+    ],
+    [
+      'config',
+      '{"TaskGroups":[{"Services":[{"Connect":{"SidecarService":{"Proxy":{"Config":⟦{"k":"s3cr3t"}⟧}}},"Checks":[{"Header":⟦{"Authorization":["s3cr3t"]}⟧}]}]}]}',
+      '{}',
+    ],
     ['config', '{"TaskGroups":[{"Tasks":[{"Services":[{"Checks":[{"Body":⟦"s3cr3t"⟧}]}]}]}]}', '"redacted"'],
     ['config', '{"TaskGroups":[{"Tasks":[{"Config":⟦-17.5e3⟧}]}]}', '0'],
     ['config', '{"TaskGroups":[{"Tasks":[{"Config":⟦["s3cr3t"]⟧}]}]}', '[]'],
@@ -41,26 +61,46 @@ t.test('each kind is replaced wherever a job holds it, and nothing else', (t) =>
   for (const [kind, job, replacement] of cases) {
     check(t, [kind], jobEvent(job), replacement);
     const others = redactKinds.filter((other) => other !== kind);
-    t.equal(redact(others, jobEvent(job)).includes(secret), job.includes(secret), `${kind} is not among ${others.join()}`);
+    t.equal(
+      redact(others, jobEvent(job)).includes(secret),
+      job.includes(secret),
+      `${kind} is not among ${others.join()}`,
+    );
   }
   t.end();
 });
 
 t.test('tokens of Nomad are replaced in objects of every kind, and blank ones stay', (t) => {
   const cases: readonly (readonly [string, string, string])[] = [
-    ['Allocation', '{"Allocation":{"ID":"a","SignedIdentities" : ⟦{"app":"eyJ"}⟧ ,"TaskStates":{"SignedIdentities":{"State":"dead"}}}}', '{}'],
+    [
+      'Allocation',
+      '{"Allocation":{"ID":"a","SignedIdentities" : ⟦{"app":"eyJ"}⟧ ,"TaskStates":{"SignedIdentities":{"State":"dead"}}}}',
+      '{}',
+    ],
     ['Allocation', '{"Allocation":{"\\u0053ignedIdentities":⟦{"app":"eyJ"}⟧}}', '{}'],
-    ['Allocation', '{"Allocation":{"SignedIdentities":{},"TaskStates":{"app":{"Events":[{"Message":"SignedIdentities\\": { <"}]}}}}', ''],
+    [
+      'Allocation',
+      '{"Allocation":{"SignedIdentities":{},"TaskStates":{"app":{"Events":[{"Message":"SignedIdentities\\": { <"}]}}}}',
+      '',
+    ],
     ['Allocation', '{"Allocation":{"SignedIdentities": null}}', ''],
     ['Evaluation', '{"Evaluation":{"LeaderACL":⟦"f00"⟧,"SecretID":"mine"}}', '"redacted"'],
     ['Node', '{"Node":{"Meta":{"SecretID":"mine"},"SecretID":⟦"f00"⟧}}', '"redacted"'],
     ['Node', '{"Node":{"SecretID":"","Meta":{"SecretID":"mine"}}}', ''],
     ['ACLToken', '{"ACLToken":{"AccessorID":"a","SecretID":⟦"f00"⟧}}', '"redacted"'],
-    ['ACLAuthMethod', '{"AuthMethod":{"Config":{"OIDCClientID":"id","OIDCClientSecret":⟦"f00"⟧,"OIDCClientAssertion":{"PrivateKey":{"PemKey":⟦"-----BEGIN"⟧,"PemKeyFile":"/key"}}}}}', '"redacted"'],
+    [
+      'ACLAuthMethod',
+      '{"AuthMethod":{"Config":{"OIDCClientID":"id","OIDCClientSecret":⟦"f00"⟧,"OIDCClientAssertion":{"PrivateKey":{"PemKey":⟦"-----BEGIN"⟧,"PemKeyFile":"/key"}}}}}',
+      '"redacted"',
+    ],
     ['ACLAuthMethod', '{"AuthMethod":{"Config":{"OIDCClientSecret":"redacted"}}}', ''],
     ['CSIVolume', '{"Volume":{"Secrets":⟦{"password":"f00"}⟧,"Context":{"Secrets":"mine"}}}', '{}'],
     ['Variable', '{"Metadata":{"Path":"p","Lock":{"ID":⟦"f00"⟧,"TTL":"15s"}}}', '"redacted"'],
-    ['Job', '{"Job":{"VaultToken":⟦"s.f00"⟧,"ConsulToken":"","Meta":{"VaultToken":"mine"},"TaskGroups":[{"Tasks":[{"Secrets":[{"Config":{"VaultToken":"mine"}}]}]}]}}', '"redacted"'],
+    [
+      'Job',
+      '{"Job":{"VaultToken":⟦"s.f00"⟧,"ConsulToken":"","Meta":{"VaultToken":"mine"},"TaskGroups":[{"Tasks":[{"Secrets":[{"Config":{"VaultToken":"mine"}}]}]}]}}',
+      '"redacted"',
+    ],
     ['', '{"Allocation":{"SignedIdentities":⟦{"app":"eyJ"}⟧}}', '{}'],
     ['FromTheFuture', '{"Node":{"SecretID":⟦"f00"⟧}}', '"redacted"'],
   ];
@@ -75,7 +115,10 @@ t.test('tokens of Nomad are replaced in objects of every kind, and blank ones st
 t.test('what is nested deeper than any job is replaced unseen', (t) => {
   const nest = (levels: number): string => `${'['.repeat(levels)}${']'.repeat(levels)}`;
   t.equal(redact(['env'], jobEvent(`{"Odd":${nest(60)},"Env":{"k":"v"}}`)), jobEvent(`{"Odd":${nest(60)},"Env":{}}`));
-  t.equal(redact(['env'], jobEvent(`{"Odd":${nest(100_000)},"Env":{"k":"v"}}`)), jobEvent(`{"Odd":${nest(64)},"Env":{}}`));
+  t.equal(
+    redact(['env'], jobEvent(`{"Odd":${nest(100_000)},"Env":{"k":"v"}}`)),
+    jobEvent(`{"Odd":${nest(64)},"Env":{}}`),
+  );
   t.end();
 });
 
@@ -100,25 +143,82 @@ function createRandom(seed: number): (below: number) => number {
   };
 }
 
-/** A job of random shape, what is secret in it marked: sections in any order, keys escaped now and then, white space anywhere. */
+/**
+ * A job of random shape, what is secret in it marked: sections in any order, keys escaped now and then, white space
+ * anywhere.
+ */
 function makeMarkedJob(random: (below: number) => number): string {
-  const escape = (key: string): string => (random(6) === 0 ? `\\u00${key.charCodeAt(0).toString(16)}${key.slice(1)}` : key);
+  const escape = (key: string): string =>
+    random(6) === 0 ? `\\u00${key.charCodeAt(0).toString(16)}${key.slice(1)}` : key;
   const space = (): string => [' ', '', '', '\t'][random(4)] ?? '';
   const text = (): string => JSON.stringify(['plain', 'q"uo\\te', '{"Env":{', 'ü\u2028🚀', ''][random(5)]);
   const members = (entries: readonly (readonly [string, string])[]): string => {
     const kept = entries.filter(() => random(4) > 0).map((entry) => ({ entry, order: random(1000) }));
-    return `{${kept.toSorted((a, b) => a.order - b.order).map(({ entry: [key, value] }) => `${space()}"${escape(key)}"${space()}:${space()}${value}${space()}`).join(',')}}`;
+    return `{${kept
+      .toSorted((a, b) => a.order - b.order)
+      .map(({ entry: [key, value] }) => `${space()}"${escape(key)}"${space()}:${space()}${value}${space()}`)
+      .join(',')}}`;
   };
-  const secrets = (): string => ['null', '⟦{}⟧', `⟦{"a":"${secret}","Env":{"b":[${text()},"${secret}"]}}⟧`, `⟦{ "${secret}" : ${text()} }⟧`][random(4)] ?? '';
+  const secrets = (): string =>
+    ['null', '⟦{}⟧', `⟦{"a":"${secret}","Env":{"b":[${text()},"${secret}"]}}⟧`, `⟦{ "${secret}" : ${text()} }⟧`][
+      random(4)
+    ] ?? '';
   const list = (make: () => string): string => `[${Array.from({ length: random(3) }, make).join(', ')}]`;
-  const sidecar = (): string => members([['SidecarTask', members([['Env', secrets()], ['Config', secrets()], ['Name', text()]])], ['SidecarService', members([['Proxy', members([['Config', secrets()]])]])]]);
-  const service = (): string => members([['Meta', secrets()], ['CanaryMeta', secrets()], ['Name', text()], ['Connect', sidecar()], ['Tags', `[${text()}]`]]);
-  const task = (): string => members([
-    ['Env', secrets()], ['Config', secrets()], ['Meta', secrets()], ['Templates', random(2) === 0 ? 'null' : `⟦[{"EmbeddedTmpl":"${secret}"}]⟧`],
-    ['KillTimeout', '5000000000'], ['Identity', '{"Env":true}'], ['Services', list(service)], ['Artifacts', list(() => members([['GetterOptions', secrets()], ['GetterMode', text()]]))],
+  const sidecar = (): string =>
+    members([
+      [
+        'SidecarTask',
+        members([
+          ['Env', secrets()],
+          ['Config', secrets()],
+          ['Name', text()],
+        ]),
+      ],
+      ['SidecarService', members([['Proxy', members([['Config', secrets()]])]])],
+    ]);
+  const service = (): string =>
+    members([
+      ['Meta', secrets()],
+      ['CanaryMeta', secrets()],
+      ['Name', text()],
+      ['Connect', sidecar()],
+      ['Tags', `[${text()}]`],
+    ]);
+  const task = (): string =>
+    members([
+      ['Env', secrets()],
+      ['Config', secrets()],
+      ['Meta', secrets()],
+      ['Templates', random(2) === 0 ? 'null' : `⟦[{"EmbeddedTmpl":"${secret}"}]⟧`],
+      ['KillTimeout', '5000000000'],
+      ['Identity', '{"Env":true}'],
+      ['Services', list(service)],
+      [
+        'Artifacts',
+        list(() =>
+          members([
+            ['GetterOptions', secrets()],
+            ['GetterMode', text()],
+          ]),
+        ),
+      ],
+    ]);
+  const group = (): string =>
+    members([
+      ['Meta', secrets()],
+      ['Tasks', list(task)],
+      ['Services', list(service)],
+      ['Count', '3'],
+      ['Volumes', '{"Env":{"Name":"Env"}}'],
+    ]);
+  return members([
+    ['Meta', secrets()],
+    ['TaskGroups', list(group)],
+    ['SubmitTime', '1755765238123456789'],
+    ['Payload', random(2) === 0 ? 'null' : `⟦"${secret}"⟧`],
+    ['Name', text()],
+    ['UI', '{"Links":[]}'],
   ]);
-  const group = (): string => members([['Meta', secrets()], ['Tasks', list(task)], ['Services', list(service)], ['Count', '3'], ['Volumes', '{"Env":{"Name":"Env"}}']]);
-  return members([['Meta', secrets()], ['TaskGroups', list(group)], ['SubmitTime', '1755765238123456789'], ['Payload', random(2) === 0 ? 'null' : `⟦"${secret}"⟧`], ['Name', text()], ['UI', '{"Links":[]}']]);
 }
 
 t.test('whatever the job looks like, no secret is left and all else is byte-equal', (t) => {
@@ -143,10 +243,12 @@ t.test('whatever the job looks like, no secret is left and all else is byte-equa
 function redactBuilt(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(redactBuilt);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, member]: [string, unknown]) => {
-    if (typeof member !== 'object' || member === null) return [key, member];
-    return [key, ['Config', 'Env', 'Meta'].includes(key) ? {} : key === 'Templates' ? [] : redactBuilt(member)];
-  }));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]: [string, unknown]) => {
+      if (typeof member !== 'object' || member === null) return [key, member];
+      return [key, ['Config', 'Env', 'Meta'].includes(key) ? {} : key === 'Templates' ? [] : redactBuilt(member)];
+    }),
+  );
 }
 
 t.test('recorded events stay as they are but for the values that are asked for', async (t) => {

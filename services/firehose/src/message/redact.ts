@@ -1,7 +1,7 @@
 /**
- * Replaces values that are secret, or may be, in events; every other byte stays as it came. `tokens` are those that Nomad itself puts into objects of
- * any kind. All other kinds are looked for in jobs alone, wherever a payload holds one: a node's `Meta` is nobody's secret. Keys may stand in any
- * order and be written with escapes.
+ * Replaces values that are secret, or may be, in events; every other byte stays as it came. `tokens` are those that
+ * Nomad itself puts into objects of any kind. All other kinds are looked for in jobs alone, wherever a payload holds
+ * one: a node's `Meta` is nobody's secret. Keys may stand in any order and be written with escapes.
  */
 import { skipValue, walkArray, walkObject } from '@hydrant/shared/foundation/json-scanner';
 import { hasEscapedLetter, isBlank, mayHoldToken, tokenMembers, tokensOfJobs, type Members } from './token-members.ts';
@@ -14,10 +14,16 @@ export function carriesJobs(topic: string): boolean {
   return topic === 'Job' || topic === '*';
 }
 
-/** The bytes of the event between `start` and `end`, redacted; a view of `bytes` when there was nothing to replace. Throws `json-malformed`. */
+/**
+ * The bytes of the event between `start` and `end`, redacted; a view of `bytes` when there was nothing to replace.
+ * Throws `json-malformed`.
+ */
 export type Redact = (bytes: Buffer, start: number, end: number, topic: string) => Buffer;
 
-/** The members whose values are replaced, at any depth of a job: groups, tasks, services and their sidecars, regions, artifacts, checks. */
+/**
+ * The members whose values are replaced, at any depth of a job: groups, tasks, services and their sidecars, regions,
+ * artifacts, checks.
+ */
 const membersOfKind: Readonly<Record<RedactKind, readonly string[]>> = {
   // Only the job's own.
   tokens: [],
@@ -30,7 +36,14 @@ const membersOfKind: Readonly<Record<RedactKind, readonly string[]>> = {
 };
 
 /** Objects whose keys are a user's own words, which must not be taken for members of a job. */
-const keyedByUsers = [...Object.values(membersOfKind).flat(), 'Volumes', 'EnvoyGatewayBindAddresses', 'TaggedAddresses', 'Policy', 'Links'];
+const keyedByUsers = [
+  ...Object.values(membersOfKind).flat(),
+  'Volumes',
+  'EnvoyGatewayBindAddresses',
+  'TaggedAddresses',
+  'Policy',
+  'Links',
+];
 
 const openBrace = 0x7b;
 const openBracket = 0x5b;
@@ -87,24 +100,34 @@ export function createRedact(kinds: readonly RedactKind[]): Redact {
   const redactsJobs = kinds.some((kind) => kind !== 'tokens');
   const redactJob = createRedactJob(kinds);
 
-  /** `depth` 1: the payload; 2: an object in it, such as an allocation. `members`: what is looked for in the object at `at`, beside jobs. */
+  /**
+   * `depth` 1: the payload; 2: an object in it, such as an allocation. `members`: what is looked for in the object at
+   * `at`, beside jobs.
+   */
   function findSecrets(bytes: Buffer, at: number, cutter: Cutter, members: Members | undefined, depth: number): number {
     return walkObject(bytes, at, (key, start) => {
       const below = members?.get(key);
       if (below === 'secret') return cutter.replaceToken(start);
       if (bytes[start] !== openBrace) return skipValue(bytes, start);
       if (key === 'Job' && depth <= 2) return redactJob(bytes, start, cutter);
-      return below !== undefined || depth < 2 ? findSecrets(bytes, start, cutter, below, depth + 1) : skipValue(bytes, start);
+      return below !== undefined || depth < 2
+        ? findSecrets(bytes, start, cutter, below, depth + 1)
+        : skipValue(bytes, start);
     });
   }
 
   return (bytes, start, end, topic) => {
     const event = bytes.subarray(start, end);
-    const isSuspect = (redactsJobs && event.includes(jobKeyEnd)) || (redactsTokens && mayHoldToken(event, topic)) || hasEscapedLetter(event);
+    const isSuspect =
+      (redactsJobs && event.includes(jobKeyEnd)) ||
+      (redactsTokens && mayHoldToken(event, topic)) ||
+      hasEscapedLetter(event);
     if (!isSuspect) return event;
     const cutter = new Cutter(bytes, start);
     const members = redactsTokens ? tokenMembers : undefined;
-    walkObject(bytes, start, (key, at) => (key === 'Payload' && bytes[at] === openBrace ? findSecrets(bytes, at, cutter, members, 1) : skipValue(bytes, at)));
+    walkObject(bytes, start, (key, at) =>
+      key === 'Payload' && bytes[at] === openBrace ? findSecrets(bytes, at, cutter, members, 1) : skipValue(bytes, at),
+    );
     return cutter.result(end);
   };
 }

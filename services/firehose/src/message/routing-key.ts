@@ -1,6 +1,11 @@
-/** The routing key of an event, `event.<Topic>.<Type>.<namespace>.<job>`: always five words. A filter, not an identity. */
+/**
+ * The routing key of an event, `event.<Topic>.<Type>.<namespace>.<job>`: always five words. A filter, not an identity.
+ */
 const maxBytes = 255;
-/** Nomad's own limit for a namespace's name. With topics and types below 48 characters, some of the job's name always fits. */
+/**
+ * Nomad's own limit for a namespace's name. With topics and types below 48 characters, some of the job's name always
+ * fits.
+ */
 const maxNamespace = 128;
 const maxWord = 48;
 

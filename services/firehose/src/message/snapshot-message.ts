@@ -25,10 +25,25 @@ export interface SnapshotContext {
   readonly timestampMs: number;
 }
 
-export function makeSnapshotMessage({ idPrefix, cluster, region, redact, timestampMs }: SnapshotContext, { topic, payloadKey }: NomadList, object: ListedObject): Message {
+export function makeSnapshotMessage(
+  { idPrefix, cluster, region, redact, timestampMs }: SnapshotContext,
+  { topic, payloadKey }: NomadList,
+  object: ListedObject,
+): Message {
   const { key, namespace, modifyIndex, bytes } = object;
-  const head = { Topic: topic, Type: type, Key: key, Namespace: namespace, FilterKeys: filterKeys(topic, object), Index: modifyIndex };
-  const event = Buffer.concat([Buffer.from(`${JSON.stringify(head).slice(0, -1)},"Payload":{"${payloadKey}":`), bytes, Buffer.from('}}')]);
+  const head = {
+    Topic: topic,
+    Type: type,
+    Key: key,
+    Namespace: namespace,
+    FilterKeys: filterKeys(topic, object),
+    Index: modifyIndex,
+  };
+  const event = Buffer.concat([
+    Buffer.from(`${JSON.stringify(head).slice(0, -1)},"Payload":{"${payloadKey}":`),
+    bytes,
+    Buffer.from('}}'),
+  ]);
   const jobId = topic === 'Job' ? key : object.jobId;
   return makeEventMessage({
     cluster,

@@ -1,6 +1,6 @@
 /**
- * Where Nomad itself puts tokens and keys into events, which topics that concerns, and a cheap check for events that hold none. Newer Nomads blank
- * most of these members; what is blank stays as it is.
+ * Where Nomad itself puts tokens and keys into events, which topics that concerns, and a cheap check for events that
+ * hold none. Newer Nomads blank most of these members; what is blank stays as it is.
  */
 import { skipSpace } from '@hydrant/shared/foundation/json-scanner';
 
@@ -19,10 +19,18 @@ export const tokenMembers: ReadonlyMap<string, Members> = new Map<string, Member
   ['Evaluation', new Map([['LeaderACL', 'secret']])],
   ['Node', new Map([['SecretID', 'secret']])],
   ['ACLToken', new Map([['SecretID', 'secret']])],
-  ['AuthMethod', new Map([['Config', new Map<string, 'secret' | Members>([
-    ['OIDCClientSecret', 'secret'],
-    ['OIDCClientAssertion', new Map([['PrivateKey', new Map([['PemKey', 'secret']])]])],
-  ])]])],
+  [
+    'AuthMethod',
+    new Map([
+      [
+        'Config',
+        new Map<string, 'secret' | Members>([
+          ['OIDCClientSecret', 'secret'],
+          ['OIDCClientAssertion', new Map([['PrivateKey', new Map([['PemKey', 'secret']])]])],
+        ]),
+      ],
+    ]),
+  ],
   ['Volume', new Map([['Secrets', 'secret']])],
   // Whoever knows the id of a lock can release it.
   ['Metadata', new Map([['Lock', new Map([['ID', 'secret']])]])],

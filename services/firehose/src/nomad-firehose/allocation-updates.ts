@@ -1,4 +1,7 @@
-/** The messages of nomad-firehose's `allocations`: one for each task event, with the state of the allocation that first showed it. */
+/**
+ * The messages of nomad-firehose's `allocations`: one for each task event, with the state of the allocation that first
+ * showed it.
+ */
 import { hash } from 'node:crypto';
 import { asObject, asText, type JsonObject } from './go-types.ts';
 import { readMembers } from './read-event.ts';
@@ -12,7 +15,17 @@ export interface AllocationUpdate {
 }
 
 const allocationMembers = [
-  'ID', 'Name', 'NodeID', 'EvalID', 'DesiredStatus', 'DesiredDescription', 'ClientStatus', 'ClientDescription', 'JobID', 'TaskGroup', 'TaskStates',
+  'ID',
+  'Name',
+  'NodeID',
+  'EvalID',
+  'DesiredStatus',
+  'DesiredDescription',
+  'ClientStatus',
+  'ClientDescription',
+  'JobID',
+  'TaskGroup',
+  'TaskStates',
 ] as const;
 
 interface ShownTaskEvent {
@@ -29,7 +42,10 @@ const fingerprintDigits = 12;
 
 /** n.b. clocks of clients may be coarse: two task events of a task can have one time, and one type. */
 function makeFingerprint({ Type: type, Time: time, DisplayMessage: message }: JsonObject): Fingerprint {
-  return Number.parseInt(hash('sha1', `${String(type)}\n${String(time)}\n${String(message)}`).slice(0, fingerprintDigits), 16);
+  return Number.parseInt(
+    hash('sha1', `${String(type)}\n${String(time)}\n${String(message)}`).slice(0, fingerprintDigits),
+    16,
+  );
 }
 
 function readTasks(taskStates: unknown): ReadonlyMap<string, ShownTask> {
@@ -38,13 +54,18 @@ function readTasks(taskStates: unknown): ReadonlyMap<string, ShownTask> {
   for (const [name, value] of Object.entries(asObject(taskStates))) {
     if (value === null) continue;
     const state = asObject(value);
-    const events = Array.isArray(state['Events']) ? state['Events'].filter((event) => event !== null).map(asObject) : [];
+    const events = Array.isArray(state['Events'])
+      ? state['Events'].filter((event) => event !== null).map(asObject)
+      : [];
     tasks.set(name, { state, events: events.map((fields) => ({ fields, fingerprint: makeFingerprint(fields) })) });
   }
   return tasks;
 }
 
-/** What the allocation that begins at `at` tells for the first time, oldest first within each task. Throws `nomad-firehose-type`. */
+/**
+ * What the allocation that begins at `at` tells for the first time, oldest first within each task. Throws
+ * `nomad-firehose-type`.
+ */
 export function readAllocationUpdates(bytes: Buffer, at: number, seen: SeenTaskEvents): AllocationUpdate[] {
   const allocation = readMembers(bytes, at, allocationMembers);
   const id = asText(allocation.ID);
@@ -55,7 +76,16 @@ export function readAllocationUpdates(bytes: Buffer, at: number, seen: SeenTaskE
     const task = tasks.get(name);
     if (task === undefined) continue;
     const { State, Failed, StartedAt, FinishedAt } = task.state;
-    const around = { ...allocation, AllocationID: id, GroupName: allocation.TaskGroup, TaskName: name, TaskState: State, TaskFailed: Failed, TaskStartedAt: StartedAt, TaskFinishedAt: FinishedAt };
+    const around = {
+      ...allocation,
+      AllocationID: id,
+      GroupName: allocation.TaskGroup,
+      TaskName: name,
+      TaskState: State,
+      TaskFailed: Failed,
+      TaskStartedAt: StartedAt,
+      TaskFinishedAt: FinishedAt,
+    };
     for (const { fields, fingerprint } of task.events) {
       if (!added.has(fingerprint)) continue;
       const identity = `${id}/${name}/${String(fields['Time'])}/${fingerprint.toString(16).padStart(fingerprintDigits, '0')}`;

@@ -1,6 +1,7 @@
 /**
- * Makes nomad-firehose's messages out of Nomad's events, beside the events themselves. An object is told of when it changed, which is when its
- * ModifyIndex is the event's index: events that repeat an unchanged object, and deletions, gave nothing there and give nothing here.
+ * Makes nomad-firehose's messages out of Nomad's events, beside the events themselves. An object is told of when it
+ * changed, which is when its ModifyIndex is the event's index: events that repeat an unchanged object, and deletions,
+ * gave nothing there and give nothing here.
  */
 import type { Message } from '@hydrant/shared/messages/message';
 import { toError } from '@hydrant/shared/foundation/errors';
@@ -33,7 +34,10 @@ export interface CompatEvent {
 }
 
 export interface CompatMessages {
-  /** What nomad-firehose would have said of these events. `messages` are the events' own, as they are published, in the same order. */
+  /**
+   * What nomad-firehose would have said of these events. `messages` are the events' own, as they are published, in the
+   * same order.
+   */
   make(events: readonly CompatEvent[], messages: readonly Message[]): Message[];
   /** What was made since the last call is taken over, and is not made again. */
   settle(): void;
@@ -45,10 +49,18 @@ export interface CompatMessages {
 const rememberedAllocations = 20_000;
 
 export const topicOfResource: Readonly<Record<CompatResource, string>> = {
-  allocations: 'Allocation', nodes: 'Node', evaluations: 'Evaluation', jobs: 'Job', jobliststubs: 'Job', deployments: 'Deployment',
+  allocations: 'Allocation',
+  nodes: 'Node',
+  evaluations: 'Evaluation',
+  jobs: 'Job',
+  jobliststubs: 'Job',
+  deployments: 'Deployment',
 };
 
-/** Nomad's lists and objects have the payload unpacked, its stream does not. What is packed otherwise, such as a redacted one, stays. */
+/**
+ * Nomad's lists and objects have the payload unpacked, its stream does not. What is packed otherwise, such as a
+ * redacted one, stays.
+ */
 function unpackPayload(job: JsonObject): JsonObject {
   const { Payload: payload } = job;
   const unpacked = typeof payload === 'string' ? unpackSnappy(Buffer.from(payload, 'base64')) : undefined;
@@ -72,11 +84,20 @@ interface Made {
 }
 
 /** `context` is the event, or what would be said of one. */
-export function makeCompatMessage(resource: CompatResource, id: string, context: MessageContext, body: Buffer): Message {
+export function makeCompatMessage(
+  resource: CompatResource,
+  id: string,
+  context: MessageContext,
+  body: Buffer,
+): Message {
   return { ...context, id: boundId(id), routingKey: resource, type: `nomad-firehose.${resource}`, body };
 }
 
-export function createCompatMessages(resources: readonly CompatResource[], cluster: string, telemetry: CompatTelemetry): CompatMessages {
+export function createCompatMessages(
+  resources: readonly CompatResource[],
+  cluster: string,
+  telemetry: CompatTelemetry,
+): CompatMessages {
   const seen = createSeenTaskEvents(rememberedAllocations);
   const eventResources = resources.filter((resource): resource is EventResource => resource !== 'jobliststubs');
 
@@ -84,8 +105,14 @@ export function createCompatMessages(resources: readonly CompatResource[], clust
     const object = findObject(body, head.topic);
     if (object === undefined || object.isDeleted) return [];
     // n.b. what is new in an allocation its task events tell, whatever its ModifyIndex says.
-    if (resource === 'allocations') return readAllocationUpdates(body, object.start, seen).map(({ identity, fields }) => ({ id: `${cluster}/allocations/${identity}`, fields }));
-    return object.modifyIndex === head.index ? [{ id: `${id}/${resource}`, fields: readObject(body, object.start, object.end) }] : [];
+    if (resource === 'allocations')
+      return readAllocationUpdates(body, object.start, seen).map(({ identity, fields }) => ({
+        id: `${cluster}/allocations/${identity}`,
+        fields,
+      }));
+    return object.modifyIndex === head.index
+      ? [{ id: `${id}/${resource}`, fields: readObject(body, object.start, object.end) }]
+      : [];
   }
 
   /** Undefined when it failed, which is told. */
@@ -103,7 +130,9 @@ export function createCompatMessages(resources: readonly CompatResource[], clust
     if (resource === undefined) return [];
     const messages: Message[] = [];
     for (const { id, fields } of attempt(resource, event, () => find(resource, head, event)) ?? []) {
-      const body = attempt(resource, event, () => Buffer.from(writers[resource](fields, event.headers['origin'] === 'stream')));
+      const body = attempt(resource, event, () =>
+        Buffer.from(writers[resource](fields, event.headers['origin'] === 'stream')),
+      );
       if (body !== undefined) messages.push(makeCompatMessage(resource, id, event, body));
     }
     if (messages.length > 0) telemetry.compatMade(resource, messages.length);

@@ -32,11 +32,15 @@ interface RecordedEvent {
 async function lastEvents(): Promise<ReadonlyMap<string, { readonly index: number; readonly event: unknown }>> {
   const last = new Map<string, { readonly index: number; readonly event: unknown }>();
   for (const line of await readRecording('nomad-firehose-parity')) {
-    const { Index: index, Events: events = [] } = parseLossless(line.toString()) as { readonly Index: unknown; readonly Events?: readonly RecordedEvent[] };
+    const { Index: index, Events: events = [] } = parseLossless(line.toString()) as {
+      readonly Index: unknown;
+      readonly Events?: readonly RecordedEvent[];
+    };
     for (const event of events) {
       if (event.Payload.Deleted === true) last.delete(`${event.Topic}/${event.Key}`);
       // n.b. copies of nodes that did not change say nothing.
-      else if (event.Topic !== 'Node' || (event as unknown as { readonly Type: string }).Type !== 'AllocationUpdated') last.set(`${event.Topic}/${event.Key}`, { index: Number(index), event });
+      else if (event.Topic !== 'Node' || (event as unknown as { readonly Type: string }).Type !== 'AllocationUpdated')
+        last.set(`${event.Topic}/${event.Key}`, { index: Number(index), event });
     }
   }
   return last;
@@ -45,14 +49,19 @@ async function lastEvents(): Promise<ReadonlyMap<string, { readonly index: numbe
 /** What nomad-firehose says of the objects as they are in the end, those that changed after the checkpoint. */
 async function expectedBodies(): Promise<string[]> {
   const messages = createFrameMessages({ cluster: 'default', region: 'default', redact: createRedact([]) });
-  const compat = createCompatMessages(compatResources, 'default', { compatMade: () => undefined, compatFailed: () => undefined });
-  return [...(await lastEvents()).values()].filter(({ index }) => index > checkpointAt).flatMap(({ index, event }) => {
-    const frame = scanFrame(Buffer.from(stringifyLossless({ Index: index, Events: [event] }) ?? ''));
-    if (frame === 'heartbeat') throw new Error('Expected a frame');
-    const made = compat.make(frame.events, messages.make(frame, 1_000).messages);
-    compat.settle();
-    return made.map(describe);
+  const compat = createCompatMessages(compatResources, 'default', {
+    compatMade: () => undefined,
+    compatFailed: () => undefined,
   });
+  return [...(await lastEvents()).values()]
+    .filter(({ index }) => index > checkpointAt)
+    .flatMap(({ index, event }) => {
+      const frame = scanFrame(Buffer.from(stringifyLossless({ Index: index, Events: [event] }) ?? ''));
+      if (frame === 'heartbeat') throw new Error('Expected a frame');
+      const made = compat.make(frame.events, messages.make(frame, 1_000).messages);
+      compat.settle();
+      return made.map(describe);
+    });
 }
 
 /** n.b. the simulator gives the payload of a dispatched job as the stream packs it, Nomad unpacks it. */
@@ -60,7 +69,7 @@ function describe({ routingKey, body }: Message): string {
   return `${routingKey} ${body.toString().replace(/"Payload":"[^"]*"/gu, '"Payload":""')}`;
 }
 
-t.test('all that the lists still show of a gap is told in nomad-firehose\'s form, once', async (t) => {
+t.test("all that the lists still show of a gap is told in nomad-firehose's form, once", async (t) => {
   const simulator = await startSimulator({ recording: 'nomad-firehose-parity', lists: 'played' });
   t.teardown(() => simulator.close());
   await simulator.finished;
@@ -85,7 +94,9 @@ t.test('all that the lists still show of a gap is told in nomad-firehose\'s form
         return Promise.resolve();
       },
     },
-    log: recordingLog().log, metrics: createMetrics({ service: 'firehose', version: '0' }), clock: systemClock,
+    log: recordingLog().log,
+    metrics: createMetrics({ service: 'firehose', version: '0' }),
+    clock: systemClock,
   });
   t.teardown(() => firehose.stop(AbortSignal.abort()));
   await firehose.start(forever);
@@ -94,10 +105,19 @@ t.test('all that the lists still show of a gap is told in nomad-firehose\'s form
   const told = published.filter(({ type }) => type.startsWith('nomad-firehose.'));
   const found = new Set(told.map(describe));
   const expected = await expectedBodies();
-  for (const [resource, count] of [['allocations', 100], ['jobs', 10], ['evaluations', 50], ['deployments', 1]] as const) {
+  for (const [resource, count] of [
+    ['allocations', 100],
+    ['jobs', 10],
+    ['evaluations', 50],
+    ['deployments', 1],
+  ] as const) {
     t.ok(expected.filter((line) => line.startsWith(`${resource} `)).length >= count, resource);
   }
-  t.strictSame(expected.filter((line) => !found.has(line)), [], 'byte for byte');
+  t.strictSame(
+    expected.filter((line) => !found.has(line)),
+    [],
+    'byte for byte',
+  );
   t.ok(told.some(({ routingKey }) => routingKey === 'jobliststubs'));
   t.equal(new Set(told.map(({ id }) => id)).size, told.length, 'nothing twice');
 });

@@ -1,6 +1,7 @@
 /**
- * The types of nomad-firehose's payloads, each as the function that writes it. A writer takes a value as it was parsed and gives what Go's
- * encoding/json wrote of it after reading it into that type: nothing and null become the type's zero value, fields that the type lacks are left out.
+ * The types of nomad-firehose's payloads, each as the function that writes it. A writer takes a value as it was parsed
+ * and gives what Go's encoding/json wrote of it after reading it into that type: nothing and null become the type's
+ * zero value, fields that the type lacks are left out.
  */
 import { HydrantError } from '@hydrant/shared/foundation/errors';
 import { goZeroTime, writeGoText } from '@hydrant/shared/foundation/go-json';
@@ -42,7 +43,8 @@ export function bool(value: unknown): string {
 /** Integers of any size, and durations, which are nanoseconds. */
 export function int(value: unknown): string {
   if (isNothing(value)) return '0';
-  if (typeof value !== 'bigint' && (typeof value !== 'number' || !Number.isSafeInteger(value))) throw unexpected('a whole number', value);
+  if (typeof value !== 'bigint' && (typeof value !== 'number' || !Number.isSafeInteger(value)))
+    throw unexpected('a whole number', value);
   return String(value);
 }
 
@@ -57,7 +59,7 @@ const timePattern = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(Z|[+
 /** RFC3339Nano: no zeros at the end of the fraction. */
 export function time(value: unknown): string {
   if (isNothing(value)) return `"${goZeroTime}"`;
-  const [, whole, fraction = '', zone] = typeof value === 'string' ? timePattern.exec(value) ?? [] : [];
+  const [, whole, fraction = '', zone] = typeof value === 'string' ? (timePattern.exec(value) ?? []) : [];
   if (whole === undefined || zone === undefined) throw unexpected('a time', value);
   const digits = fraction.replace(/0+$/u, '');
   return `"${whole}${digits === '' ? '' : `.${digits}`}${zone === '+00:00' ? 'Z' : zone}"`;
@@ -98,7 +100,10 @@ export function struct(fields: Readonly<Record<string, Write>>): Write {
   };
 }
 
-/** What Go holds in an `interface{}`. n.b. Go made floats of all numbers and lost digits of large ones; here they are kept. */
+/**
+ * What Go holds in an `interface{}`. n.b. Go made floats of all numbers and lost digits of large ones; here they are
+ * kept.
+ */
 export function anything(value: unknown): string {
   if (isNothing(value)) return 'null';
   if (typeof value === 'string') return text(value);

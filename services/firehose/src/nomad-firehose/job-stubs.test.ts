@@ -9,7 +9,10 @@ import { createJobStubs, readJobStubs, type JobList, type JobStubs } from './job
 import { parseJson } from './read-event.ts';
 
 t.test('a stub is written byte for byte as nomad-firehose wrote it', async (t) => {
-  const printed = (await readRecordingFile('nomad-firehose-parity', 'jobliststubs.out.ndjson.gz')).toString().trim().split('\n');
+  const printed = (await readRecordingFile('nomad-firehose-parity', 'jobliststubs.out.ndjson.gz'))
+    .toString()
+    .trim()
+    .split('\n');
 
   const written = printed.map((line) => writeJobListStub(parseJson(Buffer.from(line), 0, Buffer.byteLength(line))));
 
@@ -19,17 +22,36 @@ t.test('a stub is written byte for byte as nomad-firehose wrote it', async (t) =
 
 t.test('the jobs of a list that changed are told of, and one that cannot be costs no other', async (t) => {
   const page = await readRecordingFile('crashing-cluster', 'jobs.json.gz');
-  const listed = JSON.parse(page.toString()) as { readonly ID: string; readonly Namespace: string; readonly ModifyIndex: number; readonly SubmitTime: number }[];
+  const listed = JSON.parse(page.toString()) as {
+    readonly ID: string;
+    readonly Namespace: string;
+    readonly ModifyIndex: number;
+    readonly SubmitTime: number;
+  }[];
   const middle = listed.map(({ ModifyIndex }) => ModifyIndex).toSorted((a, b) => a - b)[5] ?? 0;
   const failures: Error[] = [];
-  const failed = (err: Error): void => { failures.push(err); };
+  const failed = (err: Error): void => {
+    failures.push(err);
+  };
 
   t.equal(readJobStubs(page, 0, failed).length, listed.length);
   const stubs = readJobStubs(page, middle, failed);
-  t.strictSame(stubs.map(({ identity }) => identity), listed.filter(({ ModifyIndex }) => ModifyIndex > middle).map((job) => `jobliststubs/${job.Namespace}/${job.ID}/${String(job.ModifyIndex)}`));
-  t.match(stubs[0]?.body.toString(), /^\{"ID":"[^"]+","ParentID":"[^"]*","Name":.*"JobSummary":\{"JobID":.*"SubmitTime":\d{19}\}$/u);
+  t.strictSame(
+    stubs.map(({ identity }) => identity),
+    listed
+      .filter(({ ModifyIndex }) => ModifyIndex > middle)
+      .map((job) => `jobliststubs/${job.Namespace}/${job.ID}/${String(job.ModifyIndex)}`),
+  );
+  t.match(
+    stubs[0]?.body.toString(),
+    /^\{"ID":"[^"]+","ParentID":"[^"]*","Name":.*"JobSummary":\{"JobID":.*"SubmitTime":\d{19}\}$/u,
+  );
   t.equal(failures.length, 0);
-  t.equal(readJobStubs(Buffer.from('[{"ID":"a","ModifyIndex":7,"Priority":"high"},{"ID":"b","ModifyIndex":7}]'), 0, failed).length, 1);
+  t.equal(
+    readJobStubs(Buffer.from('[{"ID":"a","ModifyIndex":7,"Priority":"high"},{"ID":"b","ModifyIndex":7}]'), 0, failed)
+      .length,
+    1,
+  );
   t.match(failures, [{ code: 'nomad-firehose-type' }]);
 });
 
@@ -49,15 +71,27 @@ function setUp(t: Test, checkpoint?: number, patience?: ListPatience): Setup {
   const givenUp: Error[] = [];
   const stubs = createJobStubs({
     ...(patience === undefined ? {} : { patience }),
-    listJobs: (signal) => new Promise((resolve, reject) => {
-      waiting.push({ resolve, reject });
-      signal.addEventListener('abort', () => { reject(new Error('aborted')); });
-    }),
+    listJobs: (signal) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ resolve, reject });
+        signal.addEventListener('abort', () => {
+          reject(new Error('aborted'));
+        });
+      }),
     append: (made) => {
       appended.push(...made.map(({ identity }) => identity));
       return Promise.resolve();
     },
-    telemetry: { compatMade: () => undefined, compatFailed: () => undefined, jobListFailed: (err) => { failures.push(err); }, jobListGivenUp: (err) => { givenUp.push(err); } },
+    telemetry: {
+      compatMade: () => undefined,
+      compatFailed: () => undefined,
+      jobListFailed: (err) => {
+        failures.push(err);
+      },
+      jobListGivenUp: (err) => {
+        givenUp.push(err);
+      },
+    },
     clock: { ...systemClock, sleep: () => systemClock.sleep(1) },
   });
   stubs.start(checkpoint);
@@ -76,7 +110,14 @@ function setUp(t: Test, checkpoint?: number, patience?: ListPatience): Setup {
 }
 
 function listOf(index: number, ...jobs: readonly (readonly [string, number])[]): JobList {
-  return { index, pages: [Buffer.from(JSON.stringify(jobs.map(([id, modifyIndex]) => ({ ID: id, Namespace: 'default', ModifyIndex: modifyIndex }))))] };
+  return {
+    index,
+    pages: [
+      Buffer.from(
+        JSON.stringify(jobs.map(([id, modifyIndex]) => ({ ID: id, Namespace: 'default', ModifyIndex: modifyIndex }))),
+      ),
+    ],
+  };
 }
 
 t.test('a change is told of by the first list that has it, and the checkpoint waits before it', async (t) => {
@@ -124,25 +165,31 @@ t.test('a list that cannot be read is said once, shown and tried again', async (
   t.equal(appended.length, 1);
 });
 
-t.test('the checkpoint waits no longer for a list that is refused for good; what changed meanwhile is told of when it can be read', async (t) => {
-  const { stubs, appended, failures, givenUp, answer } = setUp(t, undefined, { answeredMs: 0, passingMs: 600_000 });
-  const refusal = new HydrantError('Expected Nomad to answer 200, got 403', { code: 'nomad-denied', retryable: true });
-  stubs.jobsChanged({ first: 12, last: 12, before: 11 });
-  t.equal(stubs.limit(20), 11);
+t.test(
+  'the checkpoint waits no longer for a list that is refused for good; what changed meanwhile is told of when it can be read',
+  async (t) => {
+    const { stubs, appended, failures, givenUp, answer } = setUp(t, undefined, { answeredMs: 0, passingMs: 600_000 });
+    const refusal = new HydrantError('Expected Nomad to answer 200, got 403', {
+      code: 'nomad-denied',
+      retryable: true,
+    });
+    stubs.jobsChanged({ first: 12, last: 12, before: 11 });
+    t.equal(stubs.limit(20), 11);
 
-  await answer(refusal);
-  await answer(refusal);
+    await answer(refusal);
+    await answer(refusal);
 
-  await eventually(() => stubs.limit(20) === 20);
-  t.strictSame([failures.length, givenUp.length], [1, 1]);
-  t.match(stubs.healthCheck.check(), { status: 'fail', detail: /no job stubs are made.*403/u });
-  stubs.jobsChanged({ first: 21, last: 21, before: 20 });
-  await answer(listOf(21, ['a', 12], ['b', 21]));
-  await answer(listOf(21, ['a', 12], ['b', 21]));
-  await eventually(() => appended.length === 2);
-  t.strictSame(appended, ['jobliststubs/default/a/12', 'jobliststubs/default/b/21']);
-  t.equal(stubs.healthCheck.check().status, 'pass');
-});
+    await eventually(() => stubs.limit(20) === 20);
+    t.strictSame([failures.length, givenUp.length], [1, 1]);
+    t.match(stubs.healthCheck.check(), { status: 'fail', detail: /no job stubs are made.*403/u });
+    stubs.jobsChanged({ first: 21, last: 21, before: 20 });
+    await answer(listOf(21, ['a', 12], ['b', 21]));
+    await answer(listOf(21, ['a', 12], ['b', 21]));
+    await eventually(() => appended.length === 2);
+    t.strictSame(appended, ['jobliststubs/default/a/12', 'jobliststubs/default/b/21']);
+    t.equal(stubs.healthCheck.check().status, 'pass');
+  },
+);
 
 t.test('a list that passes never is given up when jobs go on changing, and not when Nomad is away', async (t) => {
   const { stubs, givenUp, answer } = setUp(t, undefined, { answeredMs: 0, passingMs: 0 });

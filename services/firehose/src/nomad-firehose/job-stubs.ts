@@ -1,6 +1,7 @@
 /**
- * The messages of nomad-firehose's `jobliststubs`. Their summaries of allocations stand in no event, only in the list of jobs, so an event about a job
- * makes this read the list and tell of each job that has changed since the last time. Until that is done, the checkpoint stays before that event.
+ * The messages of nomad-firehose's `jobliststubs`. Their summaries of allocations stand in no event, only in the list
+ * of jobs, so an event about a job makes this read the list and tell of each job that has changed since the last time.
+ * Until that is done, the checkpoint stays before that event.
  *
  * States: idle (nothing changed that was not told of) → listing (a change waits for a list that has it) → idle.
  */
@@ -52,13 +53,19 @@ export interface JobStubs {
   readonly healthCheck: HealthCheck;
   /** From where on jobs are told of: the checkpoint, when there is one. */
   start(checkpoint: number | undefined): void;
-  /** Events about jobs were appended; `first` and `last` are their indexes, `before` that of the last frame that was appended before them. */
+  /**
+   * Events about jobs were appended; `first` and `last` are their indexes, `before` that of the last frame that was
+   * appended before them.
+   */
   jobsChanged(change: JobChange): void;
   /** Indexes or jobs began anew: with the next change all jobs are told of. */
   beginAnew(): void;
   /** The highest index that a checkpoint may have; undefined: there may be none yet. */
   limit(index: number): number | undefined;
-  /** Resolves when nothing will be appended any more. What was not told is told after the next start, since the checkpoint lies before it. */
+  /**
+   * Resolves when nothing will be appended any more. What was not told is told after the next start, since the
+   * checkpoint lies before it.
+   */
   stop(): Promise<void>;
 }
 
@@ -84,8 +91,14 @@ export function readJobStubs(page: Buffer, index: number, failed: (err: Error) =
       if (modifyIndex <= index) return;
       const stub = readObject(page, start, end);
       // n.b. the summary says the namespace in every version of the list, the job itself does not.
-      const namespace = stub['Namespace'] ?? (stub['JobSummary'] as { readonly Namespace?: unknown } | null | undefined)?.Namespace ?? '';
-      stubs.push({ identity: `jobliststubs/${asText(namespace)}/${asText(stub['ID'])}/${String(modifyIndex)}`, body: Buffer.from(writeJobListStub(stub)) });
+      const namespace =
+        stub['Namespace'] ??
+        (stub['JobSummary'] as { readonly Namespace?: unknown } | null | undefined)?.Namespace ??
+        '';
+      stubs.push({
+        identity: `jobliststubs/${asText(namespace)}/${asText(stub['ID'])}/${String(modifyIndex)}`,
+        body: Buffer.from(writeJobListStub(stub)),
+      });
     } catch (thrown) {
       failed(toError(thrown));
     }
@@ -96,7 +109,13 @@ export function readJobStubs(page: Buffer, index: number, failed: (err: Error) =
 class ListedJobStubs implements JobStubs {
   readonly healthCheck: HealthCheck = {
     name: 'job-list',
-    check: () => (this.#problem === undefined ? { status: 'pass' } : { status: 'fail', detail: `${this.#isGivenUp ? 'no job stubs are made, for the list of jobs cannot be read' : 'the checkpoint waits for the list of jobs'}: ${this.#problem}` }),
+    check: () =>
+      this.#problem === undefined
+        ? { status: 'pass' }
+        : {
+            status: 'fail',
+            detail: `${this.#isGivenUp ? 'no job stubs are made, for the list of jobs cannot be read' : 'the checkpoint waits for the list of jobs'}: ${this.#problem}`,
+          },
   };
   readonly #ports: JobStubPorts;
   readonly #stopping = new AbortController();
@@ -108,7 +127,10 @@ class ListedJobStubs implements JobStubs {
   #running: Promise<void> | undefined;
   #problem: string | undefined;
   #failing: { readonly isPassing: boolean; readonly sinceMs: number } | undefined;
-  /** It has failed for so long that nothing waits for it any more. What changed meanwhile is told of when it can be read again, if that is before the next start. */
+  /**
+   * It has failed for so long that nothing waits for it any more. What changed meanwhile is told of when it can be read
+   * again, if that is before the next start.
+   */
   #isGivenUp = false;
 
   constructor(ports: JobStubPorts) {
@@ -132,7 +154,7 @@ class ListedJobStubs implements JobStubs {
   }
 
   limit(index: number): number | undefined {
-    const oldest = this.#isGivenUp ? undefined : this.#listing ?? this.#next;
+    const oldest = this.#isGivenUp ? undefined : (this.#listing ?? this.#next);
     return oldest === undefined ? index : oldest.before === undefined ? undefined : Math.min(index, oldest.before);
   }
 
@@ -145,7 +167,7 @@ class ListedJobStubs implements JobStubs {
     while (this.#next !== undefined && !signal.aborted) {
       this.#listing = this.#next;
       this.#next = undefined;
-      if (!await this.#tell(this.#listing, signal)) return;
+      if (!(await this.#tell(this.#listing, signal))) return;
       this.#listing = undefined;
       await this.#ports.clock.sleep(listEveryMs, signal);
     }
@@ -161,7 +183,9 @@ class ListedJobStubs implements JobStubs {
         const list = await listJobs(signal);
         this.#noteSuccess();
         if (list.index >= change.last || clock.monotonic() - startedMs > patienceMs) {
-          const failed = (err: Error): void => { telemetry.compatFailed({ resource: 'jobliststubs', event: 'list of jobs', err }); };
+          const failed = (err: Error): void => {
+            telemetry.compatFailed({ resource: 'jobliststubs', event: 'list of jobs', err });
+          };
           const toldUpTo = this.#toldUpTo ?? 0;
           // A list that is older than what was told of is that of a cluster that began anew.
           const after = list.index < toldUpTo ? change.first - 1 : toldUpTo;
@@ -196,7 +220,9 @@ class ListedJobStubs implements JobStubs {
     const nowMs = clock.monotonic();
     if (this.#failing?.isPassing !== isPassing) this.#failing = { isPassing, sinceMs: nowMs };
     // n.b. a job that changed since shows that Nomad has a leader, and that it is not Nomad that is away.
-    const isHopeless = nowMs - this.#failing.sinceMs >= (isPassing ? patience.passingMs : patience.answeredMs) && (!isPassing || this.#next !== undefined);
+    const isHopeless =
+      nowMs - this.#failing.sinceMs >= (isPassing ? patience.passingMs : patience.answeredMs) &&
+      (!isPassing || this.#next !== undefined);
     if (this.#isGivenUp || !isHopeless) return;
     this.#isGivenUp = true;
     telemetry.jobListGivenUp(err);

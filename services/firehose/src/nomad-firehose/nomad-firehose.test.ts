@@ -35,13 +35,35 @@ t.test('values are written as Go writes them after reading them into its types',
     [list(text), '[]', '[]'],
     [list(text), '["a",null]', '["a",""]'],
     [map(int), 'null', 'null'],
-    [map(int), '{"b":1,"a":2,"\u{10000}":3,"\uffee":4,"B":5,"10":6,"9":7}', '{"10":6,"9":7,"B":5,"a":2,"b":1,"\uffee":4,"\u{10000}":3}'],
-    [struct({ B: int, A: list(text), C: optional(struct({ D: text })) }), '{"A":["x"],"later":1}', '{"B":0,"A":["x"],"C":null}'],
+    [
+      map(int),
+      '{"b":1,"a":2,"\u{10000}":3,"\uffee":4,"B":5,"10":6,"9":7}',
+      '{"10":6,"9":7,"B":5,"a":2,"b":1,"\uffee":4,"\u{10000}":3}',
+    ],
+    [
+      struct({ B: int, A: list(text), C: optional(struct({ D: text })) }),
+      '{"A":["x"],"later":1}',
+      '{"B":0,"A":["x"],"C":null}',
+    ],
     [struct({ B: struct({ D: text }) }), 'null', '{"B":{"D":""}}'],
-    [map(anything), '{"z":[1,1755765238123456789,{"y":null,"x":true}],"a":1.5}', '{"a":1.5,"z":[1,1755765238123456789,{"x":true,"y":null}]}'],
+    [
+      map(anything),
+      '{"z":[1,1755765238123456789,{"y":null,"x":true}],"a":1.5}',
+      '{"a":1.5,"z":[1,1755765238123456789,{"x":true,"y":null}]}',
+    ],
   ];
   for (const [type, given, expected] of cases) t.equal(write(type, given), expected, given);
-  const wrong: readonly (readonly [Write, string])[] = [[text, '1'], [int, '1.5'], [int, '"1"'], [bool, '0'], [time, '"yesterday"'], [list(text), '{}'], [map(text), '[]'], [struct({}), '"x"'], [float, '"1"']];
+  const wrong: readonly (readonly [Write, string])[] = [
+    [text, '1'],
+    [int, '1.5'],
+    [int, '"1"'],
+    [bool, '0'],
+    [time, '"yesterday"'],
+    [list(text), '{}'],
+    [map(text), '[]'],
+    [struct({}), '"x"'],
+    [float, '"1"'],
+  ];
   for (const [type, given] of wrong) t.throws(() => write(type, given), { code: 'nomad-firehose-type' }, given);
   t.end();
 });
@@ -53,7 +75,10 @@ t.test('a packed payload is unpacked, and what is none is refused', (t) => {
     ['BRBoZWxsbw==', 'hello'],
     ['UARhYv4CADYCAA==', 'ab'.repeat(40)],
     ['I0RpZCxuYW1lCjEsYWxwaGEKMiwJCCgzLGFscGhhYmV0Cg==', 'id,name\n1,alpha\n2,alpha\n3,alphabet\n'],
-    ['ugHwPjAxMjM0NTY3ODlhYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ekFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaMP4+AOo+AA==', letters.repeat(3)],
+    [
+      'ugHwPjAxMjM0NTY3ODlhYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ekFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaMP4+AOo+AA==',
+      letters.repeat(3),
+    ],
     ['', undefined],
     ['BRBoZWxs', undefined],
     ['BhBoZWxsbw==', undefined],
@@ -63,13 +88,16 @@ t.test('a packed payload is unpacked, and what is none is refused', (t) => {
     ['/////w8QaGVsbG8=', undefined],
     ['redacted', undefined],
   ];
-  for (const [packed, expected] of cases) t.equal(unpackSnappy(Buffer.from(packed, 'base64'))?.toString(), expected, packed);
+  for (const [packed, expected] of cases)
+    t.equal(unpackSnappy(Buffer.from(packed, 'base64'))?.toString(), expected, packed);
   t.end();
 });
 
 t.test('what an allocation shows again is not new, until it was forgotten or never taken over', (t) => {
   const seen = createSeenTaskEvents(2);
-  const note = (allocation: string, ...shown: number[]): number[] => [...seen.note(allocation, new Map([['task', shown]])).get('task') ?? []];
+  const note = (allocation: string, ...shown: number[]): number[] => [
+    ...(seen.note(allocation, new Map([['task', shown]])).get('task') ?? []),
+  ];
 
   t.strictSame(note('a', 1, 2), [1, 2]);
   t.strictSame(note('a', 1, 2, 3), [3]);
@@ -99,7 +127,12 @@ interface Setup {
 function setUp(redact: readonly RedactKind[] = []): Setup {
   const messages = createFrameMessages({ cluster: 'prod', region: 'default', redact: createRedact(redact) });
   const failures: string[] = [];
-  const compat = createCompatMessages(compatResources, 'prod', { compatMade: () => undefined, compatFailed: ({ resource, err }) => { failures.push(`${resource}: ${err.message}`); } });
+  const compat = createCompatMessages(compatResources, 'prod', {
+    compatMade: () => undefined,
+    compatFailed: ({ resource, err }) => {
+      failures.push(`${resource}: ${err.message}`);
+    },
+  });
   return {
     feed(event) {
       const frame = scanFrame(Buffer.from(JSON.stringify({ Index: event['Index'], Events: [event] })));
@@ -112,8 +145,21 @@ function setUp(redact: readonly RedactKind[] = []): Setup {
 }
 
 function allocationEvent(index: number, events: readonly unknown[]): Record<string, unknown> {
-  const allocation = { ID: 'a1', Name: 'web.web[0]', JobID: 'web', ModifyIndex: index, TaskStates: { nginx: { State: 'running', StartedAt: null, Events: events } } };
-  return { Topic: 'Allocation', Type: 'AllocationUpdated', Key: 'a1', Namespace: 'default', Index: index, Payload: { Allocation: allocation } };
+  const allocation = {
+    ID: 'a1',
+    Name: 'web.web[0]',
+    JobID: 'web',
+    ModifyIndex: index,
+    TaskStates: { nginx: { State: 'running', StartedAt: null, Events: events } },
+  };
+  return {
+    Topic: 'Allocation',
+    Type: 'AllocationUpdated',
+    Key: 'a1',
+    Namespace: 'default',
+    Index: index,
+    Payload: { Allocation: allocation },
+  };
 }
 
 const started = { Type: 'Started', Time: 17, DisplayMessage: 'Task started by client' };
@@ -125,10 +171,18 @@ t.test('a compat message has what an event message has, under its own key, type 
   const [message, ...others] = feed(allocationEvent(12, [started]));
 
   t.equal(others.length, 0);
-  t.match(message, { routingKey: 'allocations', type: 'nomad-firehose.allocations', contentType: 'application/json', timestampMs: 1_000 });
+  t.match(message, {
+    routingKey: 'allocations',
+    type: 'nomad-firehose.allocations',
+    contentType: 'application/json',
+    timestampMs: 1_000,
+  });
   t.match(message?.id, /^prod\/allocations\/a1\/nginx\/17\/[0-9a-f]{12}$/u);
   t.strictSame(message?.headers, { cluster: 'prod', region: 'default', index: 12, origin: 'stream', format: 1 });
-  t.match(message?.body.toString(), /^\{"Name":"web.web\[0\]",.*"TaskStartedAt":"0001-01-01T00:00:00Z",.*"TaskEvent":\{"Type":"Started","Time":17,/u);
+  t.match(
+    message?.body.toString(),
+    /^\{"Name":"web.web\[0\]",.*"TaskStartedAt":"0001-01-01T00:00:00Z",.*"TaskEvent":\{"Type":"Started","Time":17,/u,
+  );
   t.end();
 });
 
@@ -141,7 +195,12 @@ t.test('a task event is told of once, and under the same id by a process that co
 
   t.strictSame(feed(allocationEvent(14, [started, terminated])), []);
   t.equal(second.length, 1);
-  t.strictSame(setUp().feed(allocationEvent(14, [started, terminated])).map(({ id }) => id), [...first, ...second].map(({ id }) => id));
+  t.strictSame(
+    setUp()
+      .feed(allocationEvent(14, [started, terminated]))
+      .map(({ id }) => id),
+    [...first, ...second].map(({ id }) => id),
+  );
   t.end();
 });
 
@@ -162,7 +221,16 @@ t.test('one that cannot be told costs no other', (t) => {
 
   t.equal(made.length, 1);
   t.strictSame(failures, ['allocations: Expected a whole number, got a string']);
-  t.strictSame(feed({ Topic: 'Job', Type: 'JobRegistered', Key: 'web', Index: 13, Payload: { Job: { ModifyIndex: 13, TaskGroups: 'none' } } }), []);
+  t.strictSame(
+    feed({
+      Topic: 'Job',
+      Type: 'JobRegistered',
+      Key: 'web',
+      Index: 13,
+      Payload: { Job: { ModifyIndex: 13, TaskGroups: 'none' } },
+    }),
+    [],
+  );
   t.strictSame(feed({ Topic: 'Job', Type: 'JobRegistered', Key: 'web', Index: 13, Payload: null }), []);
   t.equal(failures.length, 2);
   t.end();
@@ -170,25 +238,52 @@ t.test('one that cannot be told costs no other', (t) => {
 
 t.test('objects that did not change or are gone are not told of', (t) => {
   const { feed } = setUp();
-  const node = (modifyIndex: number): Record<string, unknown> => ({ Topic: 'Node', Type: 'AllocationUpdated', Key: 'n', Index: 12, Payload: { Node: { ID: 'n', ModifyIndex: modifyIndex } } });
+  const node = (modifyIndex: number): Record<string, unknown> => ({
+    Topic: 'Node',
+    Type: 'AllocationUpdated',
+    Key: 'n',
+    Index: 12,
+    Payload: { Node: { ID: 'n', ModifyIndex: modifyIndex } },
+  });
   const job = { Topic: 'Job', Type: 'JobDeregistered', Key: 'web', Namespace: 'default', Index: 12 };
 
   t.equal(feed(node(11)).length, 0);
-  t.strictSame(feed(node(12)).map(({ id }) => id), ['prod/12/Node//n/1/nodes']);
+  t.strictSame(
+    feed(node(12)).map(({ id }) => id),
+    ['prod/12/Node//n/1/nodes'],
+  );
   t.equal(feed({ ...job, Payload: { Job: { ID: 'web', ModifyIndex: 12 }, Deleted: true } }).length, 0);
   t.equal(feed({ ...job, Payload: { Job: { ID: 'web', ModifyIndex: 12 } } }).length, 1);
   t.end();
 });
 
 t.test('what is redacted in the event is redacted here', (t) => {
-  const job = { ID: 'web', ModifyIndex: 12, Meta: { k: 's3cr3t' }, Payload: 'BRBoZWxsbw==', TaskGroups: [{ Tasks: [{ Env: { A: 's3cr3t' }, Templates: [{ EmbeddedTmpl: 's3cr3t' }], Config: { a: 's3cr3t' } }] }] };
-  const event = { Topic: 'Job', Type: 'JobRegistered', Key: 'web', Namespace: 'default', Index: 12, Payload: { Job: job } };
+  const job = {
+    ID: 'web',
+    ModifyIndex: 12,
+    Meta: { k: 's3cr3t' },
+    Payload: 'BRBoZWxsbw==',
+    TaskGroups: [
+      { Tasks: [{ Env: { A: 's3cr3t' }, Templates: [{ EmbeddedTmpl: 's3cr3t' }], Config: { a: 's3cr3t' } }] },
+    ],
+  };
+  const event = {
+    Topic: 'Job',
+    Type: 'JobRegistered',
+    Key: 'web',
+    Namespace: 'default',
+    Index: 12,
+    Payload: { Job: job },
+  };
 
   const [plain] = setUp().feed(event);
   const [redacted] = setUp(['env', 'templates', 'meta', 'payload', 'config']).feed(event);
 
   t.match(plain?.body.toString(), /"Payload":"aGVsbG8=",.*s3cr3t/su);
-  t.match(redacted?.body.toString(), /"Config":\{\},.*"Env":\{\},.*"Templates":\[\],.*"Payload":"redacted",.*"Meta":\{\}/su);
+  t.match(
+    redacted?.body.toString(),
+    /"Config":\{\},.*"Env":\{\},.*"Templates":\[\],.*"Payload":"redacted",.*"Meta":\{\}/su,
+  );
   t.notMatch(redacted?.body.toString(), /s3cr3t|aGVsbG8/u);
   t.end();
 });

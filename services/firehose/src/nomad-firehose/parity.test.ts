@@ -22,7 +22,12 @@ async function readPrinted(resource: string): Promise<string[]> {
 async function makeAll(resources: readonly CompatResource[]): Promise<Message[]> {
   const failures: unknown[] = [];
   const messages = createFrameMessages({ cluster: 'prod', region: 'default', redact: createRedact([]) });
-  const compat = createCompatMessages(resources, 'prod', { compatMade: () => undefined, compatFailed: (failure) => { failures.push(failure); } });
+  const compat = createCompatMessages(resources, 'prod', {
+    compatMade: () => undefined,
+    compatFailed: (failure) => {
+      failures.push(failure);
+    },
+  });
   const made: Message[] = [];
   for (const line of await readRecording('nomad-firehose-parity')) {
     const frame = scanFrame(line);
@@ -53,7 +58,13 @@ t.test('each allocation message that the stream covers is byte for byte what nom
 
 t.test('the other resources differ from what nomad-firehose printed only in what docs/compat.md names', async (t) => {
   const made = await makeAll(compatResources);
-  const cases: readonly { readonly resource: CompatResource; readonly printed: number; readonly equal: number; readonly made: number; readonly unlike: Record<string, number> }[] = [
+  const cases: readonly {
+    readonly resource: CompatResource;
+    readonly printed: number;
+    readonly equal: number;
+    readonly made: number;
+    readonly unlike: Record<string, number>;
+  }[] = [
     { resource: 'nodes', printed: 4, equal: 4, made: 5, unlike: {} },
     { resource: 'deployments', printed: 9, equal: 9, made: 9, unlike: {} },
     { resource: 'jobs', printed: 88, equal: 88, made: 97, unlike: {} },
@@ -61,13 +72,19 @@ t.test('the other resources differ from what nomad-firehose printed only in what
   ];
   for (const { resource, ...expected } of cases) {
     const ours = bodies(made, resource);
-    const covered = [...new Set(await readPrinted(resource))].filter((line) => (JSON.parse(line) as Identified).ModifyIndex <= lastRecordedIndex);
+    const covered = [...new Set(await readPrinted(resource))].filter(
+      (line) => (JSON.parse(line) as Identified).ModifyIndex <= lastRecordedIndex,
+    );
     const unlike: Record<string, number> = {};
     for (const line of covered.filter((printed) => !ours.includes(printed))) {
       const printed = JSON.parse(line) as Identified & Record<string, unknown>;
-      const our = ours.map((body) => JSON.parse(body) as Identified & Record<string, unknown>).find(({ ID, ModifyIndex }) => ID === printed.ID && ModifyIndex === printed.ModifyIndex);
+      const our = ours
+        .map((body) => JSON.parse(body) as Identified & Record<string, unknown>)
+        .find(({ ID, ModifyIndex }) => ID === printed.ID && ModifyIndex === printed.ModifyIndex);
       if (our === undefined) t.fail(`${resource} lacks ${line}`);
-      else for (const field of Object.keys(printed)) if (JSON.stringify(our[field]) !== JSON.stringify(printed[field])) unlike[field] = (unlike[field] ?? 0) + 1;
+      else
+        for (const field of Object.keys(printed))
+          if (JSON.stringify(our[field]) !== JSON.stringify(printed[field])) unlike[field] = (unlike[field] ?? 0) + 1;
     }
     const equal = covered.filter((line) => ours.includes(line)).length;
     t.strictSame({ printed: covered.length, equal, made: ours.length, unlike }, expected, resource);

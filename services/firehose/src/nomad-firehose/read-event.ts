@@ -1,4 +1,6 @@
-/** Reads the object out of an event's payload without losing a digit: nanosecond times exceed what a number can hold. */
+/**
+ * Reads the object out of an event's payload without losing a digit: nanosecond times exceed what a number can hold.
+ */
 import { parse } from 'lossless-json';
 import { HydrantError } from '@hydrant/shared/foundation/errors';
 import { readString, skipValue, walkObject } from '@hydrant/shared/foundation/json-scanner';
@@ -47,13 +49,21 @@ function readWhole(bytes: Buffer, start: number, end: number): number | undefine
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
-/** The value of the members that are asked for; those that are absent are undefined. Throws `json-malformed` or `nomad-firehose-type`. */
-export function readMembers<const Name extends string>(bytes: Buffer, at: number, names: readonly Name[]): Readonly<Partial<Record<Name, unknown>>> {
+/**
+ * The value of the members that are asked for; those that are absent are undefined. Throws `json-malformed` or
+ * `nomad-firehose-type`.
+ */
+export function readMembers<const Name extends string>(
+  bytes: Buffer,
+  at: number,
+  names: readonly Name[],
+): Readonly<Partial<Record<Name, unknown>>> {
   const members: Partial<Record<Name, unknown>> = {};
   walkObject(bytes, at, (key, start) => {
     const end = skipValue(bytes, start);
     const name = names.find((wanted) => wanted === key);
-    if (name !== undefined) members[name] = bytes[start] === 0x22 ? readString(bytes, start, end) : parseJson(bytes, start, end);
+    if (name !== undefined)
+      members[name] = bytes[start] === 0x22 ? readString(bytes, start, end) : parseJson(bytes, start, end);
     return end;
   });
   return members;
@@ -69,7 +79,11 @@ export function parseJson(bytes: Buffer, start: number, end: number): unknown {
   try {
     return parse(bytes.toString('utf8', start, end), undefined, parseNumber);
   } catch (thrown) {
-    throw new HydrantError('Expected JSON without two values for one key', { code: 'nomad-firehose-type', retryable: false, cause: thrown });
+    throw new HydrantError('Expected JSON without two values for one key', {
+      code: 'nomad-firehose-type',
+      retryable: false,
+      cause: thrown,
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * Which task events of an allocation were already told of. Nomad shows the last ten of each task again with every change of the allocation.
- * A frame that was not taken over has told of nothing: what it showed is held apart until `settle`.
+ * Which task events of an allocation were already told of. Nomad shows the last ten of each task again with every
+ * change of the allocation. A frame that was not taken over has told of nothing: what it showed is held apart until
+ * `settle`.
  */
 
 /** Tells one task event from the others of its task. */
@@ -8,7 +9,10 @@ export type Fingerprint = number;
 
 export interface SeenTaskEvents {
   /** Takes note of what an allocation shows now, by task; gives back what it had not shown before. */
-  note(allocation: string, shown: ReadonlyMap<string, readonly Fingerprint[]>): ReadonlyMap<string, ReadonlySet<Fingerprint>>;
+  note(
+    allocation: string,
+    shown: ReadonlyMap<string, readonly Fingerprint[]>,
+  ): ReadonlyMap<string, ReadonlySet<Fingerprint>>;
   /** What was noted since the last `settle` or `forget` was taken over. */
   settle(): void;
   /** What was noted since then was not. */

@@ -1,4 +1,7 @@
-/** Unpacks snappy's block format, in which Nomad keeps the payloads of dispatched jobs; its lists unpack them, its event stream does not. */
+/**
+ * Unpacks snappy's block format, in which Nomad keeps the payloads of dispatched jobs; its lists unpack them, its event
+ * stream does not.
+ */
 
 /** Nomad takes payloads of at most 16 KiB. */
 const maxBytes = 1024 * 1024;
@@ -23,7 +26,9 @@ function readNumber(packed: Buffer, at: number, bytes: number): number | undefin
   return at + bytes <= packed.length ? packed.readUIntLE(at, bytes) : undefined;
 }
 
-/** A piece of the output: `length` bytes that stand in the input at `from`, or that were written `distance` bytes ago. */
+/**
+ * A piece of the output: `length` bytes that stand in the input at `from`, or that were written `distance` bytes ago.
+ */
 interface Piece {
   readonly length: number;
   readonly from?: number;
@@ -47,7 +52,9 @@ function readPiece(packed: Buffer, at: number): Piece | undefined {
   const low = readNumber(packed, at + 1, width);
   if (low === undefined) return undefined;
   const end = at + 1 + width;
-  return kind === 1 ? { length: (upper & 7) + 4, distance: low + (tag >>> 5) * 256, end } : { length: upper + 1, distance: low, end };
+  return kind === 1
+    ? { length: (upper & 7) + 4, distance: low + (tag >>> 5) * 256, end }
+    : { length: upper + 1, distance: low, end };
 }
 
 /** Undefined when the bytes are no such block, or one of more than a mebibyte. */

@@ -1,6 +1,6 @@
 /**
- * Reads the whole of a job or node whose list shows less, as nomad-firehose did for its `jobs` and `nodes`. One that is gone, or has changed since it was listed, is not told of: the
- * stream, which was open before, tells of the change.
+ * Reads the whole of a job or node whose list shows less, as nomad-firehose did for its `jobs` and `nodes`. One that is
+ * gone, or has changed since it was listed, is not told of: the stream, which was open before, tells of the change.
  */
 import { createBackoff } from '@hydrant/shared/foundation/backoff';
 import type { Clock } from '@hydrant/shared/foundation/clock';
@@ -67,12 +67,18 @@ function readModifyIndex(body: Buffer, path: string): number {
       if (name === 'ModifyIndex') modifyIndex = Number(body.toString('latin1', from, to));
     });
   } catch (cause) {
-    throw new HydrantError(`Expected Nomad to answer ${path} with an object, got ${JSON.stringify(body.toString('utf8', 0, 80))}`, { code: 'list-malformed', retryable: true, cause });
+    throw new HydrantError(
+      `Expected Nomad to answer ${path} with an object, got ${JSON.stringify(body.toString('utf8', 0, 80))}`,
+      { code: 'list-malformed', retryable: true, cause },
+    );
   }
   return modifyIndex;
 }
 
-export function createWholeReader({ resources, region, patience = listPatience, retryMinMs = 250 }: WholeObjectOptions, { fetchList, telemetry, clock }: WholeObjectPorts): ReadWhole {
+export function createWholeReader(
+  { resources, region, patience = listPatience, retryMinMs = 250 }: WholeObjectOptions,
+  { fetchList, telemetry, clock }: WholeObjectPorts,
+): ReadWhole {
   /** Of these the last one could not be read for good: the next is not tried for long. */
   const failing = new Set<CompatResource>();
 
@@ -103,7 +109,11 @@ export function createWholeReader({ resources, region, patience = listPatience, 
         const limitMs = classifyListFailure(thrown) === 'passing' ? patience.passingMs : patience.answeredMs;
         if (failing.has(whole.resource) || clock.monotonic() - startedMs >= limitMs) {
           failing.add(whole.resource);
-          telemetry.compatFailed({ resource: whole.resource, event: `${head.topic}/${head.namespace}/${head.key}`, err: toError(thrown) });
+          telemetry.compatFailed({
+            resource: whole.resource,
+            event: `${head.topic}/${head.namespace}/${head.key}`,
+            err: toError(thrown),
+          });
           return undefined;
         }
       }

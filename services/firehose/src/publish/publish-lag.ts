@@ -1,4 +1,7 @@
-/** For how long the oldest event that is not confirmed has been waiting, told from indexes: good to one frame, and cheap enough for every event. */
+/**
+ * For how long the oldest event that is not confirmed has been waiting, told from indexes: good to one frame, and cheap
+ * enough for every event.
+ */
 import type { Clock } from '@hydrant/shared/foundation/clock';
 
 interface Read {
@@ -29,7 +32,8 @@ export class PublishLag {
   }
 
   confirmed(index: number): void {
-    for (let [first] = this.#reads; first !== undefined && first.index <= index; [first] = this.#reads) this.#reads.shift();
+    for (let [first] = this.#reads; first !== undefined && first.index <= index; [first] = this.#reads)
+      this.#reads.shift();
   }
 
   /** `pending`: events that are not confirmed, as who keeps them counts. */

@@ -29,8 +29,12 @@ function setUp(queues: readonly string[], answers: readonly (readonly string[] |
     },
   };
   const telemetry = {
-    queuesMissing: (missing: readonly string[]) => { said.push(`${String(nowMs / 1000)} s: no ${missing.join()}`); },
-    queuesFound: (found: readonly string[]) => { said.push(`${String(nowMs / 1000)} s: ${found.join()}`); },
+    queuesMissing: (missing: readonly string[]) => {
+      said.push(`${String(nowMs / 1000)} s: no ${missing.join()}`);
+    },
+    queuesFound: (found: readonly string[]) => {
+      said.push(`${String(nowMs / 1000)} s: ${found.join()}`);
+    },
   };
   return { wait: createQueueWait(queues, { bus, telemetry, clock }), said };
 }
@@ -41,7 +45,10 @@ t.test('a missing queue is said at once, again each minute, and when it is there
   await wait.wait(forever);
 
   t.strictSame(said, ['0 s: no b', '60 s: no b', '120 s: no b', '125 s: a,b']);
-  t.strictSame(wait.healthChecks.map((check) => check.check()), [{ status: 'pass' }]);
+  t.strictSame(
+    wait.healthChecks.map((check) => check.check()),
+    [{ status: 'pass' }],
+  );
 });
 
 t.test('all queues have to be there at once', async (t) => {

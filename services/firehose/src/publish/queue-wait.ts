@@ -1,8 +1,9 @@
 /**
- * Holds publishing back until the queues that must not miss a message exist: what is published before a queue is bound never reaches it.
- * It looks until all were there at once, and never again after that.
+ * Holds publishing back until the queues that must not miss a message exist: what is published before a queue is bound
+ * never reaches it. It looks until all were there at once, and never again after that.
  *
- * States: unknown (the bus has not answered yet) → missing (it named queues that are not there) → found; `found` is final.
+ * States: unknown (the bus has not answered yet) → missing (it named queues that are not there) → found; `found` is
+ * final.
  */
 import type { Bus } from '@hydrant/shared/bus/bus';
 import type { Clock } from '@hydrant/shared/foundation/clock';
@@ -55,7 +56,10 @@ export function createQueueWait(queues: readonly string[], { bus, telemetry, clo
   }
 
   return {
-    healthChecks: queues.length === 0 ? [] : [{ name: 'queues', check: () => (isFound ? { status: 'pass' } : { status: 'fail', detail }) }],
+    healthChecks:
+      queues.length === 0
+        ? []
+        : [{ name: 'queues', check: () => (isFound ? { status: 'pass' } : { status: 'fail', detail }) }],
     async wait(signal) {
       while (!isFound && !signal.aborted) {
         const missing = await findMissing();

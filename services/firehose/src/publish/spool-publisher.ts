@@ -1,6 +1,7 @@
 /**
- * Moves records from the spool to the bus: many in flight, in order. When the bus refuses one, it lets the others settle, waits, and begins
- * again at the oldest record that is not confirmed; so the order of first deliveries is kept and repeats carry the ids they had.
+ * Moves records from the spool to the bus: many in flight, in order. When the bus refuses one, it lets the others
+ * settle, waits, and begins again at the oldest record that is not confirmed; so the order of first deliveries is kept
+ * and repeats carry the ids they had.
  */
 import { createBackoff, type Backoff } from '@hydrant/shared/foundation/backoff';
 import type { Bus, PublishResult } from '@hydrant/shared/bus/bus';
@@ -42,7 +43,13 @@ export interface PublisherPorts {
   readonly clock: Clock;
 }
 
-const defaults = { maxInFlight: 1000, maxInFlightBytes: 64 * 1024 * 1024, retryMinMs: 100, retryMaxMs: 10_000, drainStallMs: 5_000 };
+const defaults = {
+  maxInFlight: 1000,
+  maxInFlightBytes: 64 * 1024 * 1024,
+  retryMinMs: 100,
+  retryMaxMs: 10_000,
+  drainStallMs: 5_000,
+};
 const drainLookMs = 20;
 /** Above what a reconnect or an election in the broker takes. */
 const stalledMs = 30_000;
@@ -84,7 +91,10 @@ export class SpoolPublisher {
     const waitedMs = this.#oldestSinceMs === undefined ? 0 : clock.monotonic() - this.#oldestSinceMs;
     if (waitedMs < stalledMs) return { status: 'pass' };
     const why = this.#failureReason === undefined ? '' : `: ${this.#failureReason}`;
-    return { status: 'fail', detail: `The oldest event has waited for its confirm for ${formatDuration(Math.floor(waitedMs / 1000) * 1000)}${why}` };
+    return {
+      status: 'fail',
+      detail: `The oldest event has waited for its confirm for ${formatDuration(Math.floor(waitedMs / 1000) * 1000)}${why}`,
+    };
   }
 
   start(): void {
@@ -92,14 +102,19 @@ export class SpoolPublisher {
   }
 
   /**
-   * Publishes what the spool holds, then ends. Gives up when `deadline` aborts or nothing moves any more: what is not confirmed then is read
-   * again from Nomad. Resolves to the number of records that are left.
+   * Publishes what the spool holds, then ends. Gives up when `deadline` aborts or nothing moves any more: what is not
+   * confirmed then is read again from Nomad. Resolves to the number of records that are left.
    */
   async stop(deadline: AbortSignal): Promise<number> {
     const { clock, cursor } = this.#ports;
     const { drainStallMs } = this.#options;
     this.#lastConfirmMs = clock.monotonic();
-    while (this.#running !== undefined && cursor.lag > 0 && !deadline.aborted && clock.monotonic() - this.#lastConfirmMs < drainStallMs) {
+    while (
+      this.#running !== undefined &&
+      cursor.lag > 0 &&
+      !deadline.aborted &&
+      clock.monotonic() - this.#lastConfirmMs < drainStallMs
+    ) {
       await clock.sleep(drainLookMs, deadline);
     }
     this.#stopping.abort();
@@ -149,7 +164,9 @@ export class SpoolPublisher {
         this.#ports.telemetry.eventConfirmed(result, index, message.routingKey);
         this.#settle(position, bytes);
       },
-      (thrown: unknown) => { this.#takeFailure(position, message, toError(thrown)); },
+      (thrown: unknown) => {
+        this.#takeFailure(position, message, toError(thrown));
+      },
     );
   }
 
@@ -193,7 +210,9 @@ export class SpoolPublisher {
 
   async #untilRoom(stop: AbortSignal): Promise<void> {
     while (!this.#hasRoom() && !stop.aborted) {
-      await new Promise<void>((resolve) => { this.#wake = resolve; });
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
       this.#wake = undefined;
     }
   }

@@ -28,7 +28,9 @@ export function parseNomadAddress(text: string): NomadAddress | undefined {
 function readAddress(url: URL): NomadAddress | undefined {
   if (url.protocol === 'unix:') {
     const socketPath = decodeURIComponent(`${url.host}${url.pathname}`);
-    return socketPath.startsWith('/') ? { label: `unix://${socketPath}`, origin: 'http://127.0.0.1', socketPath } : undefined;
+    return socketPath.startsWith('/')
+      ? { label: `unix://${socketPath}`, origin: 'http://127.0.0.1', socketPath }
+      : undefined;
   }
   if ((url.protocol !== 'http:' && url.protocol !== 'https:') || url.hostname === '') return undefined;
   // n.b. an `@` behind the host ends a password with a `/`, `?` or `#` that should have been escaped.

@@ -1,9 +1,11 @@
 /**
- * How long Nomad's buffer lasts and how long the event stream has been away: the two that tell whether the next connection will find a gap. Nomad keeps
- * its newest transactions, 100 unless `event_buffer_size` says otherwise, and those that the stream does not carry count there, too: the truth is at most this.
+ * How long Nomad's buffer lasts and how long the event stream has been away: the two that tell whether the next
+ * connection will find a gap. Nomad keeps its newest transactions, 100 unless `event_buffer_size` says otherwise, and
+ * those that the stream does not carry count there, too: the truth is at most this.
  *
- * States: at rest (nothing is to be read) → away (from the beginning on, after the end of a stream, or while it is not read for want of room) → reading (a line
- * came, or there is room again) → away; at rest again when reading has ended for good.
+ * States: at rest (nothing is to be read) → away (from the beginning on, after the end of a stream, or while it is not
+ * read for want of room) → reading (a line came, or there is room again) → away; at rest again when reading has ended
+ * for good.
  */
 import type { Clock } from '@hydrant/shared/foundation/clock';
 
@@ -19,7 +21,10 @@ export class BufferWatch {
   readonly #clock: Pick<Clock, 'monotonic'>;
   #awaySinceMs: number | undefined;
   #openedMs = Number.POSITIVE_INFINITY;
-  /** Frames by minute of the monotonic clock. Old ones go when newer frames come: while nothing is read the past is the best guess. */
+  /**
+   * Frames by minute of the monotonic clock. Old ones go when newer frames come: while nothing is read the past is the
+   * best guess.
+   */
   #minutes: { readonly minute: number; frames: number }[] = [];
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
@@ -54,7 +59,8 @@ export class BufferWatch {
     const minute = Math.floor(nowMs / minuteMs);
     const last = this.#minutes.at(-1);
     if (last?.minute === minute) last.frames += frames;
-    else this.#minutes = [...this.#minutes.filter((each) => each.minute > minute - rememberedMinutes), { minute, frames }];
+    else
+      this.#minutes = [...this.#minutes.filter((each) => each.minute > minute - rememberedMinutes), { minute, frames }];
   }
 
   get awaySeconds(): number {

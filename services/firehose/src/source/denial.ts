@@ -1,6 +1,7 @@
 /**
- * Why Nomad refused a stream. From 1.11.2 on it answers 200 before it looks at the token, and then just ends; before that it answered 403, without a word of
- * what is lacking. The lists, which need the same permissions, say it. Which lists show what, and what their answers prove, is pure; `createDenialProbe` asks.
+ * Why Nomad refused a stream. From 1.11.2 on it answers 200 before it looks at the token, and then just ends; before
+ * that it answered 403, without a word of what is lacking. The lists, which need the same permissions, say it. Which
+ * lists show what, and what their answers prove, is pure; `createDenialProbe` asks.
  */
 import { describeError } from '@hydrant/shared/foundation/errors';
 import type { Clock } from '@hydrant/shared/foundation/clock';
@@ -20,18 +21,26 @@ export interface Probe {
   readonly proof?: Proof;
 }
 
-/** `elements`: a list with something in it proves the permission, an empty one nothing. `none`: other permissions open the list, too. */
+/**
+ * `elements`: a list with something in it proves the permission, an empty one nothing. `none`: other permissions open
+ * the list, too.
+ */
 type Proof = 'elements' | 'none';
 
 export interface ProbeResult {
   readonly probe: Probe;
-  /** `unproven`: was answered, which these lists do without the permission, too. `failed`: answered neither yes nor no. */
+  /**
+   * `unproven`: was answered, which these lists do without the permission, too. `failed`: answered neither yes nor no.
+   */
   readonly outcome: 'allowed' | 'unproven' | 'refused' | 'failed';
   /** Status and Nomad's own words, or what kept us from asking. */
   readonly words: string;
 }
 
-/** `refused`: a list is refused, too. `lists-allowed`: none is, and nothing else is known. `unknown`: none is, and some gave no answer. */
+/**
+ * `refused`: a list is refused, too. `lists-allowed`: none is, and nothing else is known. `unknown`: none is, and some
+ * gave no answer.
+ */
 export const denialCauses = ['refused', 'lists-allowed', 'unknown'] as const;
 
 export interface Denial {
@@ -50,23 +59,63 @@ interface Need {
 const readJob: Need = { permission: 'the capability read-job', list: 'allocations?per_page=1', isNamespaced: true };
 const management: Need = { permission: 'a management token', list: 'acl/tokens?per_page=1', isNamespaced: false };
 const listJobs: Need = { permission: 'the capability list-jobs', list: 'jobs?per_page=1', isNamespaced: true };
-const listPlugins: Need = { permission: 'the policy plugin { policy = "list" }', list: 'plugins?type=csi&per_page=1', isNamespaced: false };
+const listPlugins: Need = {
+  permission: 'the policy plugin { policy = "list" }',
+  list: 'plugins?type=csi&per_page=1',
+  isNamespaced: false,
+};
 
 /** What the stream needs. */
 const needs: ReadonlyMap<string, Need> = new Map([
   // n.b. the list of jobs needs list-jobs, which says nothing about the stream.
-  ...['Job', 'Allocation', 'Evaluation', 'Deployment', 'Service', 'CSIPlugin'].map((topic) => [topic, readJob] as const),
+  ...['Job', 'Allocation', 'Evaluation', 'Deployment', 'Service', 'CSIPlugin'].map(
+    (topic) => [topic, readJob] as const,
+  ),
   ['Node', { permission: 'the policy node { policy = "read" }', list: 'nodes?per_page=1', isNamespaced: false }],
   // n.b. to a token without the capability the list shows nothing and says 200.
-  ['HostVolume', { permission: 'the capability host-volume-read', list: 'volumes?type=host&per_page=1', isNamespaced: true, proof: 'elements' }],
+  [
+    'HostVolume',
+    {
+      permission: 'the capability host-volume-read',
+      list: 'volumes?type=host&per_page=1',
+      isNamespaced: true,
+      proof: 'elements',
+    },
+  ],
   // n.b. csi-list-volume and list-jobs open the list, but not the stream.
-  ['CSIVolume', { permission: 'the capability csi-read-volume', list: 'volumes?type=csi&per_page=1', isNamespaced: true, proof: 'none' }],
-  ['Variable', { permission: 'a rule variables { path "*" { capabilities = ["list"] } }', list: 'vars?per_page=1', isNamespaced: true, proof: 'elements' }],
-  ['Operator', { permission: 'the policy operator { policy = "read" }', list: 'operator/scheduler/configuration', isNamespaced: false }],
+  [
+    'CSIVolume',
+    {
+      permission: 'the capability csi-read-volume',
+      list: 'volumes?type=csi&per_page=1',
+      isNamespaced: true,
+      proof: 'none',
+    },
+  ],
+  [
+    'Variable',
+    {
+      permission: 'a rule variables { path "*" { capabilities = ["list"] } }',
+      list: 'vars?per_page=1',
+      isNamespaced: true,
+      proof: 'elements',
+    },
+  ],
+  [
+    'Operator',
+    {
+      permission: 'the policy operator { policy = "read" }',
+      list: 'operator/scheduler/configuration',
+      isNamespaced: false,
+    },
+  ],
 ]);
 
 /** What the lists need beyond that, which are read when a stream has a gap and with FIREHOSE_START=snapshot. */
-const listNeeds: ReadonlyMap<string, Need> = new Map([['Job', listJobs], ['CSIPlugin', listPlugins]]);
+const listNeeds: ReadonlyMap<string, Need> = new Map([
+  ['Job', listJobs],
+  ['CSIPlugin', listPlugins],
+]);
 
 const maxNamespaces = 50;
 const maxNamed = 10;
@@ -77,22 +126,36 @@ export function withRegion(path: string, region: string): string {
   return region === '' ? path : `${path}${path.includes('?') ? '&' : '?'}region=${encodeURIComponent(region)}`;
 }
 
-function planFor(needOf: (topic: string) => Need | undefined, { topics, region }: Pick<StreamQuery, 'topics' | 'region'>, namespaces: readonly string[]): Probe[] {
+function planFor(
+  needOf: (topic: string) => Need | undefined,
+  { topics, region }: Pick<StreamQuery, 'topics' | 'region'>,
+  namespaces: readonly string[],
+): Probe[] {
   const topicsOf = new Map<Need, string[]>();
   for (const topic of topics) {
     const need = needOf(topic);
-    if (need !== undefined) topicsOf.set(need, [...topicsOf.get(need) ?? [], topic]);
+    if (need !== undefined) topicsOf.set(need, [...(topicsOf.get(need) ?? []), topic]);
   }
   return [...topicsOf].flatMap(([{ permission, list, isNamespaced, proof }, needed]) => {
     const places = isNamespaced ? namespaces : [undefined];
     return places.map((namespace) => {
-      const parameter = namespace === undefined ? '' : `${list.includes('?') ? '&' : '?'}namespace=${encodeURIComponent(namespace)}`;
-      return { permission, topics: needed, namespace, path: withRegion(`/v1/${list}${parameter}`, region), ...(proof === undefined ? {} : { proof }) };
+      const parameter =
+        namespace === undefined ? '' : `${list.includes('?') ? '&' : '?'}namespace=${encodeURIComponent(namespace)}`;
+      return {
+        permission,
+        topics: needed,
+        namespace,
+        path: withRegion(`/v1/${list}${parameter}`, region),
+        ...(proof === undefined ? {} : { proof }),
+      };
     });
   });
 }
 
-/** One probe for each permission that the stream of these topics needs, in each of `namespaces` where it is bound to one. */
+/**
+ * One probe for each permission that the stream of these topics needs, in each of `namespaces` where it is bound to
+ * one.
+ */
 export function planProbes(query: Pick<StreamQuery, 'topics' | 'region'>, namespaces: readonly string[]): Probe[] {
   return planFor((topic) => needs.get(topic) ?? management, query, namespaces);
 }
@@ -104,7 +167,10 @@ export function planListProbes(query: Pick<StreamQuery, 'topics' | 'region'>, na
 }
 
 function nameSome(names: readonly string[]): string {
-  const named = names.slice(0, maxNamed).map((name) => `"${name}"`).join(', ');
+  const named = names
+    .slice(0, maxNamed)
+    .map((name) => `"${name}"`)
+    .join(', ');
   return names.length > maxNamed ? `${named} and ${String(names.length - maxNamed)} more` : named;
 }
 
@@ -118,24 +184,34 @@ function describeResults(results: readonly ProbeResult[]): string {
     if (namespace !== undefined) group.namespaces.push(namespace);
     groups.set(key, group);
   }
-  return [...groups.values()].map(({ first: { probe, words }, namespaces }) => {
-    const place = namespaces.length === 0 ? '' : ` in ${namespaces.length === 1 ? 'namespace' : 'namespaces'} ${nameSome(namespaces)}`;
-    return `${probe.topics.join(', ')}${place} (needs ${probe.permission}): ${words}`;
-  }).join('; ');
+  return [...groups.values()]
+    .map(({ first: { probe, words }, namespaces }) => {
+      const place =
+        namespaces.length === 0
+          ? ''
+          : ` in ${namespaces.length === 1 ? 'namespace' : 'namespaces'} ${nameSome(namespaces)}`;
+      return `${probe.topics.join(', ')}${place} (needs ${probe.permission}): ${words}`;
+    })
+    .join('; ');
 }
 
 function describeLacking(results: readonly ProbeResult[]): readonly string[] {
   const topicsOf = new Map<string, ReadonlySet<string>>();
-  for (const { probe } of results) topicsOf.set(probe.permission, new Set([...topicsOf.get(probe.permission) ?? [], ...probe.topics]));
-  return [...topicsOf].map(([permission, topics]) => `the token lacks ${permission}, which ${[...topics].join(', ')} needs and no list shows`);
+  for (const { probe } of results)
+    topicsOf.set(probe.permission, new Set([...(topicsOf.get(probe.permission) ?? []), ...probe.topics]));
+  return [...topicsOf].map(
+    ([permission, topics]) => `the token lacks ${permission}, which ${[...topics].join(', ')} needs and no list shows`,
+  );
 }
 
 function describeAllowed({ topics, namespace }: StreamQuery, results: readonly ProbeResult[]): string {
   const guesses = [
     ...describeLacking(results.filter(({ outcome }) => outcome === 'unproven')),
-    ...(namespace === '*' ? ['one namespace that the token cannot see lacks read-job (FIREHOSE_NAMESPACE=* needs it in every one)'] : []),
+    ...(namespace === '*'
+      ? ['one namespace that the token cannot see lacks read-job (FIREHOSE_NAMESPACE=* needs it in every one)']
+      : []),
     ...(topics.some((topic) => !needs.has(topic)) ? ['a topic needs a management token'] : []),
-    'the server\'s event broker is off (enable_event_broker)',
+    "the server's event broker is off (enable_event_broker)",
   ];
   return `no list is refused; likely ${guesses.join(', or ')}`;
 }
@@ -155,7 +231,11 @@ export type ProbeDenial = (address: NomadAddress, signal: AbortSignal) => Promis
 /** Of an answer to `/v1/namespaces`; none when it is no list. */
 export function readNamespaceNames(body: Buffer): string[] {
   const listed = parseList(body);
-  return listed.flatMap((entry: unknown) => (typeof entry === 'object' && entry !== null && 'Name' in entry && typeof entry.Name === 'string' ? [entry.Name] : []));
+  return listed.flatMap((entry: unknown) =>
+    typeof entry === 'object' && entry !== null && 'Name' in entry && typeof entry.Name === 'string'
+      ? [entry.Name]
+      : [],
+  );
 }
 
 function parseList(body: Buffer): readonly unknown[] {
@@ -167,7 +247,9 @@ function parseList(body: Buffer): readonly unknown[] {
   }
 }
 
-/** 400: access control is off, or the list does not exist in that form; 404: older than the list. Neither is a refusal. */
+/**
+ * 400: access control is off, or the list does not exist in that form; 404: older than the list. Neither is a refusal.
+ */
 function judge(status: number): ProbeResult['outcome'] {
   if (status === 200 || status === 400 || status === 404) return 'allowed';
   return status === 401 || status === 403 ? 'refused' : 'failed';
@@ -179,10 +261,18 @@ function judgeAnswer({ proof }: Probe, { status, body }: Pick<NomadAnswer, 'stat
   return outcome === 'allowed' && !isProven ? 'unproven' : outcome;
 }
 
-/** One answer for each probe, or what is refused before any list is asked. Resolves within 10 s; rejects only with the reason of `signal`. */
+/**
+ * One answer for each probe, or what is refused before any list is asked. Resolves within 10 s; rejects only with the
+ * reason of `signal`.
+ */
 export type ProbePermissions = (address: NomadAddress, signal: AbortSignal) => Promise<readonly ProbeResult[] | Denial>;
 
-export function createPermissionProbe(client: NomadClient, query: StreamQuery, clock: Clock, plan: typeof planProbes = planProbes): ProbePermissions {
+export function createPermissionProbe(
+  client: NomadClient,
+  query: StreamQuery,
+  clock: Clock,
+  plan: typeof planProbes = planProbes,
+): ProbePermissions {
   async function ask(address: NomadAddress, probe: Probe, signal: AbortSignal): Promise<ProbeResult> {
     try {
       const answer = await client.request(address, probe.path, signal, { silentMs });
@@ -197,7 +287,8 @@ export function createPermissionProbe(client: NomadClient, query: StreamQuery, c
     const asked = query.namespace === '*' ? 'default' : query.namespace;
     try {
       const answer = await client.request(address, withRegion('/v1/namespaces', query.region), signal, { silentMs });
-      if (judge(answer.status) === 'refused') return { cause: 'refused', reason: `the token itself is refused: ${String(answer.status)} ${answer.words}` };
+      if (judge(answer.status) === 'refused')
+        return { cause: 'refused', reason: `the token itself is refused: ${String(answer.status)} ${answer.words}` };
       const names = query.namespace === '*' && answer.status === 200 ? readNamespaceNames(answer.body) : [];
       return names.length === 0 ? [asked] : names.toSorted().slice(0, maxNamespaces);
     } catch {
@@ -208,7 +299,9 @@ export function createPermissionProbe(client: NomadClient, query: StreamQuery, c
 
   return async (address, signal) => {
     const late = new AbortController();
-    const timer = clock.after(limitMs, () => { late.abort(new Error(`no answer within ${String(limitMs / 1000)} s`)); });
+    const timer = clock.after(limitMs, () => {
+      late.abort(new Error(`no answer within ${String(limitMs / 1000)} s`));
+    });
     const either = AbortSignal.any([signal, late.signal]);
     try {
       const results: ProbeResult[] = [];

@@ -9,7 +9,10 @@ export interface FrameReceiver {
   receive(frames: readonly Frame[], signal: AbortSignal): Promise<void>;
   /** Frames up to `index` are not handed over: the stream was asked to begin with what comes after. */
   beginAfter(index: number): void;
-  /** The stream will be opened again at `index`, for what it did not show from there on: what follows repeats the rest. Resolves when that is noted. */
+  /**
+   * The stream will be opened again at `index`, for what it did not show from there on: what follows repeats the rest.
+   * Resolves when that is noted.
+   */
   rereadFrom(index: number): Promise<void>;
   /** Frames are missing between those received and those that follow. */
   gapFound(gap: FoundGap): void;
@@ -20,11 +23,19 @@ export interface FrameReceiver {
 /** The same receiver with another way to take frames over. */
 export function withReceive(receiver: FrameReceiver, receive: FrameReceiver['receive']): FrameReceiver {
   return {
-    streamOpened: () => { receiver.streamOpened(); },
-    beginAfter: (index) => { receiver.beginAfter(index); },
+    streamOpened: () => {
+      receiver.streamOpened();
+    },
+    beginAfter: (index) => {
+      receiver.beginAfter(index);
+    },
     rereadFrom: (index) => receiver.rereadFrom(index),
-    gapFound: (gap) => { receiver.gapFound(gap); },
-    gapDisproved: (index) => { receiver.gapDisproved(index); },
+    gapFound: (gap) => {
+      receiver.gapFound(gap);
+    },
+    gapDisproved: (index) => {
+      receiver.gapDisproved(index);
+    },
     receive,
   };
 }

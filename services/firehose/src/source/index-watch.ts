@@ -1,4 +1,7 @@
-/** Asks now and then how far Nomad itself has come. A stream that is open and says nothing of it looks like a quiet cluster otherwise. */
+/**
+ * Asks now and then how far Nomad itself has come. A stream that is open and says nothing of it looks like a quiet
+ * cluster otherwise.
+ */
 import type { Clock } from '@hydrant/shared/foundation/clock';
 
 export interface IndexWatchTelemetry {
@@ -22,13 +25,20 @@ export interface IndexWatch {
 const defaultEveryMs = 30_000;
 const limitMs = 10_000;
 
-export function createIndexWatch({ leaderIndex, telemetry, clock, everyMs = defaultEveryMs }: IndexWatchPorts): IndexWatch {
+export function createIndexWatch({
+  leaderIndex,
+  telemetry,
+  clock,
+  everyMs = defaultEveryMs,
+}: IndexWatchPorts): IndexWatch {
   const stopping = new AbortController();
   let running: Promise<void> | undefined;
 
   async function ask(): Promise<void> {
     const late = new AbortController();
-    const timer = clock.after(limitMs, () => { late.abort(); });
+    const timer = clock.after(limitMs, () => {
+      late.abort();
+    });
     try {
       const index = await leaderIndex(AbortSignal.any([stopping.signal, late.signal]));
       if (index !== undefined) telemetry.nomadIndexRead(index);

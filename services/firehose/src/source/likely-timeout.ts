@@ -1,4 +1,7 @@
-/** Streams that end after the same time each time are ended by a clock, not by Nomad: most likely that of a proxy in between. Pure. */
+/**
+ * Streams that end after the same time each time are ended by a clock, not by Nomad: most likely that of a proxy in
+ * between. Pure.
+ */
 export interface StreamEnd {
   /** From Nomad's answer to the end. */
   readonly openMs: number;
@@ -34,8 +37,14 @@ export class TimeoutGuess {
     this.#ends = [...this.#ends, end].slice(-ends);
     const idle = agree(this.#ends.map(({ quietMs }) => quietMs));
     const age = agree(this.#ends.map(({ openMs }) => openMs));
-    const guess: LikelyTimeout | undefined = idle !== undefined ? { kind: 'idle', seconds: idle } : age !== undefined ? { kind: 'age', seconds: age } : undefined;
-    if (guess === undefined || (guess.kind === this.#guessed?.kind && guess.seconds === this.#guessed.seconds)) return undefined;
+    const guess: LikelyTimeout | undefined =
+      idle !== undefined
+        ? { kind: 'idle', seconds: idle }
+        : age !== undefined
+          ? { kind: 'age', seconds: age }
+          : undefined;
+    if (guess === undefined || (guess.kind === this.#guessed?.kind && guess.seconds === this.#guessed.seconds))
+      return undefined;
     this.#guessed = guess;
     return guess;
   }

@@ -7,7 +7,17 @@ import type { NomadAccess } from './nomad-access.ts';
 import { createNomadClient } from './nomad-http-client.ts';
 
 const forever = new AbortController().signal;
-const access: NomadAccess = { token: 'right', tokenFile: null, httpAuth: null, caFile: null, caFolder: null, certFile: null, keyFile: null, serverName: null, skipVerify: false };
+const access: NomadAccess = {
+  token: 'right',
+  tokenFile: null,
+  httpAuth: null,
+  caFile: null,
+  caFolder: null,
+  certFile: null,
+  keyFile: null,
+  serverName: null,
+  skipVerify: false,
+};
 const query = { topics: ['Job'], namespace: '*', region: '' };
 
 function addressOf(url: string): NomadAddress {
@@ -28,7 +38,8 @@ t.test('the whole list comes in pages, from the first address that answers', asy
   t.equal(whole.index, 352);
   t.equal(whole.pages.length, 1);
   t.equal(paged.pages.length, Math.ceil(recorded.length / 3));
-  const ids = (pages: readonly Buffer[]): unknown[] => pages.flatMap((page) => (JSON.parse(page.toString()) as { ID: string }[]).map(({ ID }) => ID)).toSorted();
+  const ids = (pages: readonly Buffer[]): unknown[] =>
+    pages.flatMap((page) => (JSON.parse(page.toString()) as { ID: string }[]).map(({ ID }) => ID)).toSorted();
   t.strictSame(ids(whole.pages), recorded.map(({ ID: id }) => id).toSorted());
   t.strictSame(ids(paged.pages), ids(whole.pages));
 });
@@ -37,6 +48,13 @@ t.test('a refusal and an outage are told apart', async (t) => {
   const simulator = await startSimulator({ token: 'another' });
   t.teardown(() => simulator.close());
 
-  await t.rejects(createJobLister(createNomadClient(access), [addressOf(simulator.url)], query)(forever), { code: 'nomad-denied', message: /capability list-jobs/u, cause: { message: /403/u } });
-  await t.rejects(createJobLister(createNomadClient(access), [addressOf('http://127.0.0.1:1')], query)(forever), { code: 'nomad-unreachable', retryable: true });
+  await t.rejects(createJobLister(createNomadClient(access), [addressOf(simulator.url)], query)(forever), {
+    code: 'nomad-denied',
+    message: /capability list-jobs/u,
+    cause: { message: /403/u },
+  });
+  await t.rejects(createJobLister(createNomadClient(access), [addressOf('http://127.0.0.1:1')], query)(forever), {
+    code: 'nomad-unreachable',
+    retryable: true,
+  });
 });

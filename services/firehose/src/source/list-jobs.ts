@@ -11,13 +11,24 @@ const path = '/v1/jobs';
 /** The policy of the stream is not enough, and Nomad does not say what is lacking. */
 function describeJobListFailure(thrown: unknown): Error {
   if (errorCode(thrown) !== 'nomad-denied') return toError(thrown);
-  const text = 'Expected to be allowed to list the jobs, which FIREHOSE_COMPAT=jobliststubs is made of; give the token the capability list-jobs in every namespace that is read';
+  const text =
+    'Expected to be allowed to list the jobs, which FIREHOSE_COMPAT=jobliststubs is made of; give the token the capability list-jobs in every namespace that is read';
   return new HydrantError(text, { code: 'nomad-denied', retryable: true, cause: thrown });
 }
 
-export function createJobLister(nomad: NomadClient, addresses: readonly NomadAddress[], { namespace, region }: StreamQuery, perPage = 1_000): ListJobs {
+export function createJobLister(
+  nomad: NomadClient,
+  addresses: readonly NomadAddress[],
+  { namespace, region }: StreamQuery,
+  perPage = 1_000,
+): ListJobs {
   async function listFrom(address: NomadAddress, signal: AbortSignal): Promise<JobList> {
-    const reading = new ListReading(path, { namespace, region, perPage }, (asked, within) => fetchListAt(nomad, address, asked, within), (body) => body);
+    const reading = new ListReading(
+      path,
+      { namespace, region, perPage },
+      (asked, within) => fetchListAt(nomad, address, asked, within),
+      (body) => body,
+    );
     const pages: Buffer[] = [];
     let index: number | undefined;
     for (let page = await reading.next(signal); page !== undefined; page = await reading.next(signal)) {
@@ -26,7 +37,10 @@ export function createJobLister(nomad: NomadClient, addresses: readonly NomadAdd
       index ??= page.index;
     }
     if (index === undefined) {
-      throw new HydrantError(`Expected Nomad at ${address.label} to answer ${path} with an X-Nomad-Index, got none; is there a proxy in between?`, { code: 'list-malformed', retryable: true });
+      throw new HydrantError(
+        `Expected Nomad at ${address.label} to answer ${path} with an X-Nomad-Index, got none; is there a proxy in between?`,
+        { code: 'list-malformed', retryable: true },
+      );
     }
     return { index, pages };
   }

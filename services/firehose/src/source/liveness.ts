@@ -1,4 +1,7 @@
-/** Notices that nothing has come for too long: Nomad sends a heartbeat every 30 s, so longer silence means a dead connection. */
+/**
+ * Notices that nothing has come for too long: Nomad sends a heartbeat every 30 s, so longer silence means a dead
+ * connection.
+ */
 import type { Clock } from '@hydrant/shared/foundation/clock';
 
 export interface LivenessWatch {
@@ -25,13 +28,21 @@ export function watchLiveness(clock: Clock, limitMs: number, onSilence: () => vo
     onSilence();
   });
   return {
-    touch: () => { lastMs = clock.monotonic(); },
-    pause: () => { isPaused = true; },
+    touch: () => {
+      lastMs = clock.monotonic();
+    },
+    pause: () => {
+      isPaused = true;
+    },
     resume: () => {
       isPaused = false;
       lastMs = clock.monotonic();
     },
-    end: () => { timer.cancel(); },
-    get quietMs() { return clock.monotonic() - lastMs; },
+    end: () => {
+      timer.cancel();
+    },
+    get quietMs() {
+      return clock.monotonic() - lastMs;
+    },
   };
 }

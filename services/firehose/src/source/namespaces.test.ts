@@ -9,7 +9,17 @@ import { addedNamespaces, createNamespaceWatch, readNamespaceList, type Namespac
 import { createNomadClient } from './nomad-http-client.ts';
 
 const forever = new AbortController().signal;
-const access = { token: null, tokenFile: null, httpAuth: null, caFile: null, caFolder: null, certFile: null, keyFile: null, serverName: null, skipVerify: false };
+const access = {
+  token: null,
+  tokenFile: null,
+  httpAuth: null,
+  caFile: null,
+  caFolder: null,
+  certFile: null,
+  keyFile: null,
+  serverName: null,
+  skipVerify: false,
+};
 
 interface Watched {
   readonly watch: NamespaceWatch;
@@ -18,8 +28,18 @@ interface Watched {
 
 function createWatch(retryMaxMs = 5, clock = systemClock): Watched {
   const failures: Watched['failures'] = [];
-  const telemetry = { namespaceWatchFailed: (failure: Watched['failures'][number]): void => { failures.push(failure); } };
-  return { watch: createNamespaceWatch({ region: 'eu west', retryMinMs: 1, retryMaxMs }, { client: createNomadClient(access), telemetry, clock }), failures };
+  const telemetry = {
+    namespaceWatchFailed: (failure: Watched['failures'][number]): void => {
+      failures.push(failure);
+    },
+  };
+  return {
+    watch: createNamespaceWatch(
+      { region: 'eu west', retryMinMs: 1, retryMaxMs },
+      { client: createNomadClient(access), telemetry, clock },
+    ),
+    failures,
+  };
 }
 
 function addressOf(url: string): NomadAddress {
@@ -31,13 +51,18 @@ function addressOf(url: string): NomadAddress {
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** Answers the n-th request with the n-th answer, and all that follow with the last. */
-async function serve(t: Test, ...answers: readonly Answer[]): Promise<{ readonly address: NomadAddress; readonly urls: string[] }> {
+async function serve(
+  t: Test,
+  ...answers: readonly Answer[]
+): Promise<{ readonly address: NomadAddress; readonly urls: string[] }> {
   const urls: string[] = [];
   const server = createServer((request, response) => {
     answers[Math.min(urls.length, answers.length - 1)]?.(request, response);
     urls.push(request.url ?? '');
   });
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
   t.teardown(() => {
     server.closeAllConnections();
     server.close();
@@ -47,11 +72,15 @@ async function serve(t: Test, ...answers: readonly Answer[]): Promise<{ readonly
 
 function listing(index: number | undefined, ...names: readonly string[]): Answer {
   const body = JSON.stringify(names.map((Name, position) => ({ Name, CreateIndex: position + 1 })));
-  return (_request, response) => { response.writeHead(200, index === undefined ? {} : { 'x-nomad-index': index }).end(body); };
+  return (_request, response) => {
+    response.writeHead(200, index === undefined ? {} : { 'x-nomad-index': index }).end(body);
+  };
 }
 
 function refusing(status: number): Answer {
-  return (_request, response) => { response.writeHead(status).end('Permission denied'); };
+  return (_request, response) => {
+    response.writeHead(status).end('Permission denied');
+  };
 }
 
 function holding(): void {
@@ -59,13 +88,33 @@ function holding(): void {
 }
 
 t.test('a list is read for its names and indexes, whatever else it holds', (t) => {
-  const list = readNamespaceList(Buffer.from('[{"Name":"default","CreateIndex":1},{"Name":"b","CreateIndex":"x"},7,{"Name":3},null]'), '12');
+  const list = readNamespaceList(
+    Buffer.from('[{"Name":"default","CreateIndex":1},{"Name":"b","CreateIndex":"x"},7,{"Name":3},null]'),
+    '12',
+  );
 
-  t.strictSame(list, { namespaces: [{ name: 'default', createIndex: 1 }, { name: 'b', createIndex: 0 }], index: 12 });
+  t.strictSame(list, {
+    namespaces: [
+      { name: 'default', createIndex: 1 },
+      { name: 'b', createIndex: 0 },
+    ],
+    index: 12,
+  });
   t.equal(readNamespaceList(Buffer.from('[]'), '-4').index, 0);
-  for (const body of ['', 'null', ' null\n', '[]']) t.strictSame(readNamespaceList(Buffer.from(body), '1'), { namespaces: [], index: 1 }, body);
-  for (const body of ['{}', '[', '<html>']) t.throws(() => readNamespaceList(Buffer.from(body), '1'), { code: 'list-malformed' }, body);
-  t.strictSame(addedNamespaces(list, { namespaces: [{ name: 'b', createIndex: 9 }, { name: 'c', createIndex: 20 }], index: 20 }), [{ name: 'c', createIndex: 20 }]);
+  for (const body of ['', 'null', ' null\n', '[]'])
+    t.strictSame(readNamespaceList(Buffer.from(body), '1'), { namespaces: [], index: 1 }, body);
+  for (const body of ['{}', '[', '<html>'])
+    t.throws(() => readNamespaceList(Buffer.from(body), '1'), { code: 'list-malformed' }, body);
+  t.strictSame(
+    addedNamespaces(list, {
+      namespaces: [
+        { name: 'b', createIndex: 9 },
+        { name: 'c', createIndex: 20 },
+      ],
+      index: 20,
+    }),
+    [{ name: 'c', createIndex: 20 }],
+  );
   t.end();
 });
 
@@ -75,7 +124,10 @@ t.test('a new namespace is noticed as it is made, and told with its index', asyn
   const address = addressOf(simulator.url);
   const { watch, failures } = createWatch();
   const known = await watch.read(address, forever);
-  t.strictSame(known?.namespaces.map(({ name }) => name), ['default', 'payments']);
+  t.strictSame(
+    known?.namespaces.map(({ name }) => name),
+    ['default', 'payments'],
+  );
 
   const added = watch.untilAdded(address, known, forever);
   simulator.control.addNamespace('search');
@@ -84,7 +136,7 @@ t.test('a new namespace is noticed as it is made, and told with its index', asyn
   t.strictSame(failures, []);
 });
 
-t.test('the list is a blocking query of the agent\'s own state', async (t) => {
+t.test("the list is a blocking query of the agent's own state", async (t) => {
   const { address, urls } = await serve(t, listing(5, 'default'), listing(5, 'default'), listing(9, 'default', 'b'));
   const { watch } = createWatch();
 
@@ -103,9 +155,16 @@ t.test('a list that cannot be read is told once and tried on', async (t) => {
   const added = await watch.untilAdded(address, known, forever);
 
   t.equal(known, undefined);
-  t.strictSame(failures.map(({ isRepeat }) => isRepeat), [false, true, true]);
+  t.strictSame(
+    failures.map(({ isRepeat }) => isRepeat),
+    [false, true, true],
+  );
   t.match(failures[0]?.err, { code: 'nomad-denied', message: /403: Permission denied/u });
-  t.strictSame(added, [{ name: 'default', createIndex: 0 }], 'any of them may be missing in a stream that was opened blindly');
+  t.strictSame(
+    added,
+    [{ name: 'default', createIndex: 0 }],
+    'any of them may be missing in a stream that was opened blindly',
+  );
 });
 
 t.test('what was known serves when the list cannot be read before the next stream', async (t) => {

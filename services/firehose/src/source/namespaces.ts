@@ -1,8 +1,10 @@
 /**
- * Watches which namespaces there are. Nomad reads `namespace=*` once, when the stream is opened, and no event tells of a new namespace: the stream
- * has to be opened again. Trouble with the list disturbs no stream; a namespace made meanwhile is found when the list can be read again.
+ * Watches which namespaces there are. Nomad reads `namespace=*` once, when the stream is opened, and no event tells of
+ * a new namespace: the stream has to be opened again. Trouble with the list disturbs no stream; a namespace made
+ * meanwhile is found when the list can be read again.
  *
- * The list is read with `stale`, from the agent's own state: that is what the stream is made of, and it needs no leader.
+ * The list is read with `stale`, from the agent's own state: that is what the stream is made of, and it needs no
+ * leader.
  */
 import { createBackoff } from '@hydrant/shared/foundation/backoff';
 import type { Clock } from '@hydrant/shared/foundation/clock';
@@ -29,10 +31,19 @@ export interface NamespaceWatchTelemetry {
 }
 
 export interface NamespaceWatch {
-  /** To be called before the stream is opened. Resolves soon, with what is known from earlier when Nomad does not tell; rejects only with the reason of `signal`. */
+  /**
+   * To be called before the stream is opened. Resolves soon, with what is known from earlier when Nomad does not tell;
+   * rejects only with the reason of `signal`.
+   */
   read(address: NomadAddress, signal: AbortSignal): Promise<NamespaceList | undefined>;
-  /** Resolves when there are namespaces that `known` lacks, with these; with none when `signal` aborts. Rejects never. */
-  untilAdded(address: NomadAddress, known: NamespaceList | undefined, signal: AbortSignal): Promise<readonly Namespace[]>;
+  /**
+   * Resolves when there are namespaces that `known` lacks, with these; with none when `signal` aborts. Rejects never.
+   */
+  untilAdded(
+    address: NomadAddress,
+    known: NamespaceList | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly Namespace[]>;
 }
 
 export interface NamespaceWatchOptions {
@@ -44,7 +55,7 @@ export interface NamespaceWatchOptions {
 
 /** A blocking query without news ends after this and up to a sixteenth more. */
 const waitMs = 120_000;
-const silentMs = waitMs * 17 / 16 + 15_000;
+const silentMs = (waitMs * 17) / 16 + 15_000;
 /** How long the opening of the stream may wait for the list. */
 const firstReadMs = 2_000;
 const listedAt = '/v1/namespaces';
@@ -60,7 +71,10 @@ export function readNamespaceList(body: Buffer, index: string | undefined): Name
   forEachListed(listedAt, body, (start, end) => {
     const entry: unknown = JSON.parse(body.toString('utf8', start, end));
     if (!isRecord(entry) || typeof entry['Name'] !== 'string') return;
-    namespaces.push({ name: entry['Name'], createIndex: Number.isSafeInteger(entry['CreateIndex']) ? Number(entry['CreateIndex']) : 0 });
+    namespaces.push({
+      name: entry['Name'],
+      createIndex: Number.isSafeInteger(entry['CreateIndex']) ? Number(entry['CreateIndex']) : 0,
+    });
   });
   return { namespaces, index: readListIndex(index) ?? 0 };
 }
@@ -71,7 +85,9 @@ export function addedNamespaces(before: NamespaceList, now: NamespaceList): Name
   return now.namespaces.filter(({ name }) => !known.has(name));
 }
 
-/** Those made after `namespacesAt` and before `index`: a stream that came to `index` without them lacked their events. */
+/**
+ * Those made after `namespacesAt` and before `index`: a stream that came to `index` without them lacked their events.
+ */
 export function missedNamespaces({ namespaces }: NamespaceList, namespacesAt: number, index: number): Namespace[] {
   return namespaces.filter(({ createIndex }) => createIndex > namespacesAt && createIndex < index);
 }
@@ -94,7 +110,10 @@ class BlockingNamespaceWatch implements NamespaceWatch {
   #isFailing = false;
   #last: NamespaceList | undefined;
 
-  constructor(options: NamespaceWatchOptions, ports: { readonly client: NomadClient; readonly telemetry: NamespaceWatchTelemetry; readonly clock: Clock }) {
+  constructor(
+    options: NamespaceWatchOptions,
+    ports: { readonly client: NomadClient; readonly telemetry: NamespaceWatchTelemetry; readonly clock: Clock },
+  ) {
     this.#options = { ...defaults, ...options };
     this.#client = ports.client;
     this.#telemetry = ports.telemetry;
@@ -103,7 +122,9 @@ class BlockingNamespaceWatch implements NamespaceWatch {
 
   async read(address: NomadAddress, signal: AbortSignal): Promise<NamespaceList | undefined> {
     const late = new AbortController();
-    const timer = this.#clock.after(firstReadMs, () => { late.abort(); });
+    const timer = this.#clock.after(firstReadMs, () => {
+      late.abort();
+    });
     try {
       return await this.#list(address, 0, AbortSignal.any([signal, late.signal]));
     } catch {
@@ -115,7 +136,11 @@ class BlockingNamespaceWatch implements NamespaceWatch {
     }
   }
 
-  async untilAdded(address: NomadAddress, known: NamespaceList | undefined, signal: AbortSignal): Promise<readonly Namespace[]> {
+  async untilAdded(
+    address: NomadAddress,
+    known: NamespaceList | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly Namespace[]> {
     const { retryMinMs, retryMaxMs } = this.#options;
     const backoff = createBackoff({ minMs: retryMinMs, maxMs: retryMaxMs });
     let before = known;
@@ -125,7 +150,10 @@ class BlockingNamespaceWatch implements NamespaceWatch {
       if (signal.aborted) break;
       if (now !== undefined) {
         // n.b. without a list from before the stream was opened, any namespace may be one that it lacks.
-        const added = before === undefined ? now.namespaces.map(({ name }) => ({ name, createIndex: 0 })) : addedNamespaces(before, now);
+        const added =
+          before === undefined
+            ? now.namespaces.map(({ name }) => ({ name, createIndex: 0 }))
+            : addedNamespaces(before, now);
         if (added.length > 0) return added;
         before = now;
         backoff.reset();
@@ -152,7 +180,9 @@ class BlockingNamespaceWatch implements NamespaceWatch {
   }
 
   async #list(address: NomadAddress, index: number, signal: AbortSignal): Promise<NamespaceList> {
-    const { body, headers } = await this.#client.get(address, listPath(this.#options.region, index), signal, { silentMs });
+    const { body, headers } = await this.#client.get(address, listPath(this.#options.region, index), signal, {
+      silentMs,
+    });
     this.#last = readNamespaceList(body, headers['x-nomad-index']);
     return this.#last;
   }

@@ -1,6 +1,6 @@
 /**
- * Who we are to Nomad and whom we take for Nomad: headers and TLS, made of the settings. Files are read anew at each connection, because workload
- * identities and certificates rotate.
+ * Who we are to Nomad and whom we take for Nomad: headers and TLS, made of the settings. Files are read anew at each
+ * connection, because workload identities and certificates rotate.
  */
 import type { ProxyRules } from '@hydrant/shared/runtime/proxy/choose-proxy';
 import { readFile } from 'node:fs/promises';
@@ -42,19 +42,32 @@ export interface Credentials {
 const headerText = /^[\t\u0020-\u007e]*$/u;
 
 async function readToken({ token, tokenFile }: NomadAccess): Promise<string> {
-  const text = tokenFile === null ? token ?? '' : await readNamed('NOMAD_TOKEN_FILE', tokenFile, (path) => readFile(path, 'utf8'));
+  const text =
+    tokenFile === null
+      ? (token ?? '')
+      : await readNamed('NOMAD_TOKEN_FILE', tokenFile, (path) => readFile(path, 'utf8'));
   const trimmed = text.trim();
   // n.b. Node.js would refuse the header, and say nothing of the setting.
   if (headerText.test(trimmed)) return trimmed;
   const place = tokenFile === null ? 'NOMAD_TOKEN' : `${tokenFile} (NOMAD_TOKEN_FILE)`;
-  throw new HydrantError(`Expected ${place} to hold a token on one line, got other characters than a header may have`, { code: 'nomad-credentials', retryable: true });
+  throw new HydrantError(`Expected ${place} to hold a token on one line, got other characters than a header may have`, {
+    code: 'nomad-credentials',
+    retryable: true,
+  });
 }
 
 function readBytes(path: string): Promise<Buffer> {
   return readFile(path);
 }
 
-async function readTls({ caFile, caFolder, certFile, keyFile, serverName, skipVerify }: NomadAccess): Promise<Credentials['tls']> {
+async function readTls({
+  caFile,
+  caFolder,
+  certFile,
+  keyFile,
+  serverName,
+  skipVerify,
+}: NomadAccess): Promise<Credentials['tls']> {
   const ca = await readAuthorities(caFile, caFolder);
   return {
     ...(ca === undefined ? {} : { ca }),
@@ -68,7 +81,7 @@ async function readTls({ caFile, caFolder, certFile, keyFile, serverName, skipVe
 /** Throws `nomad-credentials` when a file cannot be read. User and password of the address win over NOMAD_HTTP_AUTH. */
 export async function readCredentials(access: NomadAccess, address: NomadAddress): Promise<Credentials> {
   // n.b. older Nomads compress the stream with a flush per frame when asked to.
-  const headers: Record<string, string> = { 'accept': 'application/json', 'accept-encoding': 'identity' };
+  const headers: Record<string, string> = { accept: 'application/json', 'accept-encoding': 'identity' };
   const token = await readToken(access);
   if (token !== '') headers['x-nomad-token'] = token;
   const auth = address.auth ?? access.httpAuth;
@@ -76,5 +89,9 @@ export async function readCredentials(access: NomadAccess, address: NomadAddress
   const basic = Buffer.from(userAndPassword ?? '').toString('base64');
   if (basic !== '') headers['authorization'] = `Basic ${basic}`;
   const password = userAndPassword?.slice(userAndPassword.indexOf(':') + 1) ?? '';
-  return { headers, tls: address.origin.startsWith('https:') ? await readTls(access) : { rejectUnauthorized: true }, secrets: [token, basic, password].filter((secret) => secret !== '') };
+  return {
+    headers,
+    tls: address.origin.startsWith('https:') ? await readTls(access) : { rejectUnauthorized: true },
+    secrets: [token, basic, password].filter((secret) => secret !== ''),
+  };
 }

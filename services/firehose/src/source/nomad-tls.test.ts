@@ -39,10 +39,17 @@ async function startSecured(t: Test, { wantsClient }: { readonly wantsClient: bo
   const authority = makeAuthority(folder, 'authority');
   const other = makeAuthority(folder, 'other');
   const { key, cert } = makeCertificate(folder, 'server', authority, [`DNS:${serverName}`]);
-  const server = createServer({ key, cert, ca: authority.cert, requestCert: wantsClient, rejectUnauthorized: wantsClient }, (_request, response) => { response.end('{}\n'); });
+  const server = createServer(
+    { key, cert, ca: authority.cert, requestCert: wantsClient, rejectUnauthorized: wantsClient },
+    (_request, response) => {
+      response.end('{}\n');
+    },
+  );
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.teardown(() => { server.close(); });
+  t.teardown(() => {
+    server.close();
+  });
   const address = parseNomadAddress(`https://127.0.0.1:${String((server.address() as AddressInfo).port)}`);
   if (address === undefined) throw new Error('Expected an address');
   const open = async (access: Partial<NomadAccess>): Promise<void> => {
@@ -54,7 +61,11 @@ async function startSecured(t: Test, { wantsClient }: { readonly wantsClient: bo
     authority,
     other,
     client: makeCertificate(folder, 'client', authority, ['DNS:client']),
-    ask: (access) => open(access).then(() => 'works', (thrown: unknown) => errorCode(thrown) ?? describeError(thrown)),
+    ask: (access) =>
+      open(access).then(
+        () => 'works',
+        (thrown: unknown) => errorCode(thrown) ?? describeError(thrown),
+      ),
     explain: (access) => open(access).then(() => 'works', describeError),
   };
 }
@@ -74,7 +85,11 @@ t.test('Nomad is verified by the authority and the name that were set, and by no
     ['folder, with all below it', { caFolder: good, serverName }, 'works'],
     ['folder without that authority', { caFolder: bad, serverName }, 'nomad-tls'],
     ['the file wins over the folder', { caFile: other.certFile, caFolder: good, serverName }, 'nomad-tls'],
-    ['the file wins over the folder, the other way round', { caFile: authority.certFile, caFolder: bad, serverName }, 'works'],
+    [
+      'the file wins over the folder, the other way round',
+      { caFile: authority.certFile, caFolder: bad, serverName },
+      'works',
+    ],
     ['neither', { serverName }, 'nomad-tls'],
     ['another name', { caFile: authority.certFile }, 'nomad-tls'],
     ['not verified', { skipVerify: true }, 'works'],
@@ -110,7 +125,12 @@ t.test('Nomad gets the client certificate that it asks for', { skip }, async (t)
   const access = { caFile: authority.certFile, serverName };
 
   t.equal(await ask({ ...access, certFile: client.certFile, keyFile: client.keyFile }), 'works');
-  for (const wrong of [access, { ...access, certFile: other.certFile, keyFile: other.keyFile }]) t.match(await ask(wrong), /^nomad-(?:tls|unreachable)$/u);
+  for (const wrong of [access, { ...access, certFile: other.certFile, keyFile: other.keyFile }])
+    t.match(await ask(wrong), /^nomad-(?:tls|unreachable)$/u);
   t.match(await explain(access), /NOMAD_CLIENT_CERT/u);
-  t.match(await explain({ ...access, certFile: client.certFile, keyFile: other.keyFile }), /NOMAD_CLIENT_CERT, NOMAD_CLIENT_KEY/u, 'a key that does not fit');
+  t.match(
+    await explain({ ...access, certFile: client.certFile, keyFile: other.keyFile }),
+    /NOMAD_CLIENT_CERT, NOMAD_CLIENT_KEY/u,
+    'a key that does not fit',
+  );
 });

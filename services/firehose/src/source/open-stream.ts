@@ -1,4 +1,6 @@
-/** Opens Nomad's event stream at one address: which path asks for which topics. What the bytes mean is not known here. */
+/**
+ * Opens Nomad's event stream at one address: which path asks for which topics. What the bytes mean is not known here.
+ */
 import type { NomadAddress } from './address.ts';
 import type { NomadClient, NomadStream } from './nomad-http-client.ts';
 

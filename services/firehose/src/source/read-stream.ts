@@ -1,6 +1,6 @@
 /**
- * One connection to the stream, from its first byte to its end: lines to frames, judging the beginning (gap), and what to do about a line that
- * is no frame. What has to outlive the connection stands in `StreamPosition`.
+ * One connection to the stream, from its first byte to its end: lines to frames, judging the beginning (gap), and what
+ * to do about a line that is no frame. What has to outlive the connection stands in `StreamPosition`.
  */
 import type { Clock, Timer } from '@hydrant/shared/foundation/clock';
 import { errorCode, toError } from '@hydrant/shared/foundation/errors';
@@ -21,7 +21,12 @@ export interface StreamReaderTelemetry {
   /** The stream begins before what was asked for, and will be read from there on. */
   streamLags(lag: { readonly resumedAt: number; readonly firstIndex: number }): void;
   /** `willReread`: the stream is opened again first, since the line may have been garbled on its way. */
-  lineMalformed(line: { readonly kind: MalformedKind; readonly afterIndex: number | undefined; readonly willReread: boolean; readonly err: Error }): void;
+  lineMalformed(line: {
+    readonly kind: MalformedKind;
+    readonly afterIndex: number | undefined;
+    readonly willReread: boolean;
+    readonly err: Error;
+  }): void;
   eventMalformed(index: number): void;
 }
 
@@ -48,9 +53,15 @@ export interface StreamReaderOptions {
   readonly maxLineBytes: number;
   /** How soon after the first line Nomad sends the newest frame that it has. What comes later is taken for new. */
   readonly firstFrameMs: number;
-  /** After so long without a frame the one that was asked for is taken to be gone, until it comes. A server that is short of CPU time may take seconds. */
+  /**
+   * After so long without a frame the one that was asked for is taken to be gone, until it comes. A server that is
+   * short of CPU time may take seconds.
+   */
   readonly silenceMs: number;
-  /** How long a stream that begins before what was asked for may take to catch up when the leader does not say whether it will. */
+  /**
+   * How long a stream that begins before what was asked for may take to catch up when the leader does not say whether
+   * it will.
+   */
   readonly catchUpMs: number;
 }
 
@@ -84,7 +95,10 @@ export class StreamReader {
   #lines = 0;
   #firstLineMs = Number.POSITIVE_INFINITY;
   #silenceTimer: Timer | undefined;
-  /** `silent`: silence was taken for a gap. `behind`: the stream began before what was asked for, and what that means is not known yet. */
+  /**
+   * `silent`: silence was taken for a gap. `behind`: the stream began before what was asked for, and what that means is
+   * not known yet.
+   */
   #beginning: 'unknown' | 'silent' | 'behind' | 'lagging' | 'judged' = 'unknown';
   /** While nobody knows whether the stream will catch up: where it began, and until when that is waited for. */
   #undecided: { readonly firstIndex: number; readonly untilMs: number } | undefined;
@@ -109,9 +123,15 @@ export class StreamReader {
   async run(stream: OpenedStream, liveness: LivenessWatch, signal: AbortSignal): Promise<void> {
     const { receiver, telemetry } = this.#ports;
     const splitter = createLineSplitter(this.#options.maxLineBytes, {
-      line: (bytes) => { this.#takeLine(bytes); },
-      overlong: () => { this.#takeOverlong(); },
-      endless: (length) => { this.#takeEndless(length); },
+      line: (bytes) => {
+        this.#takeLine(bytes);
+      },
+      overlong: () => {
+        this.#takeOverlong();
+      },
+      endless: (length) => {
+        this.#takeEndless(length);
+      },
     });
     receiver.streamOpened();
     try {
@@ -163,7 +183,9 @@ export class StreamReader {
     this.#ports.onFirstLine();
     const { clock } = this.#ports;
     this.#firstLineMs = clock.monotonic();
-    this.#silenceTimer = clock.after(Math.max(0, this.#options.silenceMs - this.#position.silentMs), () => { this.#judgeSilence(); });
+    this.#silenceTimer = clock.after(Math.max(0, this.#options.silenceMs - this.#position.silentMs), () => {
+      this.#judgeSilence();
+    });
   }
 
   #sinceFirstLine(): number {
@@ -173,12 +195,18 @@ export class StreamReader {
   #takeOverlong(): void {
     if (this.#reread !== undefined) return;
     this.#countLine();
-    this.#takeMalformed('too-long', tooLong(this.#options.maxLineBytes, 'got more; raise it if Nomad has such large frames'));
+    this.#takeMalformed(
+      'too-long',
+      tooLong(this.#options.maxLineBytes, 'got more; raise it if Nomad has such large frames'),
+    );
   }
 
   /** What has no end cannot be skipped. */
   #takeEndless(length: number): void {
-    this.#reread ??= tooLong(this.#options.maxLineBytes, `got ${String(length)} without an end: closed the stream; is that Nomad which answers?`);
+    this.#reread ??= tooLong(
+      this.#options.maxLineBytes,
+      `got ${String(length)} without an end: closed the stream; is that Nomad which answers?`,
+    );
   }
 
   #takeFrame(frame: Frame): void {
@@ -191,7 +219,8 @@ export class StreamReader {
     this.#position.isSilentGap = false;
     for (const event of frame.events) if (event.head === undefined) this.#ports.telemetry.eventMalformed(frame.index);
     // The newest frame that Nomad has comes first even when none was asked for; one that comes later is new.
-    if (isFirst && start !== 'oldest' && this.#sinceFirstLine() < this.#options.firstFrameMs) this.#beginAfter(frame.index);
+    if (isFirst && start !== 'oldest' && this.#sinceFirstLine() < this.#options.firstFrameMs)
+      this.#beginAfter(frame.index);
     else this.#frames.push(frame);
   }
 
@@ -204,14 +233,20 @@ export class StreamReader {
     const { telemetry } = this.#ports;
     const afterIndex = this.#newest;
     const place = afterIndex ?? 0;
-    // n.b. a proxy's error page is 200 and lines, too: what begins with no good line is no stream of which a line could be skipped.
+    // n.b. a proxy's error page is 200 and lines, too: what begins with no good line is no stream of which a line could
+    // be skipped.
     const willReread = this.#lines === 1 || this.#position.rereadAfter !== place;
     telemetry.lineMalformed({ kind, afterIndex, willReread, err });
     if (willReread) {
       this.#position.rereadAfter = place;
       this.#reread = err;
     } else {
-      this.#ports.receiver.gapFound({ reason: 'malformed-line', since: place, fromIndex: afterIndex, toIndex: undefined });
+      this.#ports.receiver.gapFound({
+        reason: 'malformed-line',
+        since: place,
+        fromIndex: afterIndex,
+        toIndex: undefined,
+      });
     }
   }
 
@@ -247,13 +282,15 @@ export class StreamReader {
     const { elsewhere } = this.#position;
     const decision = decideBehind(resumedAt, leader, { isElsewhere: elsewhere !== undefined, isLate: false });
     this.#frames = [];
-    if (decision.kind === 'foreign') throw foreign(this.#ports.address, { index: resumedAt, elsewhere, leaderIndex: leader?.index });
+    if (decision.kind === 'foreign')
+      throw foreign(this.#ports.address, { index: resumedAt, elsewhere, leaderIndex: leader?.index });
     if (decision.kind === 'gap') {
       this.#beginning = 'judged';
       this.#tellGap(decision, first.index);
     } else {
       this.#beginning = 'lagging';
-      if (decision.kind === 'undecided') this.#undecided = { firstIndex: first.index, untilMs: this.#ports.clock.monotonic() + this.#options.catchUpMs };
+      if (decision.kind === 'undecided')
+        this.#undecided = { firstIndex: first.index, untilMs: this.#ports.clock.monotonic() + this.#options.catchUpMs };
       this.#ports.telemetry.streamLags({ resumedAt, firstIndex: first.index });
     }
     for (const frame of frames) this.#takeFrame(frame);
@@ -261,10 +298,17 @@ export class StreamReader {
 
   /** n.b. Nomad's heartbeats make that a question every half minute at least. */
   #isOverdue(): boolean {
-    return this.#beginning === 'lagging' && this.#undecided !== undefined && this.#ports.clock.monotonic() >= this.#undecided.untilMs;
+    return (
+      this.#beginning === 'lagging' &&
+      this.#undecided !== undefined &&
+      this.#ports.clock.monotonic() >= this.#undecided.untilMs
+    );
   }
 
-  /** It did not catch up. If that is not because it lags, what it sent so far has to be read after all: the stream is opened again where it began. */
+  /**
+   * It did not catch up. If that is not because it lags, what it sent so far has to be read after all: the stream is
+   * opened again where it began.
+   */
   async #judgeOverdue(signal: AbortSignal): Promise<void> {
     const { index: resumedAt, elsewhere } = this.#position;
     if (this.#undecided === undefined || resumedAt === undefined) return;
@@ -273,7 +317,8 @@ export class StreamReader {
     const leader = await this.#ports.leaderIndex(signal);
     signal.throwIfAborted();
     const decision = decideBehind(resumedAt, leader, { isElsewhere: elsewhere !== undefined, isLate: true });
-    if (decision.kind === 'foreign') throw foreign(this.#ports.address, { index: resumedAt, elsewhere, leaderIndex: leader?.index });
+    if (decision.kind === 'foreign')
+      throw foreign(this.#ports.address, { index: resumedAt, elsewhere, leaderIndex: leader?.index });
     if (decision.kind !== 'gap') return;
     this.#tellGap(decision, firstIndex);
     this.#position.index = firstIndex;
@@ -291,7 +336,8 @@ export class StreamReader {
     if (this.#beginning !== 'unknown') return;
     const decision = decideGap({ resumedAt: this.#position.index, first: 'nothing' });
     if (decision.kind !== 'gap') return;
-    // n.b. what comes may still be of another time: a server that lags and has nothing to show yet, or a cluster that was just built anew.
+    // n.b. what comes may still be of another time: a server that lags and has nothing to show yet, or a cluster that
+    // was just built anew.
     this.#beginning = 'silent';
     this.#position.silentMs = 0;
     this.#position.isSilentGap = true;

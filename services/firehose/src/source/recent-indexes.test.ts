@@ -6,7 +6,13 @@ t.test('the newest index that is not beyond the one asked for is found', (t) => 
   t.equal(recent.atOrBefore(5), undefined);
   for (const index of [10, 10, 12, 20]) recent.add(index);
 
-  const cases: readonly (readonly [number, number | undefined])[] = [[9, undefined], [10, 10], [11, 10], [19, 12], [100, 20]];
+  const cases: readonly (readonly [number, number | undefined])[] = [
+    [9, undefined],
+    [10, 10],
+    [11, 10],
+    [19, 12],
+    [100, 20],
+  ];
   for (const [index, expected] of cases) t.equal(recent.atOrBefore(index), expected, String(index));
 
   recent.add(11);

@@ -10,7 +10,17 @@ import { createStreamOpener } from './open-stream.ts';
 import { createSource, type Source, type SourceTelemetry } from './source.ts';
 
 const query = { topics: ['Job'], namespace: '*', region: '' };
-const access = { token: null, tokenFile: null, httpAuth: null, caFile: null, caFolder: null, certFile: null, keyFile: null, serverName: null, skipVerify: false };
+const access = {
+  token: null,
+  tokenFile: null,
+  httpAuth: null,
+  caFile: null,
+  caFolder: null,
+  certFile: null,
+  keyFile: null,
+  serverName: null,
+  skipVerify: false,
+};
 
 interface Nomad {
   readonly url: string;
@@ -23,16 +33,22 @@ interface Nomad {
   addNamespaceAndCut(name: string, createIndex: number): void;
 }
 
-/** Sends every stream the frames from its index on, of namespaces there were when it was opened; answers lists as blocking queries. */
+/**
+ * Sends every stream the frames from its index on, of namespaces there were when it was opened; answers lists as
+ * blocking queries.
+ */
 async function startNomad(t: Test, answersLists: boolean): Promise<Nomad> {
   const namespaces = [{ Name: 'default', CreateIndex: 1 }];
   const frames: number[] = [];
   const asked: Nomad['asked'] = [];
   const streams = new Set<ServerResponse>();
   const waiting = new Map<ServerResponse, number>();
-  const line = (index: number): string => `{"Index":${String(index)},"Events":[{"Topic":"Job","Type":"JobRegistered","Key":"web","Namespace":"default","Index":${String(index)},"Payload":{}}]}\n`;
+  const line = (index: number): string =>
+    `{"Index":${String(index)},"Events":[{"Topic":"Job","Type":"JobRegistered","Key":"web","Namespace":"default","Index":${String(index)},"Payload":{}}]}\n`;
   const newest = (): number => Math.max(...namespaces.map(({ CreateIndex }) => CreateIndex));
-  const list = (response: ServerResponse): void => { response.writeHead(200, { 'x-nomad-index': newest() }).end(JSON.stringify(namespaces)); };
+  const list = (response: ServerResponse): void => {
+    response.writeHead(200, { 'x-nomad-index': newest() }).end(JSON.stringify(namespaces));
+  };
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://nomad');
     const index = Number(searchParams.get('index') ?? '0');
@@ -44,7 +60,9 @@ async function startNomad(t: Test, answersLists: boolean): Promise<Nomad> {
     else if (index < newest()) list(response);
     else waiting.set(response, index);
   });
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
   t.teardown(() => {
     server.closeAllConnections();
     server.close();
@@ -88,18 +106,30 @@ function read(t: Test, { url }: Nomad, { index, namespacesAt, retryMs = 60_000 }
   const indexes: number[] = [];
   const told: Reader['told'] = [];
   const client = createNomadClient(access);
-  const namespaceWatchFailed = (failure: unknown): void => { told.push(['failed', failure]); };
+  const namespaceWatchFailed = (failure: unknown): void => {
+    told.push(['failed', failure]);
+  };
   const telemetry: SourceTelemetry = {
     bytesReceived: () => undefined,
     framesReceived: () => undefined,
     eventMalformed: () => undefined,
-    streamLags: (lag) => { told.push(['lag', lag]); },
-    lineMalformed: (malformed) => { told.push(['malformed', malformed]); },
+    streamLags: (lag) => {
+      told.push(['lag', lag]);
+    },
+    lineMalformed: (malformed) => {
+      told.push(['malformed', malformed]);
+    },
     streamConnected: () => undefined,
-    streamDenied: (denial) => { told.push(['denied', denial]); },
-    namespacesAdded: ({ namespaces, resumeAt }) => { told.push(['added', { namespaces, resumeAt }]); },
+    streamDenied: (denial) => {
+      told.push(['denied', denial]);
+    },
+    namespacesAdded: ({ namespaces, resumeAt }) => {
+      told.push(['added', { namespaces, resumeAt }]);
+    },
     streamUnanswered: () => undefined,
-    streamEnded: (end) => { told.push(['ended', end]); },
+    streamEnded: (end) => {
+      told.push(['ended', end]);
+    },
   };
   const address = parseNomadAddress(url);
   if (address === undefined) throw new Error('Expected an address');
@@ -109,14 +139,23 @@ function read(t: Test, { url }: Nomad, { index, namespacesAt, retryMs = 60_000 }
       clock: systemClock,
       openStream: createStreamOpener(client, query),
       probeDenial: () => Promise.reject(new Error('Expected no denial')),
-      namespaces: createNamespaceWatch({ region: '' }, { client, telemetry: { namespaceWatchFailed }, clock: systemClock }),
+      namespaces: createNamespaceWatch(
+        { region: '' },
+        { client, telemetry: { namespaceWatchFailed }, clock: systemClock },
+      ),
       receiver: {
         streamOpened: () => undefined,
-        receive: async (frames) => { indexes.push(...frames.map(({ index }) => index)); },
+        receive: async (frames) => {
+          indexes.push(...frames.map(({ index }) => index));
+        },
         beginAfter: () => undefined,
-        rereadFrom: async (index) => { told.push(['reread', index]); },
+        rereadFrom: async (index) => {
+          told.push(['reread', index]);
+        },
         gapDisproved: () => undefined,
-        gapFound: (gap) => { told.push(['gap', gap]); },
+        gapFound: (gap) => {
+          told.push(['gap', gap]);
+        },
       },
       leaderIndex: () => Promise.resolve(undefined),
       telemetry,
@@ -142,7 +181,15 @@ t.test('a new namespace opens the stream again at once, at a frame from before i
 
   t.strictSame(nomad.asked, ['0', '12', '15']);
   t.strictSame(indexes.slice(0, 5), [10, 12, 15, 12, 15]);
-  t.strictSame(told, [['reread', 12], ['added', { namespaces: ['search'], resumeAt: 12 }], ['added', { namespaces: ['later'], resumeAt: 15 }]], 'no gap, no disconnect');
+  t.strictSame(
+    told,
+    [
+      ['reread', 12],
+      ['added', { namespaces: ['search'], resumeAt: 12 }],
+      ['added', { namespaces: ['later'], resumeAt: 15 }],
+    ],
+    'no gap, no disconnect',
+  );
 });
 
 t.test('a namespace made before anything that is remembered shows as a gap', async (t) => {
@@ -155,7 +202,11 @@ t.test('a namespace made before anything that is remembered shows as a gap', asy
   await eventually(() => indexes.length === 2);
 
   t.strictSame(nomad.asked, ['0', '13']);
-  t.match(told, [['reread', 13], ['added', { resumeAt: 13 }], ['gap', { reason: 'evicted', fromIndex: 13, toIndex: 20 }]]);
+  t.match(told, [
+    ['reread', 13],
+    ['added', { resumeAt: 13 }],
+    ['gap', { reason: 'evicted', fromIndex: 13, toIndex: 20 }],
+  ]);
 });
 
 t.test('a namespace made just before the stream ended is read from its making when it is opened again', async (t) => {
@@ -172,7 +223,11 @@ t.test('a namespace made just before the stream ended is read from its making wh
 
   t.strictSame(nomad.asked, ['0', '12']);
   t.strictSame(indexes, [10, 12, 15, 12, 15]);
-  t.match(told, [['ended', {}], ['reread', 12], ['added', { namespaces: ['search'], resumeAt: 12 }]]);
+  t.match(told, [
+    ['ended', {}],
+    ['reread', 12],
+    ['added', { namespaces: ['search'], resumeAt: 12 }],
+  ]);
   t.equal(source.namespacesAt, 13);
 });
 
@@ -182,14 +237,29 @@ t.test('a namespace that the checkpoint does not count is read from its making',
   nomad.addNamespace('search', 13);
   nomad.addNamespace('later', 16);
 
-  for (const { namespacesAt, asked } of [{ namespacesAt: 1, asked: '13' }, { namespacesAt: 13, asked: '15' }, { asked: '15' }]) {
+  for (const { namespacesAt, asked } of [
+    { namespacesAt: 1, asked: '13' },
+    { namespacesAt: 13, asked: '15' },
+    { asked: '15' },
+  ]) {
     nomad.asked.length = 0;
-    const { source, indexes, told } = read(t, nomad, { index: 15, ...(namespacesAt === undefined ? {} : { namespacesAt }) });
+    const { source, indexes, told } = read(t, nomad, {
+      index: 15,
+      ...(namespacesAt === undefined ? {} : { namespacesAt }),
+    });
     await eventually(() => indexes.at(-1) === 15);
     await source.stop();
 
     t.strictSame(nomad.asked, [asked], `counted up to ${String(namespacesAt)}`);
-    t.match(told, asked === '13' ? [['reread', 13], ['added', { namespaces: ['search'], resumeAt: 13 }]] : []);
+    t.match(
+      told,
+      asked === '13'
+        ? [
+            ['reread', 13],
+            ['added', { namespaces: ['search'], resumeAt: 13 }],
+          ]
+        : [],
+    );
     t.equal(source.namespacesAt, 16);
   }
 });
@@ -216,5 +286,9 @@ t.test('with a list that comes late the stream is read again from where it was o
   await eventually(() => indexes.length === 4, { timeoutMs: 30_000 });
 
   t.strictSame(nomad.asked, ['10', '10']);
-  t.match(told, [['failed', {}], ['reread', 10], ['added', { namespaces: ['default'], resumeAt: 10 }]]);
+  t.match(told, [
+    ['failed', {}],
+    ['reread', 10],
+    ['added', { namespaces: ['default'], resumeAt: 10 }],
+  ]);
 });

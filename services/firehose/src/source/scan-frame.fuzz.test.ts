@@ -1,4 +1,7 @@
-/** Compares what is found in frames with what JSON.parse finds: events in any spelling, odd ones among them, and frames that were damaged on their way. */
+/**
+ * Compares what is found in frames with what JSON.parse finds: events in any spelling, odd ones among them, and frames
+ * that were damaged on their way.
+ */
 import assert from 'node:assert/strict';
 import { errorCode } from '@hydrant/shared/foundation/errors';
 import type { EventHead } from '@hydrant/shared/messages/nomad-event';
@@ -19,20 +22,31 @@ interface Written {
 /** The key, or the same one with a letter of it as an escape. */
 function spellKey(random: Random, key: string): string {
   const at = random.below(key.length);
-  return random.oneIn(4) ? `"${key.slice(0, at)}\\u00${key.charCodeAt(at).toString(16)}${key.slice(at + 1)}"` : `"${key}"`;
+  return random.oneIn(4)
+    ? `"${key.slice(0, at)}\\u00${key.charCodeAt(at).toString(16)}${key.slice(at + 1)}"`
+    : `"${key}"`;
 }
 
 /** Members in any order, with white space around all of them. */
 function makeObject(random: Random, members: readonly (readonly [string, string])[]): string {
   const blank = (): string => makeBlank(random);
-  const ordered = members.map((member) => ({ member, order: random.below(1000) })).sort((one, other) => one.order - other.order);
+  const ordered = members
+    .map((member) => ({ member, order: random.below(1000) }))
+    .sort((one, other) => one.order - other.order);
   return `{${blank()}${ordered.map(({ member: [key, value] }) => `${blank()}${spellKey(random, key)}${blank()}:${blank()}${value}${blank()}`).join(',')}}`;
 }
 
 function makePayload(random: Random, topic: string): string {
   if (random.oneIn(4)) return makeJson(random, 3);
-  const object = makeObject(random, [['JobID', random.oneIn(4) ? makeJson(random, 2) : makeJsonString(random)], ['ID', makeJsonString(random)], ['Nested', makeObject(random, [['JobID', '"another"']])]]);
-  return makeObject(random, [[random.oneIn(8) ? 'Odd' : topic, object], ['Also', makeJson(random, 2)]]);
+  const object = makeObject(random, [
+    ['JobID', random.oneIn(4) ? makeJson(random, 2) : makeJsonString(random)],
+    ['ID', makeJsonString(random)],
+    ['Nested', makeObject(random, [['JobID', '"another"']])],
+  ]);
+  return makeObject(random, [
+    [random.oneIn(8) ? 'Odd' : topic, object],
+    ['Also', makeJson(random, 2)],
+  ]);
 }
 
 function readText(value: unknown): string | undefined {
@@ -56,10 +70,20 @@ function findJobId(topic: string, { Key, FilterKeys, Payload }: Readonly<Record<
 function expectHead(text: string, index: string): EventHead | undefined {
   const event = JSON.parse(text) as Readonly<Record<string, unknown>>;
   const [topic, type] = [readText(event['Topic']), readText(event['Type'])];
-  if (topic === undefined || type === undefined || !/^\d+$/u.test(index) || !Number.isSafeInteger(Number(index))) return undefined;
-  const filterKeys = Array.isArray(event['FilterKeys']) ? event['FilterKeys'].filter((each): each is string => typeof each === 'string') : [];
+  if (topic === undefined || type === undefined || !/^\d+$/u.test(index) || !Number.isSafeInteger(Number(index)))
+    return undefined;
+  const filterKeys = Array.isArray(event['FilterKeys'])
+    ? event['FilterKeys'].filter((each): each is string => typeof each === 'string')
+    : [];
   const jobId = findJobId(topic, event);
-  const head = { topic, type, key: readText(event['Key']) ?? '', namespace: readText(event['Namespace']) ?? '', filterKeys, index: Number(index) };
+  const head = {
+    topic,
+    type,
+    key: readText(event['Key']) ?? '',
+    namespace: readText(event['Namespace']) ?? '',
+    filterKeys,
+    index: Number(index),
+  };
   return jobId === undefined ? head : { ...head, jobId };
 }
 
@@ -70,11 +94,23 @@ function makeEvent(random: Random): Written {
     return { text, head: isRecord(JSON.parse(text)) ? expectHead(text, '') : undefined };
   }
   const topic = oneIn(8) ? 'FromTheFuture' : pick(['Job', 'Node', ...jobTopics]);
-  const index = oneIn(8) ? pick(['-1', '1.0', '1e3', '9007199254740993', '"7"', 'null', '[]', '0']) : String(random.below(2 ** 31));
-  const member = (key: string, usual: string): readonly (readonly [string, string])[] => (oneIn(20) ? [] : [[key, oneIn(20) ? makeJson(random, 2) : usual]]);
+  const index = oneIn(8)
+    ? pick(['-1', '1.0', '1e3', '9007199254740993', '"7"', 'null', '[]', '0'])
+    : String(random.below(2 ** 31));
+  const member = (key: string, usual: string): readonly (readonly [string, string])[] =>
+    oneIn(20) ? [] : [[key, oneIn(20) ? makeJson(random, 2) : usual]];
   const text = makeObject(random, [
-    ...member('Topic', `"${topic}"`), ...member('Type', makeJsonString(random)), ...member('Key', makeJsonString(random)), ...member('Namespace', makeJsonString(random)),
-    ...member('FilterKeys', pick(['null', '[]', '[""]', '[ 1 , "web" ]', `[${makeJsonString(random)},${makeJsonString(random)}]`])), ['Index', index], ...member('Payload', makePayload(random, topic)), ...member('Odd', makeJson(random, 2)),
+    ...member('Topic', `"${topic}"`),
+    ...member('Type', makeJsonString(random)),
+    ...member('Key', makeJsonString(random)),
+    ...member('Namespace', makeJsonString(random)),
+    ...member(
+      'FilterKeys',
+      pick(['null', '[]', '[""]', '[ 1 , "web" ]', `[${makeJsonString(random)},${makeJsonString(random)}]`]),
+    ),
+    ['Index', index],
+    ...member('Payload', makePayload(random, topic)),
+    ...member('Odd', makeJson(random, 2)),
   ]);
   return { text, head: expectHead(text, index) };
 }
@@ -107,30 +143,46 @@ t.test('a frame has the events that JSON.parse finds in it, with their heads', a
       const frame = scan(Buffer.from(text));
       assert.ok(frame !== undefined && frame !== 'heartbeat', 'it was taken for no frame');
       assert.equal(frame.index, index);
-      assert.deepEqual(showEvents(frame), events.map((event) => event.text));
-      assert.deepEqual(frame.events.map(({ head }) => head), events.map(({ head }) => head));
+      assert.deepEqual(
+        showEvents(frame),
+        events.map((event) => event.text),
+      );
+      assert.deepEqual(
+        frame.events.map(({ head }) => head),
+        events.map(({ head }) => head),
+      );
     } catch (cause) {
       throw new Error(`${String(cause)} in ${JSON.stringify(text)}`, { cause });
     }
   });
 });
 
-t.test('a damaged frame is refused, or all its events are values, and those that follow one another in it', async (t) => {
-  let taken = 0;
-  await fuzz(t, (random) => {
-    const line = damageJson(random, Buffer.from(makeFrame(random, [{ text: good, head: undefined }, makeEvent(random)], 7)));
-    const frame = scan(line);
-    const text = line.toString('latin1');
-    if (frame === undefined) return;
-    taken += 1;
-    const parsed = JSON.parse(text) as Readonly<Record<string, unknown>>;
-    if (frame === 'heartbeat') {
-      assert.deepEqual(parsed, {}, text);
-      return;
-    }
-    const events = frame.events.map(({ start, end }) => JSON.parse(line.toString('latin1', start, end)) as unknown);
-    assert.ok(Array.isArray(parsed['Events']) && typeof parsed['Index'] === 'number', text);
-    assert.deepEqual({ index: frame.index, events }, { index: parsed['Index'], events: parsed['Events'] as unknown }, text);
-  });
-  t.ok(taken > 0, `${String(taken)} were taken all the same`);
-});
+t.test(
+  'a damaged frame is refused, or all its events are values, and those that follow one another in it',
+  async (t) => {
+    let taken = 0;
+    await fuzz(t, (random) => {
+      const line = damageJson(
+        random,
+        Buffer.from(makeFrame(random, [{ text: good, head: undefined }, makeEvent(random)], 7)),
+      );
+      const frame = scan(line);
+      const text = line.toString('latin1');
+      if (frame === undefined) return;
+      taken += 1;
+      const parsed = JSON.parse(text) as Readonly<Record<string, unknown>>;
+      if (frame === 'heartbeat') {
+        assert.deepEqual(parsed, {}, text);
+        return;
+      }
+      const events = frame.events.map(({ start, end }) => JSON.parse(line.toString('latin1', start, end)) as unknown);
+      assert.ok(Array.isArray(parsed['Events']) && typeof parsed['Index'] === 'number', text);
+      assert.deepEqual(
+        { index: frame.index, events },
+        { index: parsed['Index'], events: parsed['Events'] as unknown },
+        text,
+      );
+    });
+    t.ok(taken > 0, `${String(taken)} were taken all the same`);
+  },
+);

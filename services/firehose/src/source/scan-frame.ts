@@ -55,11 +55,17 @@ export function scanFrame(line: Buffer): Frame | 'heartbeat' {
     return after;
   });
   if (skipSpace(line, end) < line.length) {
-    throw new HydrantError(`Expected nothing after the object that ends at ${String(end)}`, { code: 'json-malformed', retryable: false });
+    throw new HydrantError(`Expected nothing after the object that ends at ${String(end)}`, {
+      code: 'json-malformed',
+      retryable: false,
+    });
   }
   if (members === 0) return 'heartbeat';
   if (index === undefined || events === undefined) {
-    throw new HydrantError('Expected a frame to be an object with a number as Index and a list as Events', { code: 'frame-malformed', retryable: false });
+    throw new HydrantError('Expected a frame to be an object with a number as Index and a list as Events', {
+      code: 'frame-malformed',
+      retryable: false,
+    });
   }
   return { index, line, events };
 }

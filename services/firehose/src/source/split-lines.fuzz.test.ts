@@ -9,9 +9,15 @@ const newline = 0x0a;
 /** Lines of about the limit, a few far above it, and often the newline alone. */
 function makeBytes({ below, oneIn, bytes }: Random, limit: number): Buffer {
   const parts = Array.from({ length: below(8) }, () => {
-    const length = oneIn(4) ? below(limit * (overlongLimits + 2)) : oneIn(2) ? Math.max(0, limit - 1 + below(3)) : below(4);
+    const length = oneIn(4)
+      ? below(limit * (overlongLimits + 2))
+      : oneIn(2)
+        ? Math.max(0, limit - 1 + below(3))
+        : below(4);
     const line = bytes(length);
-    return oneIn(4) ? line : Buffer.concat([line.map((byte) => (byte === newline ? 0x0d : byte)), Buffer.from([newline])]);
+    return oneIn(4)
+      ? line
+      : Buffer.concat([line.map((byte) => (byte === newline ? 0x0d : byte)), Buffer.from([newline])]);
   });
   return Buffer.concat(parts);
 }
@@ -53,9 +59,14 @@ t.test('lines are those of a plain split, wherever the bytes are cut', async (t)
         handedOut.push(line);
         seen.push(`line ${line.toString('latin1')}`);
       },
-      overlong() { seen.push('overlong'); },
+      overlong() {
+        seen.push('overlong');
+      },
       endless(length) {
-        assert.ok(length > limit * overlongLimits && length <= bytes.length, `an endless line of ${String(length)} bytes`);
+        assert.ok(
+          length > limit * overlongLimits && length <= bytes.length,
+          `an endless line of ${String(length)} bytes`,
+        );
         seen.push('endless');
       },
     });
@@ -65,6 +76,10 @@ t.test('lines are those of a plain split, wherever the bytes are cut', async (t)
     const expected = expectSeen(bytes, limit);
     const shown = `${JSON.stringify(chunks.map((chunk) => chunk.toString('latin1')))} with a limit of ${String(limit)}`;
     assert.deepEqual(seen, expected, shown);
-    assert.deepEqual(handedOut.map((line) => `line ${line.toString('latin1')}`), expected.filter((each) => each.startsWith('line ')), `${shown}, looked at later`);
+    assert.deepEqual(
+      handedOut.map((line) => `line ${line.toString('latin1')}`),
+      expected.filter((each) => each.startsWith('line ')),
+      `${shown}, looked at later`,
+    );
   });
 });

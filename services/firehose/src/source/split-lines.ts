@@ -1,11 +1,14 @@
 /**
- * Splits a stream of bytes into lines. The parts of a line are collected and put together once; a line inside one chunk is a slice of it.
- * What follows the last newline is never handed out: a cut line looks like a clean end.
+ * Splits a stream of bytes into lines. The parts of a line are collected and put together once; a line inside one chunk
+ * is a slice of it. What follows the last newline is never handed out: a cut line looks like a clean end.
  */
 export interface LineVisitor {
   /** A whole line without its newline. */
   line(bytes: Buffer): void;
-  /** The line that is being read has more than `maxLineBytes`: its bytes are dropped, and so are those that follow up to its newline. */
+  /**
+   * The line that is being read has more than `maxLineBytes`: its bytes are dropped, and so are those that follow up to
+   * its newline.
+   */
   overlong(): void;
   /** It still has no end after `overlongLimits` times that. */
   endless(bytes: number): void;
@@ -38,7 +41,8 @@ export function createLineSplitter(maxLineBytes: number, visitor: LineVisitor): 
 
   function finish(): void {
     const [only] = parts;
-    if (length <= maxLineBytes) visitor.line(parts.length === 1 && only !== undefined ? only : Buffer.concat(parts, length));
+    if (length <= maxLineBytes)
+      visitor.line(parts.length === 1 && only !== undefined ? only : Buffer.concat(parts, length));
     parts = [];
     length = 0;
   }

@@ -12,23 +12,53 @@ import { chooseBeginning, readBacklog, type BacklogContent } from './backlog.ts'
 const forever = new AbortController().signal;
 
 function makeMessage(index: number, origin: 'stream' | 'snapshot' = 'stream'): Message {
-  return { id: `${String(index)}/${origin}`, routingKey: 'event', type: 'nomad', contentType: 'application/json', appId: 'test', timestampMs: 0, headers: { index, origin }, body: Buffer.from('{}') };
+  return {
+    id: `${String(index)}/${origin}`,
+    routingKey: 'event',
+    type: 'nomad',
+    contentType: 'application/json',
+    appId: 'test',
+    timestampMs: 0,
+    headers: { index, origin },
+    body: Buffer.from('{}'),
+  };
 }
 
 async function readLeft(cursor: Cursor, count: number): Promise<SpoolRecord[]> {
   const records: SpoolRecord[] = [];
-  while (records.length < count) for (const record of await cursor.read({ maxRecords: 100, maxBytes: 1_000_000 }, forever)) records.push(record);
+  while (records.length < count)
+    for (const record of await cursor.read({ maxRecords: 100, maxBytes: 1_000_000 }, forever)) records.push(record);
   return records;
 }
 
 t.test('a backlog tells up to which index the stream is in it', async (t) => {
   const cases: readonly (readonly [string, readonly Message[], BacklogContent])[] = [
     ['nothing', [], { records: 0, index: undefined, wentBack: false }],
-    ['one frame, which may lack events', [makeMessage(5), makeMessage(5)], { records: 2, index: undefined, wentBack: false }],
-    ['several frames', [makeMessage(5), makeMessage(7), makeMessage(7), makeMessage(9)], { records: 4, index: 7, wentBack: false }],
-    ['listed objects', [makeMessage(5), makeMessage(7), makeMessage(99, 'snapshot')], { records: 3, index: 5, wentBack: false }],
-    ['about to be read a second time', [makeMessage(7), makeMessage(9), makeMessage(6)], { records: 3, index: undefined, wentBack: true }],
-    ['read a second time', [makeMessage(7), makeMessage(9), makeMessage(6), makeMessage(7)], { records: 4, index: 6, wentBack: true }],
+    [
+      'one frame, which may lack events',
+      [makeMessage(5), makeMessage(5)],
+      { records: 2, index: undefined, wentBack: false },
+    ],
+    [
+      'several frames',
+      [makeMessage(5), makeMessage(7), makeMessage(7), makeMessage(9)],
+      { records: 4, index: 7, wentBack: false },
+    ],
+    [
+      'listed objects',
+      [makeMessage(5), makeMessage(7), makeMessage(99, 'snapshot')],
+      { records: 3, index: 5, wentBack: false },
+    ],
+    [
+      'about to be read a second time',
+      [makeMessage(7), makeMessage(9), makeMessage(6)],
+      { records: 3, index: undefined, wentBack: true },
+    ],
+    [
+      'read a second time',
+      [makeMessage(7), makeMessage(9), makeMessage(6), makeMessage(7)],
+      { records: 4, index: 6, wentBack: true },
+    ],
   ];
   for (const [name, messages, expected] of cases) {
     const dir = t.testdir();
@@ -41,7 +71,11 @@ t.test('a backlog tells up to which index the stream is in it', async (t) => {
 
     t.strictSame(await readBacklog(cursor, forever), expected, name);
     const next = messages.length === 0 ? [] : await cursor.read({ maxRecords: 100, maxBytes: 1_000_000 }, forever);
-    t.strictSame(next.map(({ message }) => message.id), messages.map(({ id }) => id), 'the cursor stands before it again');
+    t.strictSame(
+      next.map(({ message }) => message.id),
+      messages.map(({ id }) => id),
+      'the cursor stands before it again',
+    );
     await spool.close();
   }
 });
@@ -73,7 +107,11 @@ t.test('what is lost in the log is read again, and holds up no start', async (t)
 
     t.equal((await readBacklog(cursor, forever)).index, index, name);
     const read = await readLeft(cursor, left.length);
-    t.strictSame(read.map(({ message }) => message.headers['index']), left, 'the cursor stands before it again');
+    t.strictSame(
+      read.map(({ message }) => message.headers['index']),
+      left,
+      'the cursor stands before it again',
+    );
     cursor.commit(read.at(-1)?.position ?? 0);
     t.strictSame(await cursor.read({ maxRecords: 100, maxBytes: 1_000_000 }, AbortSignal.abort()), []);
     t.equal(cursor.lag, 0, 'nothing waits for what is lost');
@@ -86,12 +124,37 @@ t.test('reading goes on after the log, or at the checkpoint where the log cannot
   const whole = { filter: 'then', isWhole: true, epoch: 2 };
   const backlog = { records: 9, index: 150, wentBack: false };
 
-  t.strictSame(chooseBeginning(checkpoint, backlog, whole), { index: 150, filter: 'then', epoch: 2, source: 'http://nomad' });
-  t.strictSame(chooseBeginning(undefined, backlog, whole), { index: 150, filter: 'then', epoch: 2, source: '' }, 'an emptied Redis');
-  t.strictSame(chooseBeginning(checkpoint, { ...backlog, index: undefined }, whole), checkpoint, 'no whole frame in it');
+  t.strictSame(chooseBeginning(checkpoint, backlog, whole), {
+    index: 150,
+    filter: 'then',
+    epoch: 2,
+    source: 'http://nomad',
+  });
+  t.strictSame(
+    chooseBeginning(undefined, backlog, whole),
+    { index: 150, filter: 'then', epoch: 2, source: '' },
+    'an emptied Redis',
+  );
+  t.strictSame(
+    chooseBeginning(checkpoint, { ...backlog, index: undefined }, whole),
+    checkpoint,
+    'no whole frame in it',
+  );
   t.strictSame(chooseBeginning(checkpoint, backlog, undefined), checkpoint, 'no note');
-  t.strictSame(chooseBeginning(checkpoint, backlog, { ...whole, isWhole: false }), checkpoint, 'killed while a gap was healed');
-  t.strictSame(chooseBeginning({ ...checkpoint, index: 400 }, backlog, whole)?.index, 400, 'another process has confirmed more');
-  t.strictSame(chooseBeginning({ ...checkpoint, index: 400 }, { ...backlog, wentBack: true }, whole)?.index, 150, 'the stream was read a second time');
+  t.strictSame(
+    chooseBeginning(checkpoint, backlog, { ...whole, isWhole: false }),
+    checkpoint,
+    'killed while a gap was healed',
+  );
+  t.strictSame(
+    chooseBeginning({ ...checkpoint, index: 400 }, backlog, whole)?.index,
+    400,
+    'another process has confirmed more',
+  );
+  t.strictSame(
+    chooseBeginning({ ...checkpoint, index: 400 }, { ...backlog, wentBack: true }, whole)?.index,
+    150,
+    'the stream was read a second time',
+  );
   t.end();
 });

@@ -33,7 +33,10 @@ export interface Backlog {
   takeOver(cursor: Cursor, checkpoint: Checkpoint | undefined, signal: AbortSignal): Promise<Checkpoint | undefined>;
   /** See `IntakePorts.beforeFrames`. */
   beforeFrames(frames: Pick<SpoolNote, 'isWhole' | 'epoch'>): Promise<void>;
-  /** True when something behind it is confirmed: it may hold what a healing brought, and end inside a frame, so the checkpoint waits for that. */
+  /**
+   * True when something behind it is confirmed: it may hold what a healing brought, and end inside a frame, so the
+   * checkpoint waits for that.
+   */
   readonly isConfirmed: boolean;
 }
 
@@ -60,7 +63,8 @@ export async function readBacklog(cursor: Cursor, signal: AbortSignal): Promise<
       if (found === undefined || found === newest) continue;
       const isBack = newest !== undefined && found < newest;
       wentBack ||= isBack;
-      // n.b. the newest frame may lack events: a crash keeps whole records, not whole frames. And what was read before going back proves nothing.
+      // n.b. the newest frame may lack events: a crash keeps whole records, not whole frames. And what was read before
+      // going back proves nothing.
       index = isBack ? undefined : newest;
       newest = found;
     }
@@ -70,7 +74,11 @@ export async function readBacklog(cursor: Cursor, signal: AbortSignal): Promise<
 }
 
 /** Where reading goes on: after what the log holds, or at the checkpoint where the log cannot tell. */
-export function chooseBeginning(checkpoint: Checkpoint | undefined, content: BacklogContent, note: SpoolNote | undefined): Checkpoint | undefined {
+export function chooseBeginning(
+  checkpoint: Checkpoint | undefined,
+  content: BacklogContent,
+  note: SpoolNote | undefined,
+): Checkpoint | undefined {
   const { index, wentBack } = content;
   if (index === undefined || note?.isWhole !== true) return checkpoint;
   // Somebody else has confirmed more meanwhile: another leader, or a process without this folder.

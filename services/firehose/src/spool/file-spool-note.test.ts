@@ -12,5 +12,10 @@ t.test('a note is kept over restarts, and one that cannot be written says what t
 
   t.strictSame(await createFileSpoolNote({ path }).load(), { filter: 'topics=Job', isWhole: false, epoch: 1 });
   const gone = createFileSpoolNote({ path: `${folder}/gone/firehose.json` });
-  await t.rejects(gone.save({ filter: '', isWhole: true, epoch: 0 }), { code: 'spool-unavailable', retryable: true, message: /write .*gone\/firehose\.json; make sure that the disk has space/u, cause: { code: 'ENOENT' } });
+  await t.rejects(gone.save({ filter: '', isWhole: true, epoch: 0 }), {
+    code: 'spool-unavailable',
+    retryable: true,
+    message: /write .*gone\/firehose\.json; make sure that the disk has space/u,
+    cause: { code: 'ENOENT' },
+  });
 });

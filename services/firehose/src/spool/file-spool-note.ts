@@ -8,7 +8,9 @@ function parseNote(text: string): SpoolNote | undefined {
   const note: unknown = JSON.parse(text);
   if (typeof note !== 'object' || note === null) return undefined;
   const { filter, isWhole, epoch = 0 } = note as Readonly<Record<string, unknown>>;
-  return typeof filter === 'string' && typeof isWhole === 'boolean' && typeof epoch === 'number' ? { filter, isWhole, epoch } : undefined;
+  return typeof filter === 'string' && typeof isWhole === 'boolean' && typeof epoch === 'number'
+    ? { filter, isWhole, epoch }
+    : undefined;
 }
 
 export function createFileSpoolNote({ path }: { readonly path: string }): SpoolNoteStore {

@@ -1,6 +1,7 @@
 /**
- * What is known of a spool that outlives the process, beside its records: what its frames were read with, and whether they are all there. While a
- * gap is being healed they are not: frames from after the gap are in it, and what was missed is not yet. Nor are they while the stream is opened again further back.
+ * What is known of a spool that outlives the process, beside its records: what its frames were read with, and whether
+ * they are all there. While a gap is being healed they are not: frames from after the gap are in it, and what was
+ * missed is not yet. Nor are they while the stream is opened again further back.
  */
 export interface SpoolNote {
   /** Topics, namespace and region of the frames. */
@@ -14,6 +15,9 @@ export interface SpoolNote {
 export interface SpoolNoteStore {
   /** Undefined when there is none that can be read. */
   load(): Promise<SpoolNote | undefined>;
-  /** Resolves when kept; to be called before the frames that it speaks of are appended. Saves nothing that it has saved before. One call at a time. */
+  /**
+   * Resolves when kept; to be called before the frames that it speaks of are appended. Saves nothing that it has saved
+   * before. One call at a time.
+   */
   save(note: SpoolNote): Promise<void>;
 }

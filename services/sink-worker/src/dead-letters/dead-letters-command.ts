@@ -1,4 +1,7 @@
-/** `dead-letters list|replay|drop`: looks after what a sink could not deliver. Where the letters lie is the store's to know. */
+/**
+ * `dead-letters list|replay|drop`: looks after what a sink could not deliver. Where the letters lie is the store's to
+ * know.
+ */
 import type { DeadLetterStore, DeadLetterVerdict } from '@hydrant/shared/bus/dead-letter-store';
 import type { DeadLetter } from '@hydrant/shared/bus/dead-letters';
 import { createLineWriter, type LineWriter } from '@hydrant/shared/runtime/line-writer';
@@ -22,11 +25,18 @@ const done: Readonly<Record<Exclude<DeadLetterAction, 'list'>, string>> = { repl
 const linesAtOnce = 100;
 
 /** What the arguments ask for, on stdout. */
-export async function withDeadLetterRequest({ args, clock, signal }: CommandContext, run: (request: DeadLetterRequest, output: DeadLettersOutput) => Promise<void>): Promise<void> {
+export async function withDeadLetterRequest(
+  { args, clock, signal }: CommandContext,
+  run: (request: DeadLetterRequest, output: DeadLettersOutput) => Promise<void>,
+): Promise<void> {
   await run(readDeadLetterRequest(args, clock.now()), { out: createLineWriter(process.stdout), signal });
 }
 
-export async function runDeadLetters(request: DeadLetterRequest, stores: readonly NamedStore[], output: DeadLettersOutput): Promise<void> {
+export async function runDeadLetters(
+  request: DeadLetterRequest,
+  stores: readonly NamedStore[],
+  output: DeadLettersOutput,
+): Promise<void> {
   let left = request.limit;
   for (const { queue, store } of stores) {
     const { matched, taken } = await sweep(request, left, store, output);
@@ -42,7 +52,12 @@ interface Swept {
   readonly taken: number;
 }
 
-async function sweep({ action, matches, isDryRun, isJson }: DeadLetterRequest, limit: number, store: DeadLetterStore, { out, signal }: DeadLettersOutput): Promise<Swept> {
+async function sweep(
+  { action, matches, isDryRun, isJson }: DeadLetterRequest,
+  limit: number,
+  store: DeadLetterStore,
+  { out, signal }: DeadLettersOutput,
+): Promise<Swept> {
   const verdict: DeadLetterVerdict = isDryRun || action === 'list' ? 'keep' : action;
   const isShown = isDryRun || action === 'list';
   const rows: Row[] = [];
@@ -63,7 +78,10 @@ async function sweep({ action, matches, isDryRun, isJson }: DeadLetterRequest, l
   return { matched, taken: Math.min(matched, limit) };
 }
 
-function summarize({ action, isDryRun }: DeadLetterRequest, { queue, matched, taken }: Swept & { readonly queue: string }): string {
+function summarize(
+  { action, isDryRun }: DeadLetterRequest,
+  { queue, matched, taken }: Swept & { readonly queue: string },
+): string {
   const count = `${taken === matched ? '' : `${String(taken)} of `}${String(matched)} dead letter${matched === 1 ? '' : 's'} of ${queue}`;
   if (action === 'list') return count;
   return `${count} ${isDryRun ? 'would be' : taken === 1 ? 'was' : 'were'} ${done[action]}`;

@@ -19,16 +19,16 @@ export interface DeadLetterRequest {
 }
 
 const options = {
-  'id': { type: 'string', multiple: true },
-  'error': { type: 'string' },
-  'topic': { type: 'string' },
+  id: { type: 'string', multiple: true },
+  error: { type: 'string' },
+  topic: { type: 'string' },
   'routing-key': { type: 'string' },
-  'since': { type: 'string' },
-  'limit': { type: 'string' },
-  'queue': { type: 'string' },
-  'all': { type: 'boolean' },
+  since: { type: 'string' },
+  limit: { type: 'string' },
+  queue: { type: 'string' },
+  all: { type: 'boolean' },
   'dry-run': { type: 'boolean' },
-  'json': { type: 'boolean' },
+  json: { type: 'boolean' },
 } as const;
 
 type Given = ReturnType<typeof parseOptions>['values'];
@@ -54,10 +54,12 @@ const defaultListLimit = 100;
 export function readDeadLetterRequest(args: readonly string[], nowMs: number): DeadLetterRequest {
   const { values, positionals } = parseOptions(args);
   const [action, ...others] = positionals;
-  if ((action !== 'list' && action !== 'replay' && action !== 'drop') || others.length > 0) throw invalid(`Expected \`list\`, \`replay\` or \`drop\`, got "${positionals.join(' ')}"`);
+  if ((action !== 'list' && action !== 'replay' && action !== 'drop') || others.length > 0)
+    throw invalid(`Expected \`list\`, \`replay\` or \`drop\`, got "${positionals.join(' ')}"`);
   const tests = readTests(values, nowMs);
   if (values.all === true && tests.length > 0) throw invalid('Expected either `--all` or a filter, got both');
-  if (action === 'drop' && tests.length === 0 && values.all !== true) throw invalid('Expected a filter such as `--id` or `--error`, or `--all`, to say what is dropped; got neither');
+  if (action === 'drop' && tests.length === 0 && values.all !== true)
+    throw invalid('Expected a filter such as `--id` or `--error`, or `--all`, to say what is dropped; got neither');
   return {
     action,
     queue: values.queue ?? null,
@@ -81,7 +83,8 @@ function readTests(given: Given, nowMs: number): readonly Test[] {
   const { id: ids, error, topic, 'routing-key': routingKey, since } = given;
   if (ids !== undefined) tests.push(({ message }) => ids.includes(message.id));
   if (error !== undefined) tests.push(readErrorTest(error));
-  if (topic !== undefined) tests.push(({ message }) => message.type.split('.')[1] === topic || message.routingKey.split('.')[1] === topic);
+  if (topic !== undefined)
+    tests.push(({ message }) => message.type.split('.')[1] === topic || message.routingKey.split('.')[1] === topic);
   if (routingKey !== undefined) {
     const matchesKey = compileTopicPattern(routingKey);
     tests.push(({ message }) => matchesKey(message.routingKey));
@@ -100,20 +103,26 @@ function readErrorTest(text: string): Test {
     const pattern = new RegExp(source, flags);
     return ({ error }) => pattern.test(error);
   } catch (cause) {
-    throw invalid(`Expected \`--error\` to be text or a regular expression between slashes, got "${text}": ${toError(cause).message}`);
+    throw invalid(
+      `Expected \`--error\` to be text or a regular expression between slashes, got "${text}": ${toError(cause).message}`,
+    );
   }
 }
 
 function readSince(text: string, nowMs: number): number {
   const agoMs = parseDuration(text);
   const sinceMs = agoMs === undefined ? Date.parse(text) : nowMs - agoMs;
-  if (Number.isNaN(sinceMs)) throw invalid(`Expected \`--since\` to be a duration such as "1h30m" or a time such as "2026-05-06T07:08:09Z", got "${text}"`);
+  if (Number.isNaN(sinceMs))
+    throw invalid(
+      `Expected \`--since\` to be a duration such as "1h30m" or a time such as "2026-05-06T07:08:09Z", got "${text}"`,
+    );
   return sinceMs;
 }
 
 function readLimit(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  if (!/^[1-9]\d{0,8}$/u.test(text)) throw invalid(`Expected \`--limit\` to be a whole number of at least 1, got "${text}"`);
+  if (!/^[1-9]\d{0,8}$/u.test(text))
+    throw invalid(`Expected \`--limit\` to be a whole number of at least 1, got "${text}"`);
   return Number(text);
 }
 

@@ -1,4 +1,7 @@
-/** An event as a person reads it: when, what it is about, and what happened. Pure; takes whatever a payload holds and shows what it knows. */
+/**
+ * An event as a person reads it: when, what it is about, and what happened. Pure; takes whatever a payload holds and
+ * shows what it knows.
+ */
 import { makeVisible } from '@hydrant/shared/foundation/visible-text';
 
 export interface EventLine {
@@ -19,7 +22,7 @@ const shortId = 8;
 const nanosecondsPerMs = 1e6;
 
 function fields(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? value as Fields : {};
+  return typeof value === 'object' && value !== null ? (value as Fields) : {};
 }
 
 function text(value: unknown): string {
@@ -48,25 +51,49 @@ function newestTaskEvents(states: Fields): readonly TaskNews[] {
     const { Events: events, Failed: failed } = fields(state);
     const last = Array.isArray(events) ? fields(events.at(-1)) : {};
     if (last['Type'] === undefined) return [];
-    return [{ task, type: text(last['Type']), message: text(last['DisplayMessage']), time: nanoseconds(last['Time']) ?? 0, failed: failed === true }];
+    return [
+      {
+        task,
+        type: text(last['Type']),
+        message: text(last['DisplayMessage']),
+        time: nanoseconds(last['Time']) ?? 0,
+        failed: failed === true,
+      },
+    ];
   });
   const latest = newest.reduce((last, { time }) => Math.max(last, time), 0);
   return newest.filter(({ time }) => time > latest - 1000);
 }
 
-const badTaskEvents: ReadonlySet<string> = new Set(['Restarting', 'Not Restarting', 'Driver Failure', 'Setup Failure', 'Failed Artifact Download', 'Alloc Unhealthy', 'Task hook failed', 'Restart Signaled']);
+const badTaskEvents: ReadonlySet<string> = new Set([
+  'Restarting',
+  'Not Restarting',
+  'Driver Failure',
+  'Setup Failure',
+  'Failed Artifact Download',
+  'Alloc Unhealthy',
+  'Task hook failed',
+  'Restart Signaled',
+]);
 
 function describeAllocation(allocation: Fields): Pick<EventLine, 'timeMs' | 'object' | 'what' | 'isBad'> {
   const news = newestTaskEvents(fields(allocation['TaskStates']));
   const status = text(allocation['ClientStatus']);
   const wish = text(allocation['DesiredStatus']);
-  const tasks = news.map(({ task, type, message }) => `${task}: ${type}${message === '' || message === type ? '' : ` (${message})`}`);
+  const tasks = news.map(
+    ({ task, type, message }) => `${task}: ${type}${message === '' || message === type ? '' : ` (${message})`}`,
+  );
   const group = text(allocation['TaskGroup']);
   return {
     timeMs: nanoseconds(allocation['ModifyTime']),
     object: text(allocation['ID']).slice(0, shortId),
-    what: join(group === '' ? '' : `group ${group}`, wish === 'run' || wish === '' ? status : `${status}, to ${wish}`, ...tasks),
-    isBad: status === 'failed' || status === 'lost' || news.some(({ type, failed }) => failed || badTaskEvents.has(type)),
+    what: join(
+      group === '' ? '' : `group ${group}`,
+      wish === 'run' || wish === '' ? status : `${status}, to ${wish}`,
+      ...tasks,
+    ),
+    isBad:
+      status === 'failed' || status === 'lost' || news.some(({ type, failed }) => failed || badTaskEvents.has(type)),
   };
 }
 
@@ -77,7 +104,12 @@ function describeNode(node: Fields): Pick<EventLine, 'timeMs' | 'object' | 'what
   return {
     timeMs: undefined,
     object: text(node['Name']) || text(node['ID']).slice(0, shortId),
-    what: join(status, text(node['SchedulingEligibility']), node['Drain'] === true ? 'draining' : '', text(last['Message'])),
+    what: join(
+      status,
+      text(node['SchedulingEligibility']),
+      node['Drain'] === true ? 'draining' : '',
+      text(last['Message']),
+    ),
     isBad: status === 'down' || status === 'disconnected',
   };
 }
@@ -92,7 +124,13 @@ function describeOther(topic: string, payload: Fields): Pick<EventLine, 'timeMs'
   return {
     timeMs: nanoseconds(object['ModifyTime']) ?? (topic === 'Job' ? nanoseconds(object['SubmitTime']) : undefined),
     object: topic === 'Job' ? '' : text(object['ID']).slice(0, shortId),
-    what: join(topic === 'Job' ? join(text(object['Type']), version) : '', status, object['Stop'] === true ? 'stopped' : '', trigger === '' ? '' : `after ${trigger}`, description),
+    what: join(
+      topic === 'Job' ? join(text(object['Type']), version) : '',
+      status,
+      object['Stop'] === true ? 'stopped' : '',
+      trigger === '' ? '' : `after ${trigger}`,
+      description,
+    ),
     isBad: status === 'failed' || status === 'blocked',
   };
 }
@@ -107,7 +145,12 @@ export function describeEvent(event: unknown): EventLine {
   const { Topic: topic, Type: type, Payload: payload, Key: key } = fields(event);
   const name = text(topic);
   const body = fields(payload);
-  const described = name === 'Allocation' ? describeAllocation(fields(body['Allocation'])) : name === 'Node' ? describeNode(fields(body['Node'])) : describeOther(name, body);
+  const described =
+    name === 'Allocation'
+      ? describeAllocation(fields(body['Allocation']))
+      : name === 'Node'
+        ? describeNode(fields(body['Node']))
+        : describeOther(name, body);
   return {
     ...described,
     kind: makeVisible(`${name}/${text(type)}`),
@@ -120,9 +163,22 @@ export function describeEvent(event: unknown): EventLine {
 const colours = { dim: '\u001b[2m', bold: '\u001b[1m', red: '\u001b[31m', off: '\u001b[0m' } as const;
 
 /** `nowMs` stands in where the event tells no time. */
-export function formatEventLine(line: EventLine, { nowMs, withColours }: { readonly nowMs: number; readonly withColours: boolean }): string {
-  const paint = (colour: keyof typeof colours, words: string): string => (withColours && words !== '' ? `${colours[colour]}${words}${colours.off}` : words);
+export function formatEventLine(
+  line: EventLine,
+  { nowMs, withColours }: { readonly nowMs: number; readonly withColours: boolean },
+): string {
+  const paint = (colour: keyof typeof colours, words: string): string =>
+    withColours && words !== '' ? `${colours[colour]}${words}${colours.off}` : words;
   const time = new Date(line.timeMs ?? nowMs).toISOString().slice(11, 23);
-  const parts = [paint('dim', time), line.kind.padEnd(28), paint('bold', line.job), line.object, line.isBad ? paint('red', line.what) : line.what];
-  return parts.filter((part) => part !== '').join('  ').trimEnd();
+  const parts = [
+    paint('dim', time),
+    line.kind.padEnd(28),
+    paint('bold', line.job),
+    line.object,
+    line.isBad ? paint('red', line.what) : line.what,
+  ];
+  return parts
+    .filter((part) => part !== '')
+    .join('  ')
+    .trimEnd();
 }

@@ -33,14 +33,24 @@ const options = {
 } as const;
 
 function words(values: readonly string[]): readonly string[] {
-  return [...new Set(values.flatMap((value) => value.split(',')).map((word) => word.trim()).filter((word) => word !== ''))];
+  return [
+    ...new Set(
+      values
+        .flatMap((value) => value.split(','))
+        .map((word) => word.trim())
+        .filter((word) => word !== ''),
+    ),
+  ];
 }
 
 /** Throws a HydrantError `arguments-invalid`. */
 export function readTailRequest(args: readonly string[]): TailRequest {
   const { topic, job, namespace, json, oldest } = parse(args);
   const topics = topic === undefined ? undefined : words(topic);
-  if (topics !== undefined && topicFormat.parse(topics) === undefined) throw invalid(`Expected --topic to be a topic such as Allocation, got "${topics.join(',')}"; ${topicFormat.hint?.(topics) ?? 'name one'}`);
+  if (topics !== undefined && topicFormat.parse(topics) === undefined)
+    throw invalid(
+      `Expected --topic to be a topic such as Allocation, got "${topics.join(',')}"; ${topicFormat.hint?.(topics) ?? 'name one'}`,
+    );
   return { topics, jobs: words(job ?? []), namespace, isJson: json === true, withOldest: oldest === true };
 }
 
@@ -53,5 +63,8 @@ function parse(args: readonly string[]) {
 }
 
 function invalid(message: string): HydrantError {
-  return new HydrantError(`${message}; \`hydrant tail --help\` tells what there is`, { code: 'arguments-invalid', retryable: false });
+  return new HydrantError(`${message}; \`hydrant tail --help\` tells what there is`, {
+    code: 'arguments-invalid',
+    retryable: false,
+  });
 }

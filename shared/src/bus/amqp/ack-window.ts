@@ -1,6 +1,7 @@
 /**
- * Which deliveries of one channel are settled and not yet acknowledged. A grouped acknowledgement covers every older delivery too, so it may reach
- * only up to the oldest unsettled one; what is settled beyond that is acknowledged one by one.
+ * Which deliveries of one channel are settled and not yet acknowledged. A grouped acknowledgement covers every older
+ * delivery too, so it may reach only up to the oldest unsettled one; what is settled beyond that is acknowledged one by
+ * one.
  */
 export interface Acknowledgements {
   /** Acknowledge this delivery tag and all before it. */

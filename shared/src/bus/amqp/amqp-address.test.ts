@@ -26,7 +26,11 @@ t.test('user, password and virtual host are those that the address means', (t) =
 
 t.test('host and port are taken over, also of IPv6', (t) => {
   t.match(parseAmqpAddress('amqp://[::1]/').target, { protocol: 'amqp', hostname: '::1', port: 5672 });
-  t.match(parseAmqpAddress('amqps://rabbit.example/').target, { protocol: 'amqps', hostname: 'rabbit.example', port: 5671 });
+  t.match(parseAmqpAddress('amqps://rabbit.example/').target, {
+    protocol: 'amqps',
+    hostname: 'rabbit.example',
+    port: 5671,
+  });
   t.match(parseAmqpAddress('amqp://host:1234/').target, { port: 1234 });
   t.equal(parseAmqpAddress('amqp://user:secret@host:1234/prod?heartbeat=5').shown, 'amqp://host:1234/prod');
   t.end();
@@ -34,8 +38,16 @@ t.test('host and port are taken over, also of IPv6', (t) => {
 
 t.test('parameters are honoured', (t) => {
   t.match(parseAmqpAddress('amqp://host/').target, { heartbeat: 10, channelMax: 0, frameMax: 131_072 });
-  t.match(parseAmqpAddress('amqp://host/?heartbeat=30&channel_max=100&frame_max=8192').target, { heartbeat: 30, channelMax: 100, frameMax: 8192 });
-  t.match(parseAmqpAddress('amqp://host/?heartbeat=0&channelMax=64&frameMax=0').target, { heartbeat: 0, channelMax: 64, frameMax: 0 });
+  t.match(parseAmqpAddress('amqp://host/?heartbeat=30&channel_max=100&frame_max=8192').target, {
+    heartbeat: 30,
+    channelMax: 100,
+    frameMax: 8192,
+  });
+  t.match(parseAmqpAddress('amqp://host/?heartbeat=0&channelMax=64&frameMax=0').target, {
+    heartbeat: 0,
+    channelMax: 64,
+    frameMax: 0,
+  });
   t.equal(parseAmqpAddress('amqp://host/?connection_timeout=2500').connectTimeoutMs, 2500);
   t.equal(login('amqps://user:secret@host/?auth_mechanism=EXTERNAL'), 'by certificate');
   t.equal(login('amqp://user:secret@host/?auth_mechanism=plain'), 'user|secret');
@@ -46,16 +58,25 @@ t.test('what can never work is refused with what to do, and no secret is repeate
   const cases = [
     ['secret', /such as "amqp:\/\/user:password@host:5672\/", got something that is no address/u],
     ['http://user:secret@host', /got one that starts with "http:"/u],
-    ['amqp://user:secret@host/?heartbeet=5', /got `heartbeet`; supported are heartbeat, connection_timeout, channel_max, frame_max, auth_mechanism/u],
+    [
+      'amqp://user:secret@host/?heartbeet=5',
+      /got `heartbeet`; supported are heartbeat, connection_timeout, channel_max, frame_max, auth_mechanism/u,
+    ],
     ['amqp://user:secret@host/?constructor=5', /got `constructor`; supported are/u],
     ['amqps://user:secret@host/?cacertfile=/etc/ca.pem', /got `cacertfile`; set `AMQP_CACERT` instead/u],
     ['amqps://user:secret@host/?certfile=/etc/own.pem', /set `AMQP_CLIENT_CERT` instead/u],
     ['amqps://user:secret@host/?server_name_indication=x', /set `AMQP_TLS_SERVER_NAME` instead/u],
-    ['amqp://user:secret@host/?heartbeat=soon', /`heartbeat` in `AMQP_CONNECTION` to be a whole number from 1 to 3600, or 0/u],
+    [
+      'amqp://user:secret@host/?heartbeat=soon',
+      /`heartbeat` in `AMQP_CONNECTION` to be a whole number from 1 to 3600, or 0/u,
+    ],
     ['amqp://user:secret@host/?frame_max=4096', /`frame_max` .* from 8192/u],
     ['amqp://user:secret@host/?channelMax=1', /`channelMax` .* from 32/u],
     ['amqp://user:secret@host/?connection_timeout=0', /`connection_timeout` .* from 100 to 600000, got/u],
-    ['amqp://user:secret@host/?auth_mechanism=oauth', /plain \(user and password\) or external \(client certificate\)/u],
+    [
+      'amqp://user:secret@host/?auth_mechanism=oauth',
+      /plain \(user and password\) or external \(client certificate\)/u,
+    ],
     ['amqp://user:secret@host/?auth_mechanism=external', /to begin with "amqps:" where auth_mechanism is external/u],
     ['amqp://user:secret%E9@host/', /to be UTF-8/u],
   ] as const;
@@ -73,7 +94,13 @@ t.test('a login by certificate needs one', (t) => {
   t.match(amqpAddressProblems({ SINK_AMQP_CONNECTION: urls }, 'SINK_AMQP'), [
     /`SINK_AMQP_CLIENT_CERT` and `SINK_AMQP_CLIENT_KEY` to be set for auth_mechanism=external in `SINK_AMQP_CONNECTION`/u,
   ]);
-  t.strictSame(amqpAddressProblems({ AMQP_CONNECTION: urls, AMQP_CLIENT_CERT: '/own.pem', AMQP_CLIENT_KEY: '/own-key.pem' }, 'AMQP'), []);
+  t.strictSame(
+    amqpAddressProblems(
+      { AMQP_CONNECTION: urls, AMQP_CLIENT_CERT: '/own.pem', AMQP_CLIENT_KEY: '/own-key.pem' },
+      'AMQP',
+    ),
+    [],
+  );
   t.strictSame(amqpAddressProblems({ AMQP_CONNECTION: ['amqp://host/', 'amqp://host2/?heartbeat=2'] }, 'AMQP'), []);
   t.strictSame(amqpAddressProblems({ SINK_AMQP_CONNECTION: null }, 'SINK_AMQP'), []);
   t.end();

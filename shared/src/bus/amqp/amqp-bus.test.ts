@@ -29,22 +29,40 @@ function uniqueName(): string {
 
 function abortAfter(ms: number): AbortSignal {
   const controller = new AbortController();
-  systemClock.after(ms, () => { controller.abort(); });
+  systemClock.after(ms, () => {
+    controller.abort();
+  });
   return controller.signal;
 }
 
 function makeMessage(n: number, changes: Partial<Message> = {}): Message {
   return {
-    id: `default/${n}`, routingKey: 'event.Allocation.AllocationUpdated.default.web', type: 'nomad.Allocation.AllocationUpdated', contentType: 'application/json',
-    appId: 'hydrant-firehose', timestampMs: 1_790_000_000_000, headers: { cluster: 'default', index: n }, body: Buffer.from(`{"Index":${n}}`), ...changes,
+    id: `default/${n}`,
+    routingKey: 'event.Allocation.AllocationUpdated.default.web',
+    type: 'nomad.Allocation.AllocationUpdated',
+    contentType: 'application/json',
+    appId: 'hydrant-firehose',
+    timestampMs: 1_790_000_000_000,
+    headers: { cluster: 'default', index: n },
+    body: Buffer.from(`{"Index":${n}}`),
+    ...changes,
   };
 }
 
 async function startBus(t: Test, urls: readonly string[], changes: Partial<AmqpBusOptions> = {}): Promise<AmqpBus> {
-  const bus = createAmqpBus({ urls, exchange: 'nomad', connectionName: 'test', log: testLog(), clock: systemClock, ...changes });
+  const bus = createAmqpBus({
+    urls,
+    exchange: 'nomad',
+    connectionName: 'test',
+    log: testLog(),
+    clock: systemClock,
+    ...changes,
+  });
   t.teardown(() => bus.stop(abortAfter(1_000)));
   await bus.start(never);
-  await eventually(() => bus.healthChecks.every((check) => check.check().status === 'pass'), { message: 'the bus to be connected' });
+  await eventually(() => bus.healthChecks.every((check) => check.check().status === 'pass'), {
+    message: 'the bus to be connected',
+  });
   return bus;
 }
 
@@ -62,10 +80,20 @@ async function openDirectly(t: Test, url: string): Promise<{ model: ChannelModel
 async function takeAll(t: Test, url: string, queue: string): Promise<Message[]> {
   const { model, channel } = await openDirectly(t, url);
   const taken: Message[] = [];
-  for (let got = await channel.get(queue, { noAck: true }); got !== false; got = await channel.get(queue, { noAck: true })) {
+  for (
+    let got = await channel.get(queue, { noAck: true });
+    got !== false;
+    got = await channel.get(queue, { noAck: true })
+  ) {
     taken.push({
-      id: String(got.properties.messageId), routingKey: got.fields.routingKey, type: String(got.properties.type), contentType: String(got.properties.contentType),
-      appId: String(got.properties.appId), timestampMs: Number(got.properties.timestamp) * 1000, headers: got.properties.headers ?? {}, body: got.content,
+      id: String(got.properties.messageId),
+      routingKey: got.fields.routingKey,
+      type: String(got.properties.type),
+      contentType: String(got.properties.contentType),
+      appId: String(got.properties.appId),
+      timestampMs: Number(got.properties.timestamp) * 1000,
+      headers: got.properties.headers ?? {},
+      body: got.content,
     });
   }
   await model.close();
@@ -100,15 +128,29 @@ t.test('AMQP bus', async (t) => {
   await t.test('a new queue is a quorum queue with its dead-letter queue', async (t) => {
     const bus = await startBus(t, [broker.url], { queueMaxBytes: 1_000_000 });
     const name = uniqueName();
-    await bus.subscribe({ name, bindings: ['event.#', 'crash-loop'], prefetch: 1, maxHeldBytes: 1, consumer: 'test' }, async () => ack, never);
+    await bus.subscribe(
+      { name, bindings: ['event.#', 'crash-loop'], prefetch: 1, maxHeldBytes: 1, consumer: 'test' },
+      async () => ack,
+      never,
+    );
 
     const queues = await broker.ctl('list_queues', '-p', broker.vhost, 'name', 'type', 'durable', 'arguments');
 
     const line = queues.split('\n').find((one) => one.startsWith(`${name}\t`)) ?? '';
     t.match(line, /quorum\ttrue/);
-    for (const part of ['"x-delivery-limit",1000000', '"x-dead-letter-exchange","nomad.dead-letter"', `"x-dead-letter-routing-key","${name}"`, '"x-max-length-bytes",1000000', '"x-overflow","reject-publish"']) t.match(line, part);
+    for (const part of [
+      '"x-delivery-limit",1000000',
+      '"x-dead-letter-exchange","nomad.dead-letter"',
+      `"x-dead-letter-routing-key","${name}"`,
+      '"x-max-length-bytes",1000000',
+      '"x-overflow","reject-publish"',
+    ])
+      t.match(line, part);
     t.match(queues, new RegExp(`^${name}\\.dead-letter\tquorum\ttrue`, 'm'));
-    t.match(await broker.ctl('list_bindings', '-p', broker.vhost, 'source_name', 'destination_name', 'routing_key'), `nomad.dead-letter\t${name}.dead-letter\t${name}`);
+    t.match(
+      await broker.ctl('list_bindings', '-p', broker.vhost, 'source_name', 'destination_name', 'routing_key'),
+      `nomad.dead-letter\t${name}.dead-letter\t${name}`,
+    );
     t.equal(await bus.hasQueue(name), true);
     t.equal(await bus.hasQueue('test.no-such-queue'), false);
   });
@@ -123,10 +165,15 @@ t.test('AMQP bus', async (t) => {
     const bus = await startBus(t, [broker.url], { exchange, log });
     const seen: string[] = [];
 
-    const subscribe = () => bus.subscribe({ name, bindings: ['#'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' }, async ({ message }) => {
-      seen.push(message.id);
-      return ack;
-    }, never);
+    const subscribe = () =>
+      bus.subscribe(
+        { name, bindings: ['#'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' },
+        async ({ message }) => {
+          seen.push(message.id);
+          return ack;
+        },
+        never,
+      );
     const first = await subscribe();
     await first.close(never);
     await subscribe();
@@ -142,7 +189,9 @@ t.test('AMQP bus', async (t) => {
 
     t.equal(await bus.publish(makeMessage(1), { mandatory: true }), 'unrouted');
 
-    const made = (await other.ctl('list_exchanges', '-p', other.vhost, 'name', 'type', 'durable')).split('\n').filter((line) => !/^(?:amq\.|name\t|\t|$)/u.test(line));
+    const made = (await other.ctl('list_exchanges', '-p', other.vhost, 'name', 'type', 'durable'))
+      .split('\n')
+      .filter((line) => !/^(?:amq\.|name\t|\t|$)/u.test(line));
     t.strictSame(made, ['elsewhere\ttopic\ttrue']);
   });
 
@@ -150,25 +199,43 @@ t.test('AMQP bus', async (t) => {
     const { channel } = await openDirectly(t, broker.url);
     const bus = await startBus(t, [broker.url]);
     const seen: Message[] = [];
-    await bus.subscribe({ name: uniqueName(), bindings: ['allocations'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' }, async ({ message }) => {
-      seen.push(message);
-      return ack;
-    }, never);
+    await bus.subscribe(
+      { name: uniqueName(), bindings: ['allocations'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' },
+      async ({ message }) => {
+        seen.push(message);
+        return ack;
+      },
+      never,
+    );
 
     channel.publish('nomad', 'allocations', Buffer.from('hello'), { headers: { nested: { a: 1 }, n: null } });
 
     await eventually(() => seen.length === 1);
-    t.strictSame(seen[0], { id: '', routingKey: 'allocations', type: '', contentType: '', appId: '', timestampMs: 0, headers: { nested: '{"a":1}' }, body: Buffer.from('hello') });
+    t.strictSame(seen[0], {
+      id: '',
+      routingKey: 'allocations',
+      type: '',
+      contentType: '',
+      appId: '',
+      timestampMs: 0,
+      headers: { nested: '{"a":1}' },
+      body: Buffer.from('hello'),
+    });
   });
 
   await t.test('a full queue that refuses is told as bus-refused and takes messages again', async (t) => {
     const bus = await startBus(t, [broker.url]);
     const { channel } = await openDirectly(t, broker.url);
     const name = uniqueName();
-    await channel.assertQueue(name, { durable: true, arguments: { 'x-max-length': 2, 'x-overflow': 'reject-publish' } });
+    await channel.assertQueue(name, {
+      durable: true,
+      arguments: { 'x-max-length': 2, 'x-overflow': 'reject-publish' },
+    });
     await channel.bindQueue(name, 'nomad', 'refuse');
 
-    const results = await Promise.allSettled(Array.from({ length: 6 }, (_, n) => bus.publish(makeMessage(n, { routingKey: 'refuse' }))));
+    const results = await Promise.allSettled(
+      Array.from({ length: 6 }, (_, n) => bus.publish(makeMessage(n, { routingKey: 'refuse' }))),
+    );
     const refusals = results.filter((result) => result.status === 'rejected');
     t.ok(refusals.length >= 3);
     t.ok(refusals.every((result) => errorCode(result.reason) === 'bus-refused' && isRetryable(result.reason)));
@@ -177,28 +244,46 @@ t.test('AMQP bus', async (t) => {
     await eventually(() => bus.publish(makeMessage(7, { routingKey: 'refuse' })));
   });
 
-  await t.test('after a refusal it publishes on another channel of the same connection, and the old one goes', async (t) => {
-    const { url, vhost, ctl } = await startPrivateRabbitMq();
-    const bus = await startBus(t, [url]);
-    const model = await connect(url);
-    t.teardown(() => model.close());
-    const channel = await model.createChannel();
-    const name = uniqueName();
-    await channel.assertQueue(name, { durable: true, arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' } });
-    await channel.bindQueue(name, 'nomad', 'refuse');
-    const publishing = async () => (await ctl('list_channels', '-p', vhost, 'number', 'confirm')).split('\n').filter((line) => line.endsWith('true'));
-    const before = await eventually(async () => (await publishing()).length === 1 && publishing());
+  await t.test(
+    'after a refusal it publishes on another channel of the same connection, and the old one goes',
+    async (t) => {
+      const { url, vhost, ctl } = await startPrivateRabbitMq();
+      const bus = await startBus(t, [url]);
+      const model = await connect(url);
+      t.teardown(() => model.close());
+      const channel = await model.createChannel();
+      const name = uniqueName();
+      await channel.assertQueue(name, {
+        durable: true,
+        arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' },
+      });
+      await channel.bindQueue(name, 'nomad', 'refuse');
+      const publishing = async () =>
+        (await ctl('list_channels', '-p', vhost, 'number', 'confirm'))
+          .split('\n')
+          .filter((line) => line.endsWith('true'));
+      const before = await eventually(async () => (await publishing()).length === 1 && publishing());
 
-    await Promise.allSettled(Array.from({ length: 6 }, (_, n) => bus.publish(makeMessage(n, { routingKey: 'refuse' }))));
+      await Promise.allSettled(
+        Array.from({ length: 6 }, (_, n) => bus.publish(makeMessage(n, { routingKey: 'refuse' }))),
+      );
 
-    await eventually(async () => (await publishing()).length === 1 && (await publishing())[0] !== before[0], { message: 'another channel alone' });
-    t.equal(await bus.publish(makeMessage(7, { routingKey: 'nobody' }), { mandatory: true }), 'unrouted');
-  });
+      await eventually(async () => (await publishing()).length === 1 && (await publishing())[0] !== before[0], {
+        message: 'another channel alone',
+      });
+      t.equal(await bus.publish(makeMessage(7, { routingKey: 'nobody' }), { mandatory: true }), 'unrouted');
+    },
+  );
 
   await t.test('what AMQP cannot carry is refused for good and harms no other message', async (t) => {
     const bus = await startBus(t, [broker.url]);
     const good = bus.publish(makeMessage(1));
-    const cases: Partial<Message>[] = [{ routingKey: 'x'.repeat(256) }, { id: 'x'.repeat(256) }, { type: 'x'.repeat(256) }, { headers: { big: 'x'.repeat(70_000) } }];
+    const cases: Partial<Message>[] = [
+      { routingKey: 'x'.repeat(256) },
+      { id: 'x'.repeat(256) },
+      { type: 'x'.repeat(256) },
+      { headers: { big: 'x'.repeat(70_000) } },
+    ];
     for (const changes of cases) {
       await t.rejects(bus.publish(makeMessage(2, changes)), { code: 'bus-message-invalid', retryable: false });
     }
@@ -210,7 +295,10 @@ t.test('AMQP bus', async (t) => {
   await t.test('mandatory messages with one id are told apart', async (t) => {
     const bus = await startBus(t, [broker.url], { exchange: uniqueName() });
     const same = Array.from({ length: 5 }, () => bus.publish(makeMessage(1), { mandatory: true }));
-    t.strictSame(await Promise.all(same), Array.from({ length: 5 }, () => 'unrouted'));
+    t.strictSame(
+      await Promise.all(same),
+      Array.from({ length: 5 }, () => 'unrouted'),
+    );
     t.equal(await bus.publish(makeMessage(1)), 'routed', 'not asked, not told');
   });
 
@@ -219,14 +307,20 @@ t.test('AMQP bus', async (t) => {
     const { channel } = await openDirectly(t, broker.url);
     const name = uniqueName();
     const seen = new Set<string>();
-    await bus.subscribe({ name, bindings: ['deleted'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' }, async ({ message }) => {
-      seen.add(message.id);
-      return ack;
-    }, never);
+    await bus.subscribe(
+      { name, bindings: ['deleted'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' },
+      async ({ message }) => {
+        seen.add(message.id);
+        return ack;
+      },
+      never,
+    );
 
     await channel.deleteQueue(name);
 
-    await eventually(async () => (await bus.publish(makeMessage(1, { routingKey: 'deleted' }), { mandatory: true })) === 'routed');
+    await eventually(
+      async () => (await bus.publish(makeMessage(1, { routingKey: 'deleted' }), { mandatory: true })) === 'routed',
+    );
     await eventually(() => seen.size === 1);
   });
 
@@ -234,7 +328,11 @@ t.test('AMQP bus', async (t) => {
     const bus = await startBus(t, [broker.url]);
     const { channel } = await openDirectly(t, broker.url);
     const name = uniqueName();
-    const subscription = await bus.subscribe({ name, bindings: ['poison'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' }, async () => ({ action: 'dead-letter', reason: 'No' }), never);
+    const subscription = await bus.subscribe(
+      { name, bindings: ['poison'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' },
+      async () => ({ action: 'dead-letter', reason: 'No' }),
+      never,
+    );
     await channel.unbindQueue(`${name}.dead-letter`, 'nomad.dead-letter', name);
 
     await bus.publish(makeMessage(1, { routingKey: 'poison' }));
@@ -242,7 +340,9 @@ t.test('AMQP bus', async (t) => {
     await channel.bindQueue(`${name}.dead-letter`, 'nomad.dead-letter', name);
 
     await eventually(() => subscription.held === 0);
-    t.match(await takeAll(t, broker.url, `${name}.dead-letter`), [{ id: 'default/1', headers: { 'error': 'No', 'attempts': 1, 'routing-key': 'poison', 'cluster': 'default' } }]);
+    t.match(await takeAll(t, broker.url, `${name}.dead-letter`), [
+      { id: 'default/1', headers: { error: 'No', attempts: 1, 'routing-key': 'poison', cluster: 'default' } },
+    ]);
   });
 
   await t.test('a connection that is cut with 1000 messages in flight settles each of them', async (t) => {
@@ -250,11 +350,21 @@ t.test('AMQP bus', async (t) => {
     const exchange = uniqueName();
     const bus = await startBus(t, [broker.urlAt(proxy.port)], { exchange });
     const name = uniqueName();
-    await (await bus.subscribe({ name, bindings: ['event.#'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' }, async () => ack, never)).close(never);
+    await (
+      await bus.subscribe(
+        { name, bindings: ['event.#'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' },
+        async () => ack,
+        never,
+      )
+    ).close(never);
     const body = Buffer.alloc(2_000, 'x');
 
-    const publishing = Promise.allSettled(Array.from({ length: 1_000 }, (_, n) => bus.publish(makeMessage(n, { body }))));
-    setImmediate(() => { proxy.cutOnce(); });
+    const publishing = Promise.allSettled(
+      Array.from({ length: 1_000 }, (_, n) => bus.publish(makeMessage(n, { body }))),
+    );
+    setImmediate(() => {
+      proxy.cutOnce();
+    });
     const results = await publishing;
 
     const failures = results.filter((result) => result.status === 'rejected');
@@ -263,13 +373,20 @@ t.test('AMQP bus', async (t) => {
     t.equal(bus.unconfirmed, 0);
     await eventually(() => bus.publish(makeMessage(1_000)), { message: 'publishing to go on' });
     const kept = new Set((await takeAll(t, broker.url, name)).map((message) => message.id));
-    t.ok(results.every((result, n) => result.status === 'rejected' || kept.has(`default/${n}`)), 'what was confirmed lies in the queue');
+    t.ok(
+      results.every((result, n) => result.status === 'rejected' || kept.has(`default/${n}`)),
+      'what was confirmed lies in the queue',
+    );
   });
 
   await t.test('a broker that stops answering is left at the deadline', async (t) => {
     const proxy = await startFaultProxy(t, { targetPort: broker.port });
     const bus = await startBus(t, [broker.urlAt(proxy.port)]);
-    await bus.subscribe({ name: uniqueName(), bindings: ['event.#'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' }, async () => ack, never);
+    await bus.subscribe(
+      { name: uniqueName(), bindings: ['event.#'], prefetch: 5, maxHeldBytes: 1000, consumer: 'test' },
+      async () => ack,
+      never,
+    );
     proxy.blackHole();
     const publishing = bus.publish(makeMessage(1));
     const rejection = t.rejects(publishing, { code: 'bus-unavailable' });
@@ -285,7 +402,13 @@ t.test('AMQP bus', async (t) => {
   await t.test('an address that does not answer is named, the next one is used', async (t) => {
     const proxy = await startFaultProxy(t, { targetPort: broker.port });
     proxy.cut();
-    const alone = createAmqpBus({ urls: [broker.urlAt(proxy.port)], exchange: 'nomad', connectionName: 'test', log: testLog(), clock: systemClock });
+    const alone = createAmqpBus({
+      urls: [broker.urlAt(proxy.port)],
+      exchange: 'nomad',
+      connectionName: 'test',
+      log: testLog(),
+      clock: systemClock,
+    });
     t.teardown(() => alone.stop(never));
     await alone.start(never);
     const health = await eventually(() => {
@@ -296,42 +419,74 @@ t.test('AMQP bus', async (t) => {
     t.match(health.detail, `amqp://127.0.0.1:${proxy.port}/`);
     t.notMatch(health.detail, 'guest');
     await t.rejects(alone.publish(makeMessage(1)), { code: 'bus-unavailable', retryable: true });
-    await t.rejects(alone.subscribe({ name: uniqueName(), bindings: [], prefetch: 1, maxHeldBytes: 1, consumer: 'test' }, async () => ack, abortAfter(50)));
+    await t.rejects(
+      alone.subscribe(
+        { name: uniqueName(), bindings: [], prefetch: 1, maxHeldBytes: 1, consumer: 'test' },
+        async () => ack,
+        abortAfter(50),
+      ),
+    );
 
     const both = await startBus(t, [broker.urlAt(proxy.port), broker.url]);
     t.equal(await both.publish(makeMessage(1)), 'routed');
   });
 
-  t.throws(() => createAmqpBus({ urls: ['http://user:secret@host'], exchange: 'nomad', connectionName: 'test', log: testLog(), clock: systemClock }), { code: 'amqp-address-invalid' });
+  t.throws(
+    () =>
+      createAmqpBus({
+        urls: ['http://user:secret@host'],
+        exchange: 'nomad',
+        connectionName: 'test',
+        log: testLog(),
+        clock: systemClock,
+      }),
+    { code: 'amqp-address-invalid' },
+  );
 });
 
 /** Publishes with 200 in flight and again what was rejected, until told to stop; gives the ids that were confirmed. */
 async function publishUntil(bus: AmqpBus, stop: AbortSignal): Promise<Set<string>> {
   const confirmed = new Set<string>();
   let next = 0;
-  await Promise.all(Array.from({ length: 200 }, async () => {
-    while (!stop.aborted) {
-      const message = makeMessage((next += 1), { body: Buffer.alloc(1_000, 'x') });
-      while (!confirmed.has(message.id) && !stop.aborted) {
-        await bus.publish(message).then(() => confirmed.add(message.id), () => systemClock.sleep(20, stop));
+  await Promise.all(
+    Array.from({ length: 200 }, async () => {
+      while (!stop.aborted) {
+        const message = makeMessage((next += 1), { body: Buffer.alloc(1_000, 'x') });
+        while (!confirmed.has(message.id) && !stop.aborted) {
+          await bus.publish(message).then(
+            () => confirmed.add(message.id),
+            () => systemClock.sleep(20, stop),
+          );
+        }
       }
-    }
-  }));
+    }),
+  );
   return confirmed;
 }
 
 async function checkKill(t: Test, broker: ExclusiveRabbitMq): Promise<void> {
   const bus = await startBus(t, [broker.url]);
   const seen = new Set<string>();
-  const options = { name: uniqueName(), bindings: ['event.#'], prefetch: 100, maxHeldBytes: 10_000_000, consumer: 'test' };
-  await bus.subscribe(options, async ({ message }) => {
-    seen.add(message.id);
-    return ack;
-  }, never);
+  const options = {
+    name: uniqueName(),
+    bindings: ['event.#'],
+    prefetch: 100,
+    maxHeldBytes: 10_000_000,
+    consumer: 'test',
+  };
+  await bus.subscribe(
+    options,
+    async ({ message }) => {
+      seen.add(message.id);
+      return ack;
+    },
+    never,
+  );
   const stop = new AbortController();
   setMaxListeners(0, stop.signal);
   const publishing = publishUntil(bus, stop.signal);
-  // n.b. RabbitMQ 3.10 writes down that a quorum queue exists some time after it has confirmed its first messages; killed before, the queue is dead for ever.
+  // n.b. RabbitMQ 3.10 writes down that a quorum queue exists some time after it has confirmed its first messages;
+  // killed before, the queue is dead for ever.
   const settledAtMs = systemClock.monotonic() + 3_000;
   await eventually(() => seen.size > 2_000 && systemClock.monotonic() > settledAtMs, { timeoutMs: 20_000 });
 
@@ -342,13 +497,20 @@ async function checkKill(t: Test, broker: ExclusiveRabbitMq): Promise<void> {
   await eventually(() => seen.size > before + 2_000, { timeoutMs: 30_000, message: 'publisher and consumer to go on' });
   stop.abort();
   const confirmed = await publishing;
-  await eventually(() => [...confirmed].every((id) => seen.has(id)), { timeoutMs: 20_000, message: 'every confirmed message to arrive' });
+  await eventually(() => [...confirmed].every((id) => seen.has(id)), {
+    timeoutMs: 20_000,
+    message: 'every confirmed message to arrive',
+  });
   t.ok(confirmed.size > 4_000);
 }
 
 async function checkSizeLimit(t: Test, broker: ExclusiveRabbitMq): Promise<void> {
   const bus = await startBus(t, [broker.url]);
-  const results = await Promise.allSettled([bus.publish(makeMessage(1)), bus.publish(makeMessage(2, { body: Buffer.alloc(200_000) })), bus.publish(makeMessage(3))]);
+  const results = await Promise.allSettled([
+    bus.publish(makeMessage(1)),
+    bus.publish(makeMessage(2, { body: Buffer.alloc(200_000) })),
+    bus.publish(makeMessage(3)),
+  ]);
   t.match(results[1], { status: 'rejected', reason: { code: 'bus-message-invalid', retryable: false } });
   await eventually(() => bus.publish(makeMessage(4)));
   await t.rejects(bus.publish(makeMessage(5, { body: Buffer.alloc(200_000) })), { code: 'bus-message-invalid' });
@@ -358,10 +520,14 @@ async function checkSizeLimit(t: Test, broker: ExclusiveRabbitMq): Promise<void>
 async function checkMemoryAlarm(t: Test, broker: ExclusiveRabbitMq): Promise<void> {
   const bus = await startBus(t, [broker.url]);
   const seen: string[] = [];
-  await bus.subscribe({ name: uniqueName(), bindings: ['alarm'], prefetch: 1, maxHeldBytes: 1_000, consumer: 'test' }, async ({ message }) => {
-    seen.push(message.id);
-    return ack;
-  }, never);
+  await bus.subscribe(
+    { name: uniqueName(), bindings: ['alarm'], prefetch: 1, maxHeldBytes: 1_000, consumer: 'test' },
+    async ({ message }) => {
+      seen.push(message.id);
+      return ack;
+    },
+    never,
+  );
   await broker.ctl('set_vm_memory_high_watermark', 'absolute', '1000');
   const publishing = bus.publish(makeMessage(1, { routingKey: 'alarm' }));
 

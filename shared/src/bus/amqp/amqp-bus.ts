@@ -1,4 +1,7 @@
-/** The bus over RabbitMQ: one connection for publishing, one for consuming, so that a broker that blocks publishers does not stop consumers. */
+/**
+ * The bus over RabbitMQ: one connection for publishing, one for consuming, so that a broker that blocks publishers does
+ * not stop consumers.
+ */
 import type { ChannelModel } from 'amqplib';
 import type { Clock } from '../../foundation/clock.ts';
 import type { Message } from '../../messages/message.ts';
@@ -55,16 +58,31 @@ class RabbitMqBus implements AmqpBus {
     this.#options = options;
     this.#publisher = new AmqpPublisher(clock);
     this.#topology = new Topology({ exchange, queueMaxBytes, log });
-    const shared = { addresses: options.urls.map((url) => parseAmqpAddress(url)), tls: options.tls ?? noTls('AMQP'), log, clock };
+    const shared = {
+      addresses: options.urls.map((url) => parseAmqpAddress(url)),
+      tls: options.tls ?? noTls('AMQP'),
+      log,
+      clock,
+    };
     this.#publishing = new AmqpConnection({
-      ...shared, name: 'rabbitmq-publish', connectionName: `${connectionName} publish`, onConnect: (model) => this.#openPublisher(model),
+      ...shared,
+      name: 'rabbitmq-publish',
+      connectionName: `${connectionName} publish`,
+      onConnect: (model) => this.#openPublisher(model),
     });
     this.#consuming = new AmqpConnection({
-      ...shared, name: 'rabbitmq-consume', connectionName: `${connectionName} consume`, onConnect: () => Promise.resolve(),
+      ...shared,
+      name: 'rabbitmq-consume',
+      connectionName: `${connectionName} consume`,
+      onConnect: () => Promise.resolve(),
     });
     this.healthChecks = [
       { name: 'rabbitmq-publish', check: () => this.#checkPublishing() },
-      { name: 'rabbitmq-consume', check: () => (this.#subscriptions.size === 0 ? { status: 'pass', detail: 'No subscription' } : this.#consuming.health()) },
+      {
+        name: 'rabbitmq-consume',
+        check: () =>
+          this.#subscriptions.size === 0 ? { status: 'pass', detail: 'No subscription' } : this.#consuming.health(),
+      },
     ];
   }
 
@@ -103,11 +121,16 @@ class RabbitMqBus implements AmqpBus {
     if (this.#isClosing) throw unavailable('the bus was stopped');
     this.#consuming.start();
     const subscription = new AmqpSubscription(options, handler, {
-      connection: this.#consuming, topology: this.#topology, log: this.#options.log, clock: this.#options.clock,
+      connection: this.#consuming,
+      topology: this.#topology,
+      log: this.#options.log,
+      clock: this.#options.clock,
       publishDeadLetter: (message) => this.#publisher.publish(deadLetterExchange, message, true),
     });
     this.#subscriptions.add(subscription);
-    void subscription.ended.then(() => { this.#subscriptions.delete(subscription); });
+    void subscription.ended.then(() => {
+      this.#subscriptions.delete(subscription);
+    });
     await unlessAborted(subscription.ready, signal);
     if (!signal.aborted) return subscription;
     await subscription.close(signal);
@@ -123,6 +146,8 @@ class RabbitMqBus implements AmqpBus {
   async #openPublisher(model: ChannelModel): Promise<void> {
     await this.#topology.declareExchange(model);
     // A publisher without its channel is of no use: one way back for both, a new connection.
-    await this.#publisher.open(model, (reason) => { this.#publishing.end(model, reason); });
+    await this.#publisher.open(model, (reason) => {
+      this.#publishing.end(model, reason);
+    });
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Keeps one connection to RabbitMQ, over every address that is listed, for as long as it runs.
  *
- * connecting: tries the addresses in turn; after each round waits with backoff. Left when the handshake and `onConnect` have succeeded.
- * up: `model` is set. Left when the connection ends, for whatever reason; then connecting again.
+ * connecting: tries the addresses in turn; after each round waits with backoff. Left when the handshake and `onConnect`
+ * have succeeded. up: `model` is set. Left when the connection ends, for whatever reason; then connecting again.
  * stopped: by `stop`, from any state; final.
  */
 import { connect, credentials } from 'amqplib';
@@ -35,7 +35,12 @@ export interface AmqpConnectionOptions {
 }
 
 /** As RabbitMQ shows them of a connection. */
-const clientProperties = { product: 'Hydrant', version, platform: `Node.js ${process.versions.node}`, information: 'Hydrant reads the event stream of HashiCorp Nomad' };
+const clientProperties = {
+  product: 'Hydrant',
+  version,
+  platform: `Node.js ${process.versions.node}`,
+  information: 'Hydrant reads the event stream of HashiCorp Nomad',
+};
 const closeTimeoutMs = 2_000;
 const backoffMs = { minMs: 100, maxMs: 5_000 };
 /** A connection that stood this long was a good one: the next tries begin with the smallest delay again. */
@@ -72,7 +77,9 @@ export class AmqpConnection {
       // Ends the wait below and, through `close`, the loop; rejects when the connection is closed already.
       model.close().catch(() => undefined);
       const answered = new AbortController();
-      model.once('close', () => { answered.abort(); });
+      model.once('close', () => {
+        answered.abort();
+      });
       await this.#options.clock.sleep(closeTimeoutMs, AbortSignal.any([deadline, answered.signal]));
       destroySocket(model, new Error('RabbitMQ did not answer the closing of the connection'));
     }
@@ -96,10 +103,14 @@ export class AmqpConnection {
   }
 
   health(): Health {
-    if (this.#blockedReason !== undefined) return { status: 'fail', detail: `RabbitMQ at ${this.#shownAddress} blocks publishers: ${this.#blockedReason}` };
+    if (this.#blockedReason !== undefined)
+      return { status: 'fail', detail: `RabbitMQ at ${this.#shownAddress} blocks publishers: ${this.#blockedReason}` };
     if (this.#model !== undefined) return { status: 'pass', detail: `Connected to ${this.#shownAddress}` };
     const addresses = this.#options.addresses.map((address) => address.shown).join(', ');
-    return { status: 'fail', detail: `Not connected to ${addresses}${this.#lastError === undefined ? '' : `: ${this.#lastError}`}` };
+    return {
+      status: 'fail',
+      detail: `Not connected to ${addresses}${this.#lastError === undefined ? '' : `: ${this.#lastError}`}`,
+    };
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -124,12 +135,21 @@ export class AmqpConnection {
       const ended = watchEnd(model);
       this.#current = model;
       if (signal.aborted) return 0;
-      await Promise.race([onConnect(model), ended.then((reason) => { throw reason; })]);
+      await Promise.race([
+        onConnect(model),
+        ended.then((reason) => {
+          throw reason;
+        }),
+      ]);
       const upAtMs = clock.monotonic();
       this.#setUp(model, address);
       const reason = await ended;
       this.#setDown();
-      if (!signal.aborted) log.warn({ connection: name, address: address.shown, reason: describeError(reason) }, 'Disconnected from RabbitMQ, will connect again');
+      if (!signal.aborted)
+        log.warn(
+          { connection: name, address: address.shown, reason: describeError(reason) },
+          'Disconnected from RabbitMQ, will connect again',
+        );
       else log.info({ connection: name, address: address.shown }, 'Disconnected from RabbitMQ');
       return clock.monotonic() - upAtMs;
     } catch (thrown) {
@@ -146,14 +166,20 @@ export class AmqpConnection {
     const { connectionName, tls } = this.#options;
     const { login } = address;
     const attempt = new AbortController();
-    const abort = (): void => { attempt.abort(); };
+    const abort = (): void => {
+      attempt.abort();
+    };
     signal.addEventListener('abort', abort, { once: true });
     // Node's sockets take `signal` and the water mark, amqplib's types do not name them.
     const socketOptions = {
-      ...(address.isTls ? readTls(tls) : {}), timeout: address.connectTimeoutMs, noDelay: true, keepAlive: true,
+      ...(address.isTls ? readTls(tls) : {}),
+      timeout: address.connectTimeoutMs,
+      noDelay: true,
+      keepAlive: true,
       credentials: login === null ? credentials.external() : credentials.plain(login.user, login.password),
       clientProperties: { ...clientProperties, connection_name: connectionName },
-      signal: attempt.signal, writableHighWaterMark: writeBufferBytes,
+      signal: attempt.signal,
+      writableHighWaterMark: writeBufferBytes,
     };
     try {
       return await connect(address.target, socketOptions);
@@ -192,9 +218,11 @@ export class AmqpConnection {
     const reason = `${describeError(thrown).trim()}${why === undefined ? '' : `; ${why}`}`;
     const isNew = reason !== this.#lastError;
     this.#lastError = reason;
-    log[isNew ? 'warn' : 'debug']({ connection: name, address: address.shown, reason }, 'Could not connect to RabbitMQ, will try again');
+    log[isNew ? 'warn' : 'debug'](
+      { connection: name, address: address.shown, reason },
+      'Could not connect to RabbitMQ, will try again',
+    );
   }
-
 }
 
 interface Signal {
@@ -204,15 +232,29 @@ interface Signal {
 
 function makeSignal(): Signal {
   let give = (): void => undefined;
-  const promise = new Promise<void>((resolve) => { give = resolve; });
-  return { promise, give: () => { give(); } };
+  const promise = new Promise<void>((resolve) => {
+    give = resolve;
+  });
+  return {
+    promise,
+    give: () => {
+      give();
+    },
+  };
 }
 
-/** Resolves with the reason when the connection ends. Must be called before anything else is awaited: an `error` that nobody hears ends the process. */
+/**
+ * Resolves with the reason when the connection ends. Must be called before anything else is awaited: an `error` that
+ * nobody hears ends the process.
+ */
 function watchEnd(model: ChannelModel): Promise<Error> {
   return new Promise((resolve) => {
     let reason: Error | undefined;
-    model.on('error', (error: Error) => { reason = error; });
-    model.on('close', (error?: Error) => { resolve(reason ?? error ?? new Error('Connection closed')); });
+    model.on('error', (error: Error) => {
+      reason = error;
+    });
+    model.on('close', (error?: Error) => {
+      resolve(reason ?? error ?? new Error('Connection closed'));
+    });
   });
 }

@@ -19,18 +19,24 @@ export interface AmqpDeadLettersOptions extends AmqpSessionOptions {
 
 /** Replays on their way to the broker at once. */
 const maxReplays = 200;
-/** The exchange that every queue is bound to by its own name: what is published there reaches one queue and no other. */
+/**
+ * The exchange that every queue is bound to by its own name: what is published there reaches one queue and no other.
+ */
 const defaultExchange = '';
 
 export function createAmqpDeadLetters(options: AmqpDeadLettersOptions): DeadLetterStore {
   return {
-    sweep: (decide, signal) => withAmqpSession(options, signal, async (model) => {
-      const name = deadLetterQueueName(options.queue);
-      if (!await queueExists(model, name)) {
-        throw new HydrantError(`Expected RabbitMQ to have the queue "${name}", it has none of that name`, { code: 'queue-missing', retryable: false });
-      }
-      return new Sweep(model, options.queue, decide).run(signal);
-    }),
+    sweep: (decide, signal) =>
+      withAmqpSession(options, signal, async (model) => {
+        const name = deadLetterQueueName(options.queue);
+        if (!(await queueExists(model, name))) {
+          throw new HydrantError(`Expected RabbitMQ to have the queue "${name}", it has none of that name`, {
+            code: 'queue-missing',
+            retryable: false,
+          });
+        }
+        return new Sweep(model, options.queue, decide).run(signal);
+      }),
   };
 }
 
@@ -95,8 +101,9 @@ class Sweep {
   }
 
   /**
-   * One by one, which keeps their order: to a quorum queue each of them has a consumer of its own, and it takes back what those hold in any order. It puts
-   * them behind what was returned before; therefore a sweep goes through all that is there, also when it wants only the first.
+   * One by one, which keeps their order: to a quorum queue each of them has a consumer of its own, and it takes back
+   * what those hold in any order. It puts them behind what was returned before; therefore a sweep goes through all that
+   * is there, also when it wants only the first.
    */
   #returnKept(channel: Channel): void {
     try {
@@ -111,7 +118,10 @@ class Sweep {
     try {
       const result = await this.#publisher.publish(defaultExchange, makeReplayed(letter, this.#queue), true);
       if (result === 'unrouted') {
-        throw new HydrantError(`Expected RabbitMQ to have the queue "${this.#queue}" to replay to, it has none of that name; start its consumer once, which makes it`, { code: 'queue-missing', retryable: false });
+        throw new HydrantError(
+          `Expected RabbitMQ to have the queue "${this.#queue}" to replay to, it has none of that name; start its consumer once, which makes it`,
+          { code: 'queue-missing', retryable: false },
+        );
       }
       this.#acknowledge(channel, got);
       this.#replayed += 1;

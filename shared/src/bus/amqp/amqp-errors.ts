@@ -2,7 +2,11 @@
 import { HydrantError } from '../../foundation/errors.ts';
 
 export function unavailable(why: string, cause?: unknown): HydrantError {
-  return new HydrantError(`Expected RabbitMQ to take the message, but ${why}`, { code: 'bus-unavailable', retryable: true, cause });
+  return new HydrantError(`Expected RabbitMQ to take the message, but ${why}`, {
+    code: 'bus-unavailable',
+    retryable: true,
+    cause,
+  });
 }
 
 export function refused(queueHint: string): HydrantError {
@@ -13,7 +17,11 @@ export function refused(queueHint: string): HydrantError {
 }
 
 export function invalidMessage(id: string, why: string, cause?: unknown): HydrantError {
-  return new HydrantError(`Expected message "${id.slice(0, 300)}" to fit AMQP, but ${why}`, { code: 'bus-message-invalid', retryable: false, cause });
+  return new HydrantError(`Expected message "${id.slice(0, 300)}" to fit AMQP, but ${why}`, {
+    code: 'bus-message-invalid',
+    retryable: false,
+    cause,
+  });
 }
 
 /** AMQP's reply code (404, 406, …) of an error made from a broker's answer. */

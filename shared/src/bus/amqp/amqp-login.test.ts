@@ -15,16 +15,33 @@ void t.test('user, password and virtual host need not be ASCII, and RabbitMQ see
   await ctl('set_permissions', '-p', vhost, user, '.*', '.*', '.*');
   const [escapedUser = '', escapedPassword = '', escapedVhost = ''] = [user, password, vhost].map(encodeURIComponent);
 
-  for (const [name, start] of [['as it is', `${user}:grüße 100%25 日本@`], ['in percent codes', `${escapedUser}:${escapedPassword}@`]] as const) {
+  for (const [name, start] of [
+    ['as it is', `${user}:grüße 100%25 日本@`],
+    ['in percent codes', `${escapedUser}:${escapedPassword}@`],
+  ] as const) {
     const url = `amqp://${start}127.0.0.1:${port}/${name === 'as it is' ? vhost : escapedVhost}`;
-    const bus = createAmqpBus({ urls: [url], exchange: 'nomad', connectionName: name, log: testLog(), clock: systemClock });
+    const bus = createAmqpBus({
+      urls: [url],
+      exchange: 'nomad',
+      connectionName: name,
+      log: testLog(),
+      clock: systemClock,
+    });
     t.teardown(() => bus.stop(AbortSignal.abort()));
     await bus.start(never);
-    await eventually(() => bus.healthChecks[0]?.check().status === 'pass', { message: `the bus to be connected, ${name}` });
+    await eventually(() => bus.healthChecks[0]?.check().status === 'pass', {
+      message: `the bus to be connected, ${name}`,
+    });
   }
 
-  const connections = (await ctl('list_connections', 'vhost', 'client_properties')).split('\n').filter((line) => line.startsWith(vhost));
+  const connections = (await ctl('list_connections', 'vhost', 'client_properties'))
+    .split('\n')
+    .filter((line) => line.startsWith(vhost));
   t.equal(connections.length, 2);
-  for (const part of ['"product","Hydrant"', '"connection_name","as it is publish"', '"platform","Node.js ']) t.ok(connections.some((line) => line.includes(part)), part);
+  for (const part of ['"product","Hydrant"', '"connection_name","as it is publish"', '"platform","Node.js '])
+    t.ok(
+      connections.some((line) => line.includes(part)),
+      part,
+    );
   t.notMatch(connections.join(), /amqplib/u);
 });

@@ -1,9 +1,11 @@
 /**
- * Publishes on one confirm channel, many messages in flight. Each publish settles exactly once: by the broker's confirm, by its refusal, or by the loss
- * of the channel, whichever comes first. Nothing is kept for a later try: that is the caller's to decide.
+ * Publishes on one confirm channel, many messages in flight. Each publish settles exactly once: by the broker's
+ * confirm, by its refusal, or by the loss of the channel, whichever comes first. Nothing is kept for a later try: that
+ * is the caller's to decide.
  *
- * After a refusal a new channel takes the place of the old one, which goes when all that it was given has settled: a channel remembers where it found a
- * queue's leader, and when that node has died since, some versions of RabbitMQ refuse on that channel until the node is back.
+ * After a refusal a new channel takes the place of the old one, which goes when all that it was given has settled: a
+ * channel remembers where it found a queue's leader, and when that node has died since, some versions of RabbitMQ
+ * refuse on that channel until the node is back.
  */
 import type { ChannelModel, ConfirmChannel, Message as ReturnedMessage } from 'amqplib';
 import type { Clock } from '../../foundation/clock.ts';
@@ -74,7 +76,10 @@ export class AmqpPublisher {
     return this.#unsettled.size;
   }
 
-  /** A sentence when the broker takes connections and no messages: it has left the oldest one without a confirm for too long, or refuses each. */
+  /**
+   * A sentence when the broker takes connections and no messages: it has left the oldest one without a confirm for too
+   * long, or refuses each.
+   */
   get trouble(): string | undefined {
     const nowMs = this.#clock.monotonic();
     const waitedMs = nowMs - (this.#oldest()?.atMs ?? nowMs);
@@ -83,22 +88,38 @@ export class AmqpPublisher {
     }
     if (this.#refusals === undefined || nowMs - this.#refusals.lastMs > refusalsLastMs) return undefined;
     const refusedMs = nowMs - this.#refusals.sinceMs;
-    return refusedMs < troubleMs ? undefined : `RabbitMQ has refused every message for ${seconds(refusedMs)}: a queue is full (x-overflow reject-publish) or has no leader`;
+    return refusedMs < troubleMs
+      ? undefined
+      : `RabbitMQ has refused every message for ${seconds(refusedMs)}: a queue is full (x-overflow reject-publish) or has no leader`;
   }
 
   /** Takes a new connection into use. `onLost` is called when its channel ends while the connection may still stand. */
   async open(model: ChannelModel, onLost: (reason: Error) => void): Promise<void> {
     const channel = await model.createConfirmChannel({ highWaterMark: writeBufferFrames });
-    const lane: Lane = { model, channel, batcher: new WriteBatcher(model), onLost, inFlight: 0, isRetired: false, isLost: false };
+    const lane: Lane = {
+      model,
+      channel,
+      batcher: new WriteBatcher(model),
+      onLost,
+      inFlight: 0,
+      isRetired: false,
+      isLost: false,
+    };
     let reason: Error | undefined;
     channel.on('error', (error: Error) => {
       reason = error;
       this.#learnLimit(error);
     });
-    channel.on('drain', () => { this.#drain(lane); });
-    channel.on('return', (message: ReturnedMessage) => { this.#noteReturn(message); });
+    channel.on('drain', () => {
+      this.#drain(lane);
+    });
+    channel.on('return', (message: ReturnedMessage) => {
+      this.#noteReturn(message);
+    });
     // Before amqplib's own listener, which fails all that is outstanding: then `isLost` tells a loss from a refusal.
-    channel.prependListener('close', () => { this.#lose(lane, reason); });
+    channel.prependListener('close', () => {
+      this.#lose(lane, reason);
+    });
     this.#lane = lane;
     this.#drain(lane);
   }
@@ -117,7 +138,12 @@ export class AmqpPublisher {
   /** Resolves when nothing is unconfirmed or `signal` aborts. One caller at a time. */
   async whenIdle(signal: AbortSignal): Promise<void> {
     while (this.unconfirmed > 0 && !signal.aborted) {
-      await unlessAborted(new Promise<void>((resolve) => { this.#onIdle = resolve; }), signal);
+      await unlessAborted(
+        new Promise<void>((resolve) => {
+          this.#onIdle = resolve;
+        }),
+        signal,
+      );
     }
   }
 
@@ -131,15 +157,24 @@ export class AmqpPublisher {
     lane.batcher.hold();
     lane.inFlight += 1;
     try {
-      const hasRoom = lane.channel.publish(pending.exchange, message.routingKey, message.body, toPublishOptions(message, pending.mandatory), (error: unknown) => {
-        this.#settle(lane, pending, error);
-      });
+      const hasRoom = lane.channel.publish(
+        pending.exchange,
+        message.routingKey,
+        message.body,
+        toPublishOptions(message, pending.mandatory),
+        (error: unknown) => {
+          this.#settle(lane, pending, error);
+        },
+      );
       if (!hasRoom) this.#isFull = true;
     } catch (thrown) {
       lane.inFlight -= 1;
       // A type or range error is about this message; anything else says that the channel is closing.
       const isInvalid = thrown instanceof TypeError || thrown instanceof RangeError;
-      this.#reject(pending, isInvalid ? invalidMessage(message.id, thrown.message, thrown) : unavailable('its channel is closing', thrown));
+      this.#reject(
+        pending,
+        isInvalid ? invalidMessage(message.id, thrown.message, thrown) : unavailable('its channel is closing', thrown),
+      );
       if (this.unconfirmed === 0) this.#onIdle();
     }
   }
@@ -235,8 +270,8 @@ export class AmqpPublisher {
   }
 
   /**
-   * RabbitMQ closes the channel over a body above its `max_message_size`. Without remembering the limit that one message, tried again and again,
-   * would stop all others.
+   * RabbitMQ closes the channel over a body above its `max_message_size`. Without remembering the limit that one
+   * message, tried again and again, would stop all others.
    */
   #learnLimit(error: Error): void {
     const limit = /larger than configured max size (\d+)/.exec(error.message)?.[1];
@@ -244,6 +279,9 @@ export class AmqpPublisher {
   }
 
   #tooLarge(message: Message): Error {
-    return invalidMessage(message.id, `its body has ${message.body.length} bytes and RabbitMQ takes ${this.#maxBodyBytes} (max_message_size)`);
+    return invalidMessage(
+      message.id,
+      `its body has ${message.body.length} bytes and RabbitMQ takes ${this.#maxBodyBytes} (max_message_size)`,
+    );
   }
 }

@@ -8,9 +8,14 @@ import { queueExists } from './topology.ts';
 import { closeChannel } from './waits.ts';
 
 export function createAmqpQueueAdmin(options: AmqpSessionOptions): QueueAdmin {
-  function onChannel<T>(name: string, signal: AbortSignal, missing: T, action: (channel: Channel) => Promise<T>): Promise<T> {
+  function onChannel<T>(
+    name: string,
+    signal: AbortSignal,
+    missing: T,
+    action: (channel: Channel) => Promise<T>,
+  ): Promise<T> {
     return withAmqpSession(options, signal, async (model) => {
-      if (!await queueExists(model, name)) return missing;
+      if (!(await queueExists(model, name))) return missing;
       const channel = await model.createChannel();
       const lost = whenLost(channel);
       try {
@@ -22,13 +27,20 @@ export function createAmqpQueueAdmin(options: AmqpSessionOptions): QueueAdmin {
   }
 
   return {
-    inspect: (name, signal) => onChannel<QueueState | undefined>(name, signal, undefined, async (channel) => {
-      const { messageCount, consumerCount } = await channel.checkQueue(name);
-      return { name, messages: messageCount, consumers: consumerCount, oldest: consumerCount === 0 ? await peek(channel, name) : undefined };
-    }),
-    remove: (name, signal) => onChannel(name, signal, undefined, async (channel) => {
-      await channel.deleteQueue(name);
-    }),
+    inspect: (name, signal) =>
+      onChannel<QueueState | undefined>(name, signal, undefined, async (channel) => {
+        const { messageCount, consumerCount } = await channel.checkQueue(name);
+        return {
+          name,
+          messages: messageCount,
+          consumers: consumerCount,
+          oldest: consumerCount === 0 ? await peek(channel, name) : undefined,
+        };
+      }),
+    remove: (name, signal) =>
+      onChannel(name, signal, undefined, async (channel) => {
+        await channel.deleteQueue(name);
+      }),
   };
 }
 

@@ -1,6 +1,7 @@
 /**
- * The socket below an amqplib connection, which amqplib does not hand out by a documented way: for ending a connection that no longer answers, and for
- * gathering the many small writes of a publisher. Where the socket is not found, both do nothing.
+ * The socket below an amqplib connection, which amqplib does not hand out by a documented way: for ending a connection
+ * that no longer answers, and for gathering the many small writes of a publisher. Where the socket is not found, both
+ * do nothing.
  */
 import { Duplex } from 'node:stream';
 import type { ChannelModel } from 'amqplib';

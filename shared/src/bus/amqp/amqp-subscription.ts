@@ -1,9 +1,10 @@
 /**
  * Hands the messages of one queue to a handler, over reconnects, and does what the handler says.
  *
- * A message that arrives waits in the backlog until `prefetch` and `maxHeldBytes` leave room, is then held (handed out) until it is settled, and counts
- * as gone when its channel ends: the broker hands it out again. RabbitMQ counts messages, not bytes, so above `maxHeldBytes` the consumer is cancelled
- * until half of it is free; what still arrives beyond twice that goes back to the queue at once.
+ * A message that arrives waits in the backlog until `prefetch` and `maxHeldBytes` leave room, is then held (handed out)
+ * until it is settled, and counts as gone when its channel ends: the broker hands it out again. RabbitMQ counts
+ * messages, not bytes, so above `maxHeldBytes` the consumer is cancelled until half of it is free; what still arrives
+ * beyond twice that goes back to the queue at once.
  */
 import type { ConsumeMessage } from 'amqplib';
 import { createBackoff } from '../../foundation/backoff.ts';
@@ -66,7 +67,9 @@ export class AmqpSubscription implements Subscription {
     this.#handler = handler;
     this.#ports = ports;
     this.#log = ports.log.child({ queue: options.name });
-    this.ready = new Promise((resolve) => { this.#onReady = resolve; });
+    this.ready = new Promise((resolve) => {
+      this.#onReady = resolve;
+    });
     this.ended = this.#run(this.#ending.signal);
   }
 
@@ -87,7 +90,8 @@ export class AmqpSubscription implements Subscription {
       await this.#reconcile();
       this.#channel?.endWaits();
       await this.#whenIdle(signal);
-      // The end of the channel gives everything back at once and in order, which many refusals would not; the next one stands without a consumer.
+      // The end of the channel gives everything back at once and in order, which many refusals would not; the next one
+      // stands without a consumer.
       await this.#channel?.close();
       this.#forgetBacklog();
     } finally {
@@ -126,7 +130,8 @@ export class AmqpSubscription implements Subscription {
         const stoodMs = await this.#holdChannel(ending);
         if (stoodMs >= goodChannelMs) backoff.reset();
       } catch (thrown) {
-        if (!ending.aborted && !this.#isPaused) this.#log.warn({ reason: describeError(thrown) }, 'Could not consume from the queue, will try again');
+        if (!ending.aborted && !this.#isPaused)
+          this.#log.warn({ reason: describeError(thrown) }, 'Could not consume from the queue, will try again');
       }
       await this.#ports.clock.sleep(backoff.next(), ending);
     }
@@ -139,7 +144,12 @@ export class AmqpSubscription implements Subscription {
     if (model === undefined) return 0;
     await topology.declareQueue(model, this.#options);
     const channel = await ConsumerChannel.open(model, {
-      queue: this.#options.name, prefetch: this.#options.prefetch, clock, onMessage: (source, delivered) => { this.#receive(source, delivered); },
+      queue: this.#options.name,
+      prefetch: this.#options.prefetch,
+      clock,
+      onMessage: (source, delivered) => {
+        this.#receive(source, delivered);
+      },
     });
     const openedAtMs = clock.monotonic();
     this.#channel = channel;
@@ -149,7 +159,11 @@ export class AmqpSubscription implements Subscription {
     const reason = await channel.ended;
     this.#forgetBacklog();
     this.#channel = undefined;
-    if (!ending.aborted && !this.#isPaused) this.#log.warn({ reason: describeError(reason) }, 'Lost the channel to the queue, its messages are handed out again');
+    if (!ending.aborted && !this.#isPaused)
+      this.#log.warn(
+        { reason: describeError(reason) },
+        'Lost the channel to the queue, its messages are handed out again',
+      );
     return clock.monotonic() - openedAtMs;
   }
 
@@ -199,12 +213,18 @@ export class AmqpSubscription implements Subscription {
     for (let attempt = 1; ; attempt += 1) {
       const settlement = await this.#callHandler({ channel, delivered, message }, attempt);
       if (channel.lost.aborted) return;
-      if (settlement?.action === 'ack' || (settlement?.action === 'dead-letter' && await this.#keepDeadLetter(channel, message, settlement, attempt))) {
+      if (
+        settlement?.action === 'ack' ||
+        (settlement?.action === 'dead-letter' && (await this.#keepDeadLetter(channel, message, settlement, attempt)))
+      ) {
         channel.settle(delivered);
         return;
       }
       backoff ??= createBackoff(retryBackoffMs);
-      await this.#ports.clock.sleep(settlement?.action === 'retry' ? settlement.afterMs : backoff.next(), channel.waits);
+      await this.#ports.clock.sleep(
+        settlement?.action === 'retry' ? settlement.afterMs : backoff.next(),
+        channel.waits,
+      );
       // What is being released goes back with its channel.
       if (channel.lost.aborted || this.#isReleasing) return;
       if (this.#isClosing) {
@@ -217,23 +237,42 @@ export class AmqpSubscription implements Subscription {
   /** Undefined when the handler threw. */
   async #callHandler({ channel, delivered, message }: Arrival, attempt: number): Promise<Settlement | undefined> {
     try {
-      return await this.#handler({ message, redelivered: delivered.fields.redelivered || attempt > 1, receivedAtMs: this.#ports.clock.monotonic(), lost: channel.lost });
+      return await this.#handler({
+        message,
+        redelivered: delivered.fields.redelivered || attempt > 1,
+        receivedAtMs: this.#ports.clock.monotonic(),
+        lost: channel.lost,
+      });
     } catch (thrown) {
       this.#log.warn({ err: thrown, messageId: message.id, attempt }, 'The handler of a message threw, will retry');
       return undefined;
     }
   }
 
-  /** True once the dead letter is confirmed and lies in a queue; false when the end of the channel or of the subscription came before. */
-  async #keepDeadLetter(channel: ConsumerChannel, message: Message, settlement: Settlement & { action: 'dead-letter' }, attempt: number): Promise<boolean> {
+  /**
+   * True once the dead letter is confirmed and lies in a queue; false when the end of the channel or of the
+   * subscription came before.
+   */
+  async #keepDeadLetter(
+    channel: ConsumerChannel,
+    message: Message,
+    settlement: Settlement & { action: 'dead-letter' },
+    attempt: number,
+  ): Promise<boolean> {
     const { clock, publishDeadLetter } = this.#ports;
     const deadLetter = makeDeadLetter(message, {
-      subscription: this.#options.name, consumer: this.#options.consumer, reason: settlement.reason,
-      attempts: settlement.attempts ?? attempt, failedAtMs: clock.now(),
+      subscription: this.#options.name,
+      consumer: this.#options.consumer,
+      reason: settlement.reason,
+      attempts: settlement.attempts ?? attempt,
+      failedAtMs: clock.now(),
     });
     const backoff = createBackoff(retryBackoffMs);
     for (;;) {
-      const problem = await publishDeadLetter(deadLetter).then((result) => (result === 'routed' ? undefined : 'no dead-letter queue took it'), describeError);
+      const problem = await publishDeadLetter(deadLetter).then(
+        (result) => (result === 'routed' ? undefined : 'no dead-letter queue took it'),
+        describeError,
+      );
       if (problem === undefined) return true;
       this.#log.warn({ messageId: message.id, reason: problem }, 'Could not keep a dead letter, will retry');
       if (channel.waits.aborted) return false;

@@ -1,6 +1,6 @@
 /**
- * One channel with at most one consumer on one queue. It ends when the broker or the connection ends it, or by `close`; whatever is unsettled then goes
- * back to the queue by itself, so settling after the end does nothing.
+ * One channel with at most one consumer on one queue. It ends when the broker or the connection ends it, or by `close`;
+ * whatever is unsettled then goes back to the queue by itself, so settling after the end does nothing.
  */
 import { setMaxListeners } from 'node:events';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
@@ -41,12 +41,19 @@ export class ConsumerChannel {
     this.#channel = channel;
     this.#options = options;
     this.ended = new Promise((resolve) => {
-      channel.on('error', (error: Error) => { this.#reason = error; });
+      channel.on('error', (error: Error) => {
+        this.#reason = error;
+      });
       channel.on('close', () => {
         this.#lost.abort();
         this.#waits.abort();
         const { oldestAtMs } = this.#window;
-        resolve(explainChannelEnd(this.#reason ?? new Error('The channel was closed'), oldestAtMs === undefined ? undefined : options.clock.monotonic() - oldestAtMs));
+        resolve(
+          explainChannelEnd(
+            this.#reason ?? new Error('The channel was closed'),
+            oldestAtMs === undefined ? undefined : options.clock.monotonic() - oldestAtMs,
+          ),
+        );
       });
     });
   }
@@ -62,7 +69,9 @@ export class ConsumerChannel {
     return this.#lost.signal;
   }
 
-  /** Aborted when waiting with an unsettled message has no more use: the channel has ended, or `endWaits` was called. */
+  /**
+   * Aborted when waiting with an unsettled message has no more use: the channel has ended, or `endWaits` was called.
+   */
   get waits(): AbortSignal {
     return this.#waits.signal;
   }
@@ -71,7 +80,10 @@ export class ConsumerChannel {
     this.#waits.abort();
   }
 
-  /** Starts or cancels the consumer; resolves when the broker has answered, or the channel has ended. The last call wins. */
+  /**
+   * Starts or cancels the consumer; resolves when the broker has answered, or the channel has ended. The last call
+   * wins.
+   */
   setConsuming(shallConsume: boolean): Promise<void> {
     this.#shallConsume = shallConsume;
     if (!this.#isReconciling) this.#reconciled = this.#reconcile();
@@ -84,17 +96,24 @@ export class ConsumerChannel {
     this.#window.settle(delivered.fields.deliveryTag);
     if (this.#isFlushAsked) return;
     this.#isFlushAsked = true;
-    setImmediate(() => { this.#flush(); });
+    setImmediate(() => {
+      this.#flush();
+    });
   }
 
   /** Back to its place in the queue. */
   giveBack(delivered: ConsumeMessage): void {
     if (this.lost.aborted) return;
     this.#window.forget(delivered.fields.deliveryTag);
-    this.#attempt(() => { this.#channel.nack(delivered, false, true); });
+    this.#attempt(() => {
+      this.#channel.nack(delivered, false, true);
+    });
   }
 
-  /** Sends the acknowledgements that are due and closes; the broker takes back the rest. Resolves also when the connection dies meanwhile. */
+  /**
+   * Sends the acknowledgements that are due and closes; the broker takes back the rest. Resolves also when the
+   * connection dies meanwhile.
+   */
   async close(): Promise<void> {
     this.#shallConsume = false;
     this.#flush();
@@ -117,7 +136,9 @@ export class ConsumerChannel {
   }
 
   async #consume(): Promise<void> {
-    const { consumerTag } = await this.#channel.consume(this.#options.queue, (delivered) => { this.#receive(delivered); });
+    const { consumerTag } = await this.#channel.consume(this.#options.queue, (delivered) => {
+      this.#receive(delivered);
+    });
     this.#consumerTag = consumerTag;
     this.#isConsuming = true;
   }

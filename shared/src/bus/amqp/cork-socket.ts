@@ -3,7 +3,10 @@ import type { Duplex } from 'node:stream';
 import type { ChannelModel } from 'amqplib';
 import { findSocket } from './amqp-socket.ts';
 
-/** Gathers what is written within a turn of the event loop into one system call: a fifth of a publisher's processor time otherwise. */
+/**
+ * Gathers what is written within a turn of the event loop into one system call: a fifth of a publisher's processor time
+ * otherwise.
+ */
 export class WriteBatcher {
   readonly #socket: Duplex | undefined;
   #corked = false;
@@ -17,8 +20,11 @@ export class WriteBatcher {
     if (this.#corked || this.#socket === undefined) return;
     this.#corked = true;
     this.#socket.cork();
-    // amqplib moves frames to the socket in a setImmediate that it asks for after this one; so let go in the turn after.
-    setImmediate(() => { setImmediate(this.#release); });
+    // amqplib moves frames to the socket in a setImmediate that it asks for after this one; so let go in the turn
+    // after.
+    setImmediate(() => {
+      setImmediate(this.#release);
+    });
   }
 
   readonly #release = (): void => {

@@ -1,4 +1,7 @@
-/** The users of deploy/nomad/rabbitmq.nomad.hcl: each can do its work, without a warning, and needs every permission that it has. */
+/**
+ * The users of deploy/nomad/rabbitmq.nomad.hcl: each can do its work, without a warning, and needs every permission
+ * that it has.
+ */
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -27,9 +30,14 @@ interface Definitions {
 }
 
 const kinds = ['configure', 'write', 'read'] as const;
-const template = findNomadTemplate(readFileSync(new URL('../../../../deploy/nomad/rabbitmq.nomad.hcl', import.meta.url), 'utf8'), 'definitions.json');
+const template = findNomadTemplate(
+  readFileSync(new URL('../../../../deploy/nomad/rabbitmq.nomad.hcl', import.meta.url), 'utf8'),
+  'definitions.json',
+);
 const password = 'a "quoted" password';
-const items = Object.fromEntries(['admin', 'firehose', 'sink_worker', 'crashloop_detector'].map((user) => [`${user}_password`, password]));
+const items = Object.fromEntries(
+  ['admin', 'firehose', 'sink_worker', 'crashloop_detector'].map((user) => [`${user}_password`, password]),
+);
 const definitions = JSON.parse(renderNomadTemplate(template, items)) as Definitions;
 const never = new AbortController().signal;
 /** Above all that a machine under load may take. */
@@ -38,7 +46,16 @@ let messages = 0;
 
 function makeMessage(routingKey: string): Message {
   messages += 1;
-  return { id: `default/${String(messages)}`, routingKey, type: 'test', contentType: 'application/json', appId: 'test', timestampMs: 1_790_000_000_000, headers: {}, body: Buffer.from('{}') };
+  return {
+    id: `default/${String(messages)}`,
+    routingKey,
+    type: 'test',
+    contentType: 'application/json',
+    appId: 'test',
+    timestampMs: 1_790_000_000_000,
+    headers: {},
+    body: Buffer.from('{}'),
+  };
 }
 
 /** Users belong to the whole broker, which other tests share: so they get names of their own. */
@@ -57,8 +74,14 @@ async function importDefinitions(t: Test, broker: PrivateRabbitMq, variants: rea
   const { vhost } = broker;
   const imported = {
     vhosts: [{ name: vhost }],
-    users: [...definitions.users, ...variants.map(({ user }) => ({ name: user, password, tags: [] }))].map((user) => ({ ...user, name: nameOf(user.name, broker) })),
-    permissions: [...definitions.permissions, ...variants.map(({ user, permissions }) => ({ ...permissions, user }))].map((each) => ({ ...each, user: nameOf(each.user, broker), vhost })),
+    users: [...definitions.users, ...variants.map(({ user }) => ({ name: user, password, tags: [] }))].map((user) => ({
+      ...user,
+      name: nameOf(user.name, broker),
+    })),
+    permissions: [
+      ...definitions.permissions,
+      ...variants.map(({ user, permissions }) => ({ ...permissions, user })),
+    ].map((each) => ({ ...each, user: nameOf(each.user, broker), vhost })),
     exchanges: definitions.exchanges.map((exchange) => ({ ...exchange, vhost })),
   };
   const file = join(t.testdir({}), 'definitions.json');
@@ -75,7 +98,13 @@ function addressOf(user: string, broker: PrivateRabbitMq): string {
 
 function startBus(t: Test, broker: PrivateRabbitMq, user: string) {
   const { log, lines } = recordingLog('warn');
-  const bus = createAmqpBus({ urls: [addressOf(user, broker)], exchange: 'nomad', connectionName: 'test', log, clock: systemClock });
+  const bus = createAmqpBus({
+    urls: [addressOf(user, broker)],
+    exchange: 'nomad',
+    connectionName: 'test',
+    log,
+    clock: systemClock,
+  });
   const late = new AbortController();
   t.teardown(() => {
     late.abort();
@@ -92,19 +121,29 @@ function isUp({ healthChecks }: Bus): boolean {
 function subscribe(bus: Bus, queue: string, onMessage: () => void): Promise<unknown> {
   let count = 0;
   const options = { name: queue, bindings: ['event.#'], prefetch: 10, maxHeldBytes: 1_000_000, consumer: 'test' };
-  return bus.subscribe(options, () => {
-    count += 1;
-    onMessage();
-    return Promise.resolve(count === 1 ? { action: 'dead-letter', reason: 'as the test wants' } : { action: 'ack' });
-  }, never);
+  return bus.subscribe(
+    options,
+    () => {
+      count += 1;
+      onMessage();
+      return Promise.resolve(count === 1 ? { action: 'dead-letter', reason: 'as the test wants' } : { action: 'ack' });
+    },
+    never,
+  );
 }
 
 async function deadLetterOne(bus: Bus, broker: PrivateRabbitMq, queue: string, admin: Bus): Promise<void> {
   let seen = 0;
-  await subscribe(bus, queue, () => { seen += 1; });
+  await subscribe(bus, queue, () => {
+    seen += 1;
+  });
   await admin.publish(makeMessage('event.Allocation.x._._'));
   await eventually(() => seen > 0, { timeoutMs });
-  await eventually(async () => (await broker.ctl('list_queues', '-p', broker.vhost, 'name', 'messages')).includes(`${queue}.dead-letter\t1`), { timeoutMs });
+  await eventually(
+    async () =>
+      (await broker.ctl('list_queues', '-p', broker.vhost, 'name', 'messages')).includes(`${queue}.dead-letter\t1`),
+    { timeoutMs },
+  );
 }
 
 interface Role {
@@ -121,7 +160,10 @@ const roles: readonly Role[] = [
       await bus.publish(makeMessage('event.Job.x._._'), { mandatory: true });
     },
   },
-  { user: 'hydrant-sink-worker', work: (bus, broker, admin) => deadLetterOne(bus, broker, 'hydrant.sink.events', admin) },
+  {
+    user: 'hydrant-sink-worker',
+    work: (bus, broker, admin) => deadLetterOne(bus, broker, 'hydrant.sink.events', admin),
+  },
   {
     user: 'hydrant-crashloop-detector',
     async work(bus, broker, admin) {
@@ -138,7 +180,10 @@ function partsOf(pattern: string): readonly string[] {
 }
 
 /** What lets a user ask whether a queue exists, which older versions of RabbitMQ tell everybody. */
-const onlyForAsking = new Set(['hydrant-firehose write hydrant\\.sink\\..*', 'hydrant-firehose write hydrant\\.crashloop-detector']);
+const onlyForAsking = new Set([
+  'hydrant-firehose write hydrant\\.sink\\..*',
+  'hydrant-firehose write hydrant\\.crashloop-detector',
+]);
 
 /** Every way to have one permission less than a role. */
 function lesserVariants(role: string): readonly Variant[] {
@@ -146,11 +191,22 @@ function lesserVariants(role: string): readonly Variant[] {
   if (permissions === undefined) throw new Error(`Expected permissions of ${role}`);
   return kinds.flatMap((kind) => {
     const parts = partsOf(permissions[kind]);
-    return parts.filter((part) => !onlyForAsking.has(`${role} ${kind} ${part}`)).map((part): Variant => {
-      const rest = parts.filter((each) => each !== part);
-      const lesser = rest.length === 0 ? '^$' : `^(${rest.join('|')})$`;
-      return { role, user: `${role} without ${kind} ${part}`, permissions: { configure: permissions.configure, write: permissions.write, read: permissions.read, [kind]: lesser } };
-    });
+    return parts
+      .filter((part) => !onlyForAsking.has(`${role} ${kind} ${part}`))
+      .map((part): Variant => {
+        const rest = parts.filter((each) => each !== part);
+        const lesser = rest.length === 0 ? '^$' : `^(${rest.join('|')})$`;
+        return {
+          role,
+          user: `${role} without ${kind} ${part}`,
+          permissions: {
+            configure: permissions.configure,
+            write: permissions.write,
+            read: permissions.read,
+            [kind]: lesser,
+          },
+        };
+      });
   });
 }
 
@@ -169,34 +225,50 @@ for (const { user, work } of roles) {
   });
 }
 
-void t.test('a publisher that may do nothing but write to its exchange starts, publishes and does not wait for queues that it cannot see', async (t) => {
-  const broker = await startPrivateRabbitMq(t);
-  await importDefinitions(t, broker, [{ user: 'writer', role: 'hydrant-firehose', permissions: { configure: '^$', write: '^nomad$', read: '^$' } }]);
-  const { bus, lines } = startBus(t, broker, 'writer');
-  const admin = startBus(t, broker, 'hydrant-admin').bus;
-  await Promise.all([bus.start(never), admin.start(never)]);
-  await eventually(() => [bus, admin].every(isUp), { timeoutMs });
-  await subscribe(admin, 'hydrant.sink.events', () => undefined);
+void t.test(
+  'a publisher that may do nothing but write to its exchange starts, publishes and does not wait for queues that it cannot see',
+  async (t) => {
+    const broker = await startPrivateRabbitMq(t);
+    await importDefinitions(t, broker, [
+      { user: 'writer', role: 'hydrant-firehose', permissions: { configure: '^$', write: '^nomad$', read: '^$' } },
+    ]);
+    const { bus, lines } = startBus(t, broker, 'writer');
+    const admin = startBus(t, broker, 'hydrant-admin').bus;
+    await Promise.all([bus.start(never), admin.start(never)]);
+    await eventually(() => [bus, admin].every(isUp), { timeoutMs });
+    await subscribe(admin, 'hydrant.sink.events', () => undefined);
 
-  t.equal(await bus.hasQueue('hydrant.sink.events'), true);
-  t.equal(await bus.hasQueue('hydrant.sink.events'), true);
-  t.equal(await bus.publish(makeMessage('event.Job.x._._'), { mandatory: true }), 'routed');
+    t.equal(await bus.hasQueue('hydrant.sink.events'), true);
+    t.equal(await bus.hasQueue('hydrant.sink.events'), true);
+    t.equal(await bus.publish(makeMessage('event.Job.x._._'), { mandatory: true }), 'routed');
 
-  // From RabbitMQ 4.2.6 on it may not see the queue.
-  t.ok(lines.length <= 1, 'said once');
-  t.match(lines, lines.map(() => ({ queue: 'hydrant.sink.events', msg: /counts as there/u })));
-});
+    // From RabbitMQ 4.2.6 on it may not see the queue.
+    t.ok(lines.length <= 1, 'said once');
+    t.match(
+      lines,
+      lines.map(() => ({ queue: 'hydrant.sink.events', msg: /counts as there/u })),
+    );
+  },
+);
 
 void t.test('an exchange that is missing and may not be made is named, with what to do', async (t) => {
   const broker = await startPrivateRabbitMq(t);
-  await importDefinitions(t, broker, [{ user: 'writer', role: 'hydrant-firehose', permissions: { configure: '^$', write: '^nomad$', read: '^$' } }]);
-  await broker.ctl('eval', `rabbit_exchange:delete(rabbit_misc:r(<<"${broker.vhost}">>, exchange, <<"nomad">>), false, <<"hydrant">>).`);
+  await importDefinitions(t, broker, [
+    { user: 'writer', role: 'hydrant-firehose', permissions: { configure: '^$', write: '^nomad$', read: '^$' } },
+  ]);
+  await broker.ctl(
+    'eval',
+    `rabbit_exchange:delete(rabbit_misc:r(<<"${broker.vhost}">>, exchange, <<"nomad">>), false, <<"hydrant">>).`,
+  );
   const { bus, lines } = startBus(t, broker, 'writer');
 
   await bus.start(never);
 
   const line = await eventually(() => lines[0], { timeoutMs });
-  t.match(line, { reason: /exchange "nomad" to exist, it does not, and this user may not make it; make it, or give the user the permission "configure" on it/u });
+  t.match(line, {
+    reason:
+      /exchange "nomad" to exist, it does not, and this user may not make it; make it, or give the user the permission "configure" on it/u,
+  });
 });
 
 void t.test('without any one permission RabbitMQ refuses what a service does', async (t) => {
@@ -213,12 +285,24 @@ void t.test('without any one permission RabbitMQ refuses what a service does', a
     await bus.start(never);
     await eventually(() => isUp(bus), { timeoutMs });
     const failures: string[] = [];
-    const publish = (): void => void bus.publish(makeMessage('crash-loop')).catch((thrown: unknown) => { failures.push(describeError(thrown)); });
-    const [queue] = role === 'hydrant-firehose' ? [] : [role === 'hydrant-sink-worker' ? 'hydrant.sink.events' : 'hydrant.crashloop-detector'];
+    const publish = (): void =>
+      void bus.publish(makeMessage('crash-loop')).catch((thrown: unknown) => {
+        failures.push(describeError(thrown));
+      });
+    const [queue] =
+      role === 'hydrant-firehose'
+        ? []
+        : [role === 'hydrant-sink-worker' ? 'hydrant.sink.events' : 'hydrant.crashloop-detector'];
     if (queue !== undefined) void subscribe(bus, queue, () => undefined).catch(() => undefined);
     if (role !== 'hydrant-sink-worker') publish();
 
-    const refusal = await eventually(() => [...failures, ...lines.map((line) => JSON.stringify(line))].find((text) => /ACCESS.REFUSED|NOT.FOUND/u.test(text)), { timeoutMs, message: `a refusal for ${user}` });
+    const refusal = await eventually(
+      () =>
+        [...failures, ...lines.map((line) => JSON.stringify(line))].find((text) =>
+          /ACCESS.REFUSED|NOT.FOUND/u.test(text),
+        ),
+      { timeoutMs, message: `a refusal for ${user}` },
+    );
 
     t.ok(refusal, user);
     const late = new AbortController();

@@ -1,9 +1,13 @@
-/** Messages of the bus to and from AMQP properties. Headers that a Message cannot hold (tables, lists) become JSON text. */
+/**
+ * Messages of the bus to and from AMQP properties. Headers that a Message cannot hold (tables, lists) become JSON text.
+ */
 import type { ConsumeMessage, GetMessage, MessagePropertyHeaders, Options } from 'amqplib';
 import type { HeaderValue, Message } from '../../messages/message.ts';
 import { restoreReplayed } from '../dead-letters.ts';
 
-/** What RabbitMQ adds to a delivery, and what does not belong to the message: a repeat must look like the first time. */
+/**
+ * What RabbitMQ adds to a delivery, and what does not belong to the message: a repeat must look like the first time.
+ */
 const deliveryHeaders: ReadonlySet<string> = new Set(['x-delivery-count', 'x-acquired-count']);
 
 export function toPublishOptions(message: Message, mandatory: boolean): Options.Publish {

@@ -1,6 +1,7 @@
 /**
- * Exchanges, queues and bindings. What exists is used as it is: it may have been made by others, with limits of their own. Only what is missing is made.
- * RabbitMQ answers what it refuses by closing the channel, so each request has a channel of its own that may be lost.
+ * Exchanges, queues and bindings. What exists is used as it is: it may have been made by others, with limits of their
+ * own. Only what is missing is made. RabbitMQ answers what it refuses by closing the channel, so each request has a
+ * channel of its own that may be lost.
  */
 import type { Channel, ChannelModel } from 'amqplib';
 import { describeError, HydrantError } from '../../foundation/errors.ts';
@@ -14,7 +15,8 @@ export function deadLetterQueueName(queue: string): string {
   return `${queue}.dead-letter`;
 }
 
-// RabbitMQ 4 sets 20 by default and counts every return of a message; ours are returned at each restart of a worker, dead letters whenever they are listed.
+// RabbitMQ 4 sets 20 by default and counts every return of a message; ours are returned at each restart of a worker,
+// dead letters whenever they are listed.
 const deliveryLimit = 1_000_000;
 
 const accessRefused = 403;
@@ -69,32 +71,49 @@ export class Topology {
     const presence = await findPresence(model, (channel) => channel.checkQueue(name));
     if (presence === 'unknown' && !this.#saidOf.has(name)) {
       this.#saidOf.add(name);
-      this.#options.log.warn({ queue: name }, 'RabbitMQ does not tell this user whether the queue exists, it counts as there; give the user the permission "write" on it');
+      this.#options.log.warn(
+        { queue: name },
+        'RabbitMQ does not tell this user whether the queue exists, it counts as there; give the user the permission "write" on it',
+      );
     }
     return presence !== 'missing';
   }
 
   #workQueueArguments(name: string): Record<string, string | number> {
     const { queueMaxBytes } = this.#options;
-    const bound = queueMaxBytes === undefined ? {} : { 'x-max-length-bytes': queueMaxBytes, 'x-overflow': 'reject-publish' };
+    const bound =
+      queueMaxBytes === undefined ? {} : { 'x-max-length-bytes': queueMaxBytes, 'x-overflow': 'reject-publish' };
     return {
-      'x-queue-type': 'quorum', 'x-delivery-limit': deliveryLimit,
-      'x-dead-letter-exchange': deadLetterExchange, 'x-dead-letter-routing-key': name, ...bound,
+      'x-queue-type': 'quorum',
+      'x-delivery-limit': deliveryLimit,
+      'x-dead-letter-exchange': deadLetterExchange,
+      'x-dead-letter-routing-key': name,
+      ...bound,
     };
   }
 }
 
 function ensureExchange(model: ChannelModel, name: string, type: 'topic' | 'direct'): Promise<void> {
-  return ensure(model, `exchange "${name}"`, (channel) => channel.checkExchange(name), (channel) => channel.assertExchange(name, type, { durable: true }));
+  return ensure(
+    model,
+    `exchange "${name}"`,
+    (channel) => channel.checkExchange(name),
+    (channel) => channel.assertExchange(name, type, { durable: true }),
+  );
 }
 
 function ensureQueue(model: ChannelModel, name: string, args: Record<string, string | number>): Promise<void> {
-  return ensure(model, `queue "${name}"`, (channel) => channel.checkQueue(name), (channel) => channel.assertQueue(name, { durable: true, arguments: args }));
+  return ensure(
+    model,
+    `queue "${name}"`,
+    (channel) => channel.checkQueue(name),
+    (channel) => channel.assertQueue(name, { durable: true, arguments: args }),
+  );
 }
 
 /** Whom RabbitMQ does not answer must do without knowing: if it is missing, what is done with it fails and says so. */
 async function ensure(model: ChannelModel, what: string, check: Request, declare: Request): Promise<void> {
-  if (await findPresence(model, check) !== 'missing') return;
+  if ((await findPresence(model, check)) !== 'missing') return;
   try {
     await use(model, declare);
   } catch (thrown) {
@@ -102,15 +121,20 @@ async function ensure(model: ChannelModel, what: string, check: Request, declare
     // Somebody else has made it meanwhile.
     if (code === preconditionFailed) return;
     if (code !== accessRefused) throw thrown;
-    throw new HydrantError(`Expected the ${what} to exist, it does not, and this user may not make it; make it, or give the user the permission "configure" on it (${describeError(thrown)})`, {
-      code: 'bus-unavailable', retryable: true, cause: thrown,
-    });
+    throw new HydrantError(
+      `Expected the ${what} to exist, it does not, and this user may not make it; make it, or give the user the permission "configure" on it (${describeError(thrown)})`,
+      {
+        code: 'bus-unavailable',
+        retryable: true,
+        cause: thrown,
+      },
+    );
   }
 }
 
 /** Whether a queue of that name exists; true also when RabbitMQ does not tell this user. */
 export async function queueExists(model: ChannelModel, name: string): Promise<boolean> {
-  return await findPresence(model, (channel) => channel.checkQueue(name)) !== 'missing';
+  return (await findPresence(model, (channel) => channel.checkQueue(name))) !== 'missing';
 }
 
 async function findPresence(model: ChannelModel, check: Request): Promise<Presence> {

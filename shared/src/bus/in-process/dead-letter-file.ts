@@ -1,4 +1,7 @@
-/** Adds to the dead letters of one subscription: a file with one JSON object per line, which a command may make shorter meanwhile. */
+/**
+ * Adds to the dead letters of one subscription: a file with one JSON object per line, which a command may make shorter
+ * meanwhile.
+ */
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -29,7 +32,9 @@ export class DeadLetterFile {
   append(message: Message): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#pending.push({ line: formatDeadLetter(message), resolve, reject });
-      this.#running ??= this.#run().finally(() => { this.#running = undefined; });
+      this.#running ??= this.#run().finally(() => {
+        this.#running = undefined;
+      });
     });
   }
 
@@ -41,7 +46,11 @@ export class DeadLetterFile {
     while (this.#pending.length > 0) {
       const group = this.#pending.splice(0);
       try {
-        await appendLines(this.#path, group.map(({ line }) => line), this.#clock);
+        await appendLines(
+          this.#path,
+          group.map(({ line }) => line),
+          this.#clock,
+        );
         for (const { resolve } of group) resolve();
       } catch (thrown) {
         for (const { reject } of group) reject(toError(thrown));

@@ -1,4 +1,6 @@
-/** Dead letters as lines of JSON. The body stands there as text, or as base64 (`bodyEncoding`) where it is not UTF-8. */
+/**
+ * Dead letters as lines of JSON. The body stands there as text, or as base64 (`bodyEncoding`) where it is not UTF-8.
+ */
 import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import type { Clock } from '../../foundation/clock.ts';
@@ -28,7 +30,10 @@ export function parseDeadLetter(line: string): Message | undefined {
 
 /** The dead letters of a file's text, oldest first. */
 export function parseDeadLetters(text: string): Message[] {
-  return text.split('\n').map(parseDeadLetter).filter((message) => message !== undefined);
+  return text
+    .split('\n')
+    .map(parseDeadLetter)
+    .filter((message) => message !== undefined);
 }
 
 /** The lines of a file, without their ends; the last one also when it has none. An absent file has no lines. */
@@ -51,7 +56,10 @@ export async function* readLines(path: string): AsyncGenerator<Buffer> {
   if (last.length > 0) yield last;
 }
 
-/** Keeps those that add dead letters and those that take some away out of each other's way: they are different processes. */
+/**
+ * Keeps those that add dead letters and those that take some away out of each other's way: they are different
+ * processes.
+ */
 export async function withDeadLetterLock<T>(dir: string, clock: Clock, action: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

@@ -33,7 +33,10 @@ export function listRemovals(deadLetterDir: string): Promise<readonly string[]> 
 async function listWith(ending: string, deadLetterDir: string): Promise<readonly string[]> {
   try {
     const names = await readdir(deadLetterDir);
-    return names.filter((name) => name.endsWith(ending)).map((name) => decodeURIComponent(name.slice(0, -ending.length))).sort();
+    return names
+      .filter((name) => name.endsWith(ending))
+      .map((name) => decodeURIComponent(name.slice(0, -ending.length)))
+      .sort();
   } catch (thrown) {
     if (errorCode(thrown) === 'ENOENT') return [];
     throw thrown;
@@ -42,7 +45,10 @@ async function listWith(ending: string, deadLetterDir: string): Promise<readonly
 
 const directMark = '=';
 
-/** The routing key that only this subscription gets, whatever the bindings of others: no key of an event or alert begins so. */
+/**
+ * The routing key that only this subscription gets, whatever the bindings of others: no key of an event or alert begins
+ * so.
+ */
 export function directRoutingKey(subscription: string): string {
   return `${directMark}${subscription}`;
 }

@@ -41,19 +41,32 @@ async function setStage(t: Test): Promise<Stage> {
   let bus: Bus;
 
   async function start(): Promise<void> {
-    const started = createInProcessBus({ spool: createFolderSpool({ dir: join(dir, 'log'), maxBytes: 100_000_000, log: testLog(), clock: systemClock }), deadLetterDir, log: testLog(), clock: systemClock });
+    const started = createInProcessBus({
+      spool: createFolderSpool({ dir: join(dir, 'log'), maxBytes: 100_000_000, log: testLog(), clock: systemClock }),
+      deadLetterDir,
+      log: testLog(),
+      clock: systemClock,
+    });
     t.teardown(() => started.stop(AbortSignal.abort()));
     bus = started;
     await bus.start(never);
     const base = { bindings: ['#'], prefetch: 10, maxHeldBytes: 1_000_000, consumer: 'here' };
-    await bus.subscribe({ ...base, name: subscription }, async (delivery) => {
-      seen.push(delivery);
-      return isRefusing ? { action: 'dead-letter', reason: 'no' } : ack;
-    }, never);
-    await bus.subscribe({ ...base, name: 'elsewhere' }, async (delivery) => {
-      elsewhere.push(delivery);
-      return ack;
-    }, never);
+    await bus.subscribe(
+      { ...base, name: subscription },
+      async (delivery) => {
+        seen.push(delivery);
+        return isRefusing ? { action: 'dead-letter', reason: 'no' } : ack;
+      },
+      never,
+    );
+    await bus.subscribe(
+      { ...base, name: 'elsewhere' },
+      async (delivery) => {
+        elsewhere.push(delivery);
+        return ack;
+      },
+      never,
+    );
   }
 
   const store = createFileDeadLetters({ deadLetterDir, subscription, clock: systemClock });
@@ -69,8 +82,14 @@ async function setStage(t: Test): Promise<Stage> {
   for (let n = 1; n <= 10; n += 1) await bus!.publish(makeMessage(n));
   await eventually(async () => (await ids()).length === 10 && elsewhere.length === 10);
   return {
-    dir: deadLetterDir, store, seen, elsewhere, ids,
-    accept() { isRefusing = false; },
+    dir: deadLetterDir,
+    store,
+    seen,
+    elsewhere,
+    ids,
+    accept() {
+      isRefusing = false;
+    },
     async restart() {
       await bus.stop(never);
       await start();
@@ -83,13 +102,24 @@ t.test('what is replayed beside the running bus reaches its own subscription as 
   const { store, seen, elsewhere, accept, ids, dir } = await setStage(t);
   accept();
 
-  t.same(await store.sweep(({ message }) => (message.id === ten[2] || message.id === ten[4] ? 'replay' : 'keep'), never), { replayed: 2, dropped: 0 });
+  t.same(
+    await store.sweep(({ message }) => (message.id === ten[2] || message.id === ten[4] ? 'replay' : 'keep'), never),
+    { replayed: 2, dropped: 0 },
+  );
 
   await eventually(() => seen.length === 12);
-  t.same(seen.slice(10).map(({ message }) => message), [makeMessage(3), makeMessage(5)]);
-  t.same(await ids(), ten.filter((id) => id !== ten[2] && id !== ten[4]));
+  t.same(
+    seen.slice(10).map(({ message }) => message),
+    [makeMessage(3), makeMessage(5)],
+  );
+  t.same(
+    await ids(),
+    ten.filter((id) => id !== ten[2] && id !== ten[4]),
+  );
   t.equal(elsewhere.length, 10);
-  await eventually(async () => (await readdir(dir)).join() === `${subscription}.ndjson`, { message: 'nothing to be left over' });
+  await eventually(async () => (await readdir(dir)).join() === `${subscription}.ndjson`, {
+    message: 'nothing to be left over',
+  });
   t.same(await listDeadLetterSubscriptions(dir), [subscription]);
 });
 
@@ -103,7 +133,10 @@ t.test('what is replayed while nothing runs is handed out at the next start', as
   await restart();
 
   await eventually(() => seen.length === 20);
-  t.same(seen.slice(10).map(({ message }) => message.id), ten);
+  t.same(
+    seen.slice(10).map(({ message }) => message.id),
+    ten,
+  );
 });
 
 t.test('a crash while replays are taken in repeats them', async (t) => {
@@ -124,12 +157,15 @@ t.test('letters that come while some are taken away are kept', async (t) => {
   const [line = ''] = (await readFile(file, 'utf8')).split('\n');
   await appendFile(file, '{"id":"torn');
 
-  t.same(await store.sweep(({ message }) => {
-    if (message.id !== ten[9]) return 'keep';
-    // Between the look at the letters and the change of the file.
-    appendFileSync(file, `\n${line}\n`);
-    return 'drop';
-  }, never), { replayed: 0, dropped: 1 });
+  t.same(
+    await store.sweep(({ message }) => {
+      if (message.id !== ten[9]) return 'keep';
+      // Between the look at the letters and the change of the file.
+      appendFileSync(file, `\n${line}\n`);
+      return 'drop';
+    }, never),
+    { replayed: 0, dropped: 1 },
+  );
 
   t.same(await ids(), [...ten.slice(0, 9), ten[0]]);
 });
@@ -140,11 +176,14 @@ t.test('a file that another command has changed meanwhile is left alone', async 
   const text = await readFile(file, 'utf8');
   await writeFile(`${file}.other`, text);
   let isFirst = true;
-  await t.rejects(store.sweep(() => {
-    if (isFirst) renameSync(`${file}.other`, file);
-    isFirst = false;
-    return 'drop';
-  }, never), { code: 'dead-letters-changed' });
+  await t.rejects(
+    store.sweep(() => {
+      if (isFirst) renameSync(`${file}.other`, file);
+      isFirst = false;
+      return 'drop';
+    }, never),
+    { code: 'dead-letters-changed' },
+  );
 
   t.same(await ids(), ten);
 });
@@ -164,5 +203,6 @@ t.test('nobody but the owner can read dead letters, those to replay, nor the req
   const { open, seen } = await findOpenToOthers(dir);
 
   t.strictSame(open, []);
-  for (const path of [deadLetterPath(dir, subscription), replayPath(dir, subscription), removalPath(dir, subscription)]) t.ok(seen.includes(basename(path)), path);
+  for (const path of [deadLetterPath(dir, subscription), replayPath(dir, subscription), removalPath(dir, subscription)])
+    t.ok(seen.includes(basename(path)), path);
 });

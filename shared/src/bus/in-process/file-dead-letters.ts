@@ -40,7 +40,11 @@ export function createFileDeadLetters({ deadLetterDir, subscription, clock }: Fi
       if (verdicts.size === 0) return { replayed: 0, dropped: 0 };
       return withDeadLetterLock(deadLetterDir, clock, async () => {
         // Only added to since, never made anew: so the lines have the same numbers.
-        if (await identify(path) !== before) throw new HydrantError(`Expected to be alone with ${path}, but another command has changed it; run this one again`, { code: 'dead-letters-changed', retryable: true });
+        if ((await identify(path)) !== before)
+          throw new HydrantError(
+            `Expected to be alone with ${path}, but another command has changed it; run this one again`,
+            { code: 'dead-letters-changed', retryable: true },
+          );
         return takeOut(path, verdicts, { replay: replayPath(deadLetterDir, subscription), subscription });
       });
     },
@@ -48,7 +52,10 @@ export function createFileDeadLetters({ deadLetterDir, subscription, clock }: Fi
 }
 
 async function identify(path: string): Promise<string> {
-  return stat(path).then(({ ino, birthtimeMs }) => `${String(ino)} ${String(birthtimeMs)}`, () => '');
+  return stat(path).then(
+    ({ ino, birthtimeMs }) => `${String(ino)} ${String(birthtimeMs)}`,
+    () => '',
+  );
 }
 
 interface Destination {
@@ -56,7 +63,9 @@ interface Destination {
   readonly subscription: string;
 }
 
-/** First what is replayed is on disk at its new place, then it goes from the old one: a crash in between has it twice. */
+/**
+ * First what is replayed is on disk at its new place, then it goes from the old one: a crash in between has it twice.
+ */
 async function takeOut(path: string, verdicts: Verdicts, { replay, subscription }: Destination): Promise<SweepResult> {
   const temporary = `${path}.new`;
   const kept = new LineFile(await open(temporary, 'w', 0o600));

@@ -23,7 +23,10 @@ import type { InProcessBusOptions } from './in-process-bus.ts';
 const never = new AbortController().signal;
 const ack: Settlement = { action: 'ack' };
 
-async function startBus(t: Test, options: Pick<InProcessBusOptions, 'spool' | 'deadLetterDir'> & Partial<InProcessBusOptions>): Promise<Bus> {
+async function startBus(
+  t: Test,
+  options: Pick<InProcessBusOptions, 'spool' | 'deadLetterDir'> & Partial<InProcessBusOptions>,
+): Promise<Bus> {
   const bus = createInProcessBus({ log: testLog(), clock: systemClock, ...options });
   t.teardown(() => bus.stop(AbortSignal.abort()));
   await bus.start(never);
@@ -80,13 +83,19 @@ await busContract(t, {
 t.test('dead letters are lines of JSON with the body as text where it is text', async (t) => {
   const text = makeMessage(1);
   const bytes = makeMessage(2, { body: Buffer.from([0xff, 0x00]) });
-  t.match(JSON.parse(formatDeadLetter(text)), { id: text.id, routingKey: text.routingKey, headers: { index: 1 }, bodyEncoding: 'utf8', body: '{"Index":1,"Name":"größer"}' });
+  t.match(JSON.parse(formatDeadLetter(text)), {
+    id: text.id,
+    routingKey: text.routingKey,
+    headers: { index: 1 },
+    bodyEncoding: 'utf8',
+    body: '{"Index":1,"Name":"größer"}',
+  });
   t.match(JSON.parse(formatDeadLetter(bytes)), { bodyEncoding: 'base64', body: '/wA=' });
   t.strictSame(parseDeadLetters(`${formatDeadLetter(text)}{"id":"torn\n${formatDeadLetter(bytes)}`), [text, bytes]);
 });
 
 t.test('a dead letter that cannot be kept keeps its message in the log', async (t) => {
-  const dir = t.testdir({ 'dead': 'a file where the folder belongs' });
+  const dir = t.testdir({ dead: 'a file where the folder belongs' });
   const { log, lines } = recordingLog();
   const deadLetterDir = join(dir, 'dead');
   const bus = await startBus(t, { spool: openFolder(dir), deadLetterDir, log });
@@ -101,18 +110,46 @@ t.test('a dead letter that cannot be kept keeps its message in the log', async (
   await mkdir(deadLetterDir);
   await writeFile(join(deadLetterDir, 'hydrant.sink.http.ndjson'), '{"id":"torn');
   await eventually(() => subscription.held === 0);
-  t.match(await readDeadLetters(deadLetterDir, options.name), [{ id: makeMessage(1).id, headers: { error: 'no', attempts: 1, sink: 'test' } }]);
+  t.match(await readDeadLetters(deadLetterDir, options.name), [
+    { id: makeMessage(1).id, headers: { error: 'no', attempts: 1, sink: 'test' } },
+  ]);
 });
 
 t.test('a log that is full again soon after, and stays so, is told of later', async (t) => {
   const { log, lines } = recordingLog();
   const later: (() => void)[] = [];
-  const clock: Clock = { ...systemClock, after: (_, action) => { later.push(action); return { cancel: () => { later.splice(0); } }; } };
-  const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 20_000 }), deadLetterDir: t.testdir(), log, clock });
+  const clock: Clock = {
+    ...systemClock,
+    after: (_, action) => {
+      later.push(action);
+      return {
+        cancel: () => {
+          later.splice(0);
+        },
+      };
+    },
+  };
+  const bus = await startBus(t, {
+    spool: createMemorySpool({ maxBytes: 20_000 }),
+    deadLetterDir: t.testdir(),
+    log,
+    clock,
+  });
   let open = (): void => undefined;
   let opened = Promise.resolve();
-  const shut = (): void => { opened = new Promise<void>((resolve) => { open = resolve; }); };
-  await bus.subscribe(makeOptions('slow'), async () => { await opened; return ack; }, never);
+  const shut = (): void => {
+    opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+  };
+  await bus.subscribe(
+    makeOptions('slow'),
+    async () => {
+      await opened;
+      return ack;
+    },
+    never,
+  );
   async function fill(): Promise<void> {
     const publishes: Promise<unknown>[] = [];
     for (const message of makeMessages(1, 40, { body: Buffer.alloc(1000) })) {
@@ -147,11 +184,28 @@ t.test('a full log warns of its slowest subscription and goes on with it', async
   const { log, lines } = recordingLog();
   const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 20_000 }), deadLetterDir: t.testdir(), log });
   let open = (): void => undefined;
-  const opened = new Promise<void>((resolve) => { open = resolve; });
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
   let fast = 0;
   let slow = 0;
-  await bus.subscribe(makeOptions('fast'), async () => { fast += 1; return ack; }, never);
-  await bus.subscribe(makeOptions('slow'), async () => { await opened; slow += 1; return ack; }, never);
+  await bus.subscribe(
+    makeOptions('fast'),
+    async () => {
+      fast += 1;
+      return ack;
+    },
+    never,
+  );
+  await bus.subscribe(
+    makeOptions('slow'),
+    async () => {
+      await opened;
+      slow += 1;
+      return ack;
+    },
+    never,
+  );
   const [check] = bus.healthChecks;
 
   let kept = 0;
@@ -176,11 +230,15 @@ t.test('a full log warns of its slowest subscription and goes on with it', async
 t.test('what a handler publishes goes above the bound', async (t) => {
   const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 5_000 }), deadLetterDir: t.testdir() });
   let settled = 0;
-  await bus.subscribe(makeOptions('detector', { prefetch: 1 }), async ({ message }) => {
-    await bus.publish({ ...message, routingKey: 'crash-loop' }, { mandatory: true, evenWhenFull: true });
-    settled += 1;
-    return ack;
-  }, never);
+  await bus.subscribe(
+    makeOptions('detector', { prefetch: 1 }),
+    async ({ message }) => {
+      await bus.publish({ ...message, routingKey: 'crash-loop' }, { mandatory: true, evenWhenFull: true });
+      settled += 1;
+      return ack;
+    },
+    never,
+  );
 
   await Promise.all(makeMessages(1, 50, { body: Buffer.alloc(1000) }).map((message) => bus.publish(message)));
 
@@ -197,10 +255,20 @@ t.test('what was published when the process died is handed out by the next', asy
 
   const second = await startBus(t, { spool: openFolder(dir), deadLetterDir: dir });
   const seen: unknown[] = [];
-  await second.subscribe(makeOptions('a'), async ({ message }) => { seen.push(message.headers['index']); return ack; }, never);
+  await second.subscribe(
+    makeOptions('a'),
+    async ({ message }) => {
+      seen.push(message.headers['index']);
+      return ack;
+    },
+    never,
+  );
 
   await eventually(() => seen.length === 20);
-  t.strictSame(seen, makeMessages(1, 20).map((_, n) => n + 1));
+  t.strictSame(
+    seen,
+    makeMessages(1, 20).map((_, n) => n + 1),
+  );
 });
 
 t.test('a log that cannot be read is reported and tried again', async (t) => {
@@ -217,7 +285,14 @@ t.test('a log that cannot be read is reported and tried again', async (t) => {
   await mkdir(path);
   let seen = 0;
 
-  await bus.subscribe(makeOptions('a'), async () => { seen += 1; return ack; }, never);
+  await bus.subscribe(
+    makeOptions('a'),
+    async () => {
+      seen += 1;
+      return ack;
+    },
+    never,
+  );
   await eventually(() => lines.some(({ level }) => level === 'error'));
   t.match(bus.healthChecks[0]?.check(), { status: 'fail', detail: /"a" cannot read the log: EISDIR/ });
   await rmdir(path);
@@ -228,15 +303,29 @@ t.test('a log that cannot be read is reported and tried again', async (t) => {
 });
 
 t.test('publish and subscribe are refused when they cannot be served', async (t) => {
-  const bus = createInProcessBus({ spool: createMemorySpool({ maxBytes: 1_000_000 }), deadLetterDir: t.testdir(), log: testLog(), clock: systemClock });
+  const bus = createInProcessBus({
+    spool: createMemorySpool({ maxBytes: 1_000_000 }),
+    deadLetterDir: t.testdir(),
+    log: testLog(),
+    clock: systemClock,
+  });
   await t.rejects(bus.publish(makeMessage(1)), { code: 'bus-unavailable', retryable: true });
-  await t.rejects(bus.subscribe(makeOptions('a'), async () => ack, never), { code: 'bus-unavailable' });
+  await t.rejects(
+    bus.subscribe(makeOptions('a'), async () => ack, never),
+    { code: 'bus-unavailable' },
+  );
   t.match(bus.healthChecks[0]?.check(), { status: 'fail' });
 
   await bus.start(never);
   await bus.subscribe(makeOptions('a'), async () => ack, never);
-  await t.rejects(bus.subscribe(makeOptions('a'), async () => ack, never), { code: 'bus-refused', retryable: false });
-  await t.rejects(bus.subscribe(makeOptions('b'), async () => ack, AbortSignal.abort()), { code: 'bus-unavailable' });
+  await t.rejects(
+    bus.subscribe(makeOptions('a'), async () => ack, never),
+    { code: 'bus-refused', retryable: false },
+  );
+  await t.rejects(
+    bus.subscribe(makeOptions('b'), async () => ack, AbortSignal.abort()),
+    { code: 'bus-unavailable' },
+  );
 
   await bus.stop(never);
   await bus.stop(never);

@@ -1,6 +1,7 @@
 /**
- * The bus within one process: a log, and a cursor in it per subscription. `publish` resolves when the message is in the log; a subscription that stands still
- * holds up nobody until the log is full. Dead letters go to a file per subscription.
+ * The bus within one process: a log, and a cursor in it per subscription. `publish` resolves when the message is in the
+ * log; a subscription that stands still holds up nobody until the log is full. Dead letters go to a file per
+ * subscription.
  */
 import { setMaxListeners } from 'node:events';
 import type { Clock, Timer } from '../../foundation/clock.ts';
@@ -21,7 +22,10 @@ export interface InProcessBusOptions {
   readonly spool: Spool;
   /** Holds `<subscription>.ndjson`, made when the first dead letter comes. */
   readonly deadLetterDir: string;
-  /** Names of all that will subscribe: the log holds what others left unread, and is full some day. Default: any name may come. */
+  /**
+   * Names of all that will subscribe: the log holds what others left unread, and is full some day. Default: any name
+   * may come.
+   */
   readonly readers?: readonly string[];
   readonly log: Logger;
   readonly clock: Clock;
@@ -42,15 +46,22 @@ function checkMessage(message: Message): void {
     const value = message[field];
     // A character has three bytes of UTF-8 at most, so short ones need no counting.
     if (value.length * 3 <= maxNameBytes || Buffer.byteLength(value) <= maxNameBytes) continue;
-    throw new HydrantError(`Expected ${field} of message "${message.id.slice(0, maxNameBytes)}" to have at most ${maxNameBytes} bytes, got ${Buffer.byteLength(value)}`, {
-      code: 'bus-message-invalid',
-      retryable: false,
-    });
+    throw new HydrantError(
+      `Expected ${field} of message "${message.id.slice(0, maxNameBytes)}" to have at most ${maxNameBytes} bytes, got ${Buffer.byteLength(value)}`,
+      {
+        code: 'bus-message-invalid',
+        retryable: false,
+      },
+    );
   }
 }
 
 function busUnavailable(why: string, cause?: unknown): HydrantError {
-  return new HydrantError(`Expected the log to take the message, but ${why}`, { code: 'bus-unavailable', retryable: true, cause });
+  return new HydrantError(`Expected the log to take the message, but ${why}`, {
+    code: 'bus-unavailable',
+    retryable: true,
+    cause,
+  });
 }
 
 class InProcessBus implements Bus {
@@ -75,7 +86,9 @@ class InProcessBus implements Bus {
     this.#options = options;
     // n.b. each group of messages that is appended waits with it.
     setMaxListeners(0, this.#stopping.signal);
-    options.spool.onFull((slowest) => { this.#noteFull(slowest); });
+    options.spool.onFull((slowest) => {
+      this.#noteFull(slowest);
+    });
   }
 
   async start(): Promise<void> {
@@ -84,7 +97,16 @@ class InProcessBus implements Bus {
     this.#tellOfUnread();
     const { deadLetterDir, spool, log, clock } = this.#options;
     this.#intakes = Promise.all([
-      takeInReplays({ deadLetterDir, subscriptions: () => this.#subscriptions.keys(), publish: (message) => this.publish(message), log, clock }, this.#stopping.signal),
+      takeInReplays(
+        {
+          deadLetterDir,
+          subscriptions: () => this.#subscriptions.keys(),
+          publish: (message) => this.publish(message),
+          log,
+          clock,
+        },
+        this.#stopping.signal,
+      ),
       takeInRemovals({ deadLetterDir, spool, isRead: (name) => this.#isRead(name), log, clock }, this.#stopping.signal),
     ]);
   }
@@ -106,14 +128,23 @@ class InProcessBus implements Bus {
       if (!this.#isStarted) throw busUnavailable('the bus is not running');
       checkMessage(message);
       const result = options.mandatory === true && !this.#isWanted(message.routingKey) ? 'unrouted' : 'routed';
-      const pending: Pending = { message, resolve: () => { resolve(result); }, reject };
+      const pending: Pending = {
+        message,
+        resolve: () => {
+          resolve(result);
+        },
+        reject,
+      };
       if (options.evenWhenFull === true) {
         this.#flush();
         this.#append([pending], true);
         return;
       }
       this.#pending.push(pending);
-      if (this.#pending.length === 1) queueMicrotask(() => { this.#flush(); });
+      if (this.#pending.length === 1)
+        queueMicrotask(() => {
+          this.#flush();
+        });
     });
   }
 
@@ -125,7 +156,10 @@ class InProcessBus implements Bus {
       if (signal.aborted) throw busUnavailable(`subscribing "${name}" was given up`);
       if (!this.#isStarted) throw busUnavailable('the bus is not running');
       if (this.#subscriptions.has(name)) {
-        throw new HydrantError(`Expected one subscription of the name "${name}", got a second; give each consumer a name of its own`, { code: 'bus-refused', retryable: false });
+        throw new HydrantError(
+          `Expected one subscription of the name "${name}", got a second; give each consumer a name of its own`,
+          { code: 'bus-refused', retryable: false },
+        );
       }
       const subscription = new InProcessSubscription(options, handler, {
         cursor: spool.cursor(name, { from: 'end' }),
@@ -133,7 +167,9 @@ class InProcessBus implements Bus {
         oldUpTo: spool.last,
         log,
         clock,
-        closed: () => { this.#subscriptions.delete(name); },
+        closed: () => {
+          this.#subscriptions.delete(name);
+        },
       });
       this.#subscriptions.set(name, subscription);
       this.#bindings.set(name, subscription.matches);
@@ -143,7 +179,9 @@ class InProcessBus implements Bus {
   }
 
   hasQueue(name: string): Promise<boolean> {
-    return this.#isStarted ? Promise.resolve(this.#bindings.has(name)) : Promise.reject(busUnavailable('the bus is not running'));
+    return this.#isStarted
+      ? Promise.resolve(this.#bindings.has(name))
+      : Promise.reject(busUnavailable('the bus is not running'));
   }
 
   #isWanted(routingKey: string): boolean {
@@ -158,7 +196,10 @@ class InProcessBus implements Bus {
   #tellOfUnread(): void {
     const { spool, log } = this.#options;
     for (const { name, lag, lagBytes } of spool.cursors().filter((cursor) => !this.#isRead(cursor.name))) {
-      log.warn({ queue: name, messages: lag, bytes: lagBytes, maxBytes: spool.maxBytes }, 'No sink reads this queue, and the log keeps all that is published for it until it is full: put its sink back, or remove it with `remove-queue`');
+      log.warn(
+        { queue: name, messages: lag, bytes: lagBytes, maxBytes: spool.maxBytes },
+        'No sink reads this queue, and the log keeps all that is published for it until it is full: put its sink back, or remove it with `remove-queue`',
+      );
     }
   }
 
@@ -199,22 +240,33 @@ class InProcessBus implements Bus {
     }
     const waitMs = fullLogEveryMs - (clock.monotonic() - this.#fullLoggedAtMs);
     if (waitMs <= 0) this.#tellOfFull();
-    else if (!this.#isFullLogged) this.#fullTimer ??= clock.after(waitMs, () => { this.#tellOfFull(); });
+    else if (!this.#isFullLogged)
+      this.#fullTimer ??= clock.after(waitMs, () => {
+        this.#tellOfFull();
+      });
   }
 
   #tellOfFull(): void {
     const { log, clock, spool } = this.#options;
     this.#fullLoggedAtMs = clock.monotonic();
     this.#isFullLogged = true;
-    log.warn({ subscription: this.#fullFor, maxBytes: spool.maxBytes }, 'The log is full: publishing waits for its slowest subscription');
+    log.warn(
+      { subscription: this.#fullFor, maxBytes: spool.maxBytes },
+      'The log is full: publishing waits for its slowest subscription',
+    );
   }
 
   #check(): Health {
     if (!this.#isStarted) return { status: 'fail', detail: 'The log is not open' };
-    if (this.#fullFor !== null) return { status: 'fail', detail: `The log is full and waits for subscription "${this.#fullFor}"${this.#isRead(this.#fullFor) ? '' : ', which no sink reads: put its sink back, or remove it with `remove-queue`'}` };
+    if (this.#fullFor !== null)
+      return {
+        status: 'fail',
+        detail: `The log is full and waits for subscription "${this.#fullFor}"${this.#isRead(this.#fullFor) ? '' : ', which no sink reads: put its sink back, or remove it with `remove-queue`'}`,
+      };
     if (this.#appendProblem !== undefined) return { status: 'fail', detail: this.#appendProblem };
     for (const [name, { problem }] of this.#subscriptions) {
-      if (problem !== undefined) return { status: 'fail', detail: `Subscription "${name}" cannot read the log: ${problem}` };
+      if (problem !== undefined)
+        return { status: 'fail', detail: `Subscription "${name}" cannot read the log: ${problem}` };
     }
     return { status: 'pass', detail: `${this.#options.spool.bytes} of ${this.#options.spool.maxBytes} bytes` };
   }

@@ -1,6 +1,7 @@
 /**
- * One subscription: reads its cursor, hands out what its bindings match as far as prefetch and maxHeldBytes allow, and commits the cursor up to the oldest
- * message that is not settled. States: handing out ⇄ paused → closing (no new messages, handlers finish) → closed (what is unsettled is read again).
+ * One subscription: reads its cursor, hands out what its bindings match as far as prefetch and maxHeldBytes allow, and
+ * commits the cursor up to the oldest message that is not settled. States: handing out ⇄ paused → closing (no new
+ * messages, handlers finish) → closed (what is unsettled is read again).
  */
 import { createBackoff } from '../../foundation/backoff.ts';
 import type { Clock, Timer } from '../../foundation/clock.ts';
@@ -162,7 +163,14 @@ export class InProcessSubscription implements Subscription {
     } catch (thrown) {
       settling = Promise.reject(toError(thrown));
     }
-    settling.then((settlement) => { this.#settle(held, settlement); }, (thrown: unknown) => { this.#retryAfterThrow(held, thrown); });
+    settling.then(
+      (settlement) => {
+        this.#settle(held, settlement);
+      },
+      (thrown: unknown) => {
+        this.#retryAfterThrow(held, thrown);
+      },
+    );
   }
 
   #settle(held: HeldMessage, settlement: Settlement): void {
@@ -204,7 +212,13 @@ export class InProcessSubscription implements Subscription {
     if (nowMs - this.#throwLoggedAtMs >= throwLogEveryMs) {
       this.#throwLoggedAtMs = nowMs;
       this.#ports.log.warn(
-        { err: toError(thrown), subscription: this.#options.name, id: held.message.id, attempts: held.attempts, afterMs },
+        {
+          err: toError(thrown),
+          subscription: this.#options.name,
+          id: held.message.id,
+          attempts: held.attempts,
+          afterMs,
+        },
         'A handler threw, its message will be handed out again; further throws within a second are not logged',
       );
     }
@@ -215,11 +229,14 @@ export class InProcessSubscription implements Subscription {
     if (this.#isPaused) {
       this.#due.push(held);
     } else if (!this.#closing.signal.aborted) {
-      this.#retries.set(held, this.#ports.clock.after(afterMs, () => {
-        this.#retries.delete(held);
-        if (this.#isPaused) this.#due.push(held);
-        else this.#call(held);
-      }));
+      this.#retries.set(
+        held,
+        this.#ports.clock.after(afterMs, () => {
+          this.#retries.delete(held);
+          if (this.#isPaused) this.#due.push(held);
+          else this.#call(held);
+        }),
+      );
     }
     this.#release();
   }
@@ -228,7 +245,13 @@ export class InProcessSubscription implements Subscription {
   async #keepDeadLetter(held: HeldMessage, reason: string, attempts: number): Promise<void> {
     const { clock, deadLetters, log } = this.#ports;
     const { name, consumer } = this.#options;
-    const deadLetter = makeDeadLetter(held.message, { subscription: name, consumer, reason, attempts, failedAtMs: clock.now() });
+    const deadLetter = makeDeadLetter(held.message, {
+      subscription: name,
+      consumer,
+      reason,
+      attempts,
+      failedAtMs: clock.now(),
+    });
     const backoff = createBackoff(retryBackoff);
     for (;;) {
       try {
@@ -236,7 +259,10 @@ export class InProcessSubscription implements Subscription {
         this.#done(held);
         return;
       } catch (thrown) {
-        log.warn({ err: toError(thrown), subscription: name, id: held.message.id }, 'A dead letter could not be kept, will retry; its message stays in the log');
+        log.warn(
+          { err: toError(thrown), subscription: name, id: held.message.id },
+          'A dead letter could not be kept, will retry; its message stays in the log',
+        );
       }
       await clock.sleep(backoff.next(), this.#closing.signal);
       if (this.#closing.signal.aborted) break;

@@ -29,7 +29,12 @@ async function start(t: Test, dir: string, readers: readonly string[]): Promise<
   const bus = createInProcessBus({ spool, deadLetterDir: join(dir, 'dead'), readers, log, clock: systemClock });
   t.teardown(() => bus.stop(AbortSignal.abort()));
   await bus.start(never);
-  for (const name of readers) await bus.subscribe({ name, bindings: ['event.#'], prefetch: 10, maxHeldBytes: 1_000_000, consumer: 'test' }, async () => ack, never);
+  for (const name of readers)
+    await bus.subscribe(
+      { name, bindings: ['event.#'], prefetch: 10, maxHeldBytes: 1_000_000, consumer: 'test' },
+      async () => ack,
+      never,
+    );
   return { bus, warnings: () => lines.filter(({ level }) => level === 'warn') };
 }
 
@@ -55,7 +60,9 @@ t.test('at its start the bus names the queues that nobody reads, and what they h
 
   const again = await start(t, dir, [kept]);
 
-  t.match(again.warnings(), [{ queue: gone, messages: 5, maxBytes: 20_000, msg: /put its sink back, or remove it with `remove-queue`/u }]);
+  t.match(again.warnings(), [
+    { queue: gone, messages: 5, maxBytes: 20_000, msg: /put its sink back, or remove it with `remove-queue`/u },
+  ]);
   t.equal((await start(t, join(dir, 'other'), [kept])).warnings().length, 0);
 });
 
@@ -65,14 +72,19 @@ t.test('a queue that nobody reads fills the log, and its removal lets publishing
   const [check] = bus.healthChecks;
   const publishing = publishInTurn(bus, makeMessages(6, 60, { body }));
   await eventually(() => check?.check().status === 'fail');
-  t.match(check?.check(), { detail: /waits for subscription "hydrant\.sink\.gone", which no sink reads: .*`remove-queue`/u });
+  t.match(check?.check(), {
+    detail: /waits for subscription "hydrant\.sink\.gone", which no sink reads: .*`remove-queue`/u,
+  });
 
   await askForRemoval(join(dir, 'dead'), gone);
   await publishing;
 
   t.match(check?.check(), { status: 'pass' });
-  await eventually(async () => !await isAskedFor(join(dir, 'dead'), gone));
-  t.same((await lookAtCursors(join(dir, 'log'))).map(({ name }) => name), [kept]);
+  await eventually(async () => !(await isAskedFor(join(dir, 'dead'), gone)));
+  t.same(
+    (await lookAtCursors(join(dir, 'log'))).map(({ name }) => name),
+    [kept],
+  );
 });
 
 t.test('its dead letters go with it, and a request that no process took is taken by the next', async (t) => {
@@ -86,7 +98,7 @@ t.test('its dead letters go with it, and a request that no process took is taken
 
   await start(t, dir, [kept]);
 
-  await eventually(async () => !await isAskedFor(dead, gone));
+  await eventually(async () => !(await isAskedFor(dead, gone)));
   await t.rejects(access(deadLetterPath(dead, gone)));
   await access(deadLetterPath(dead, kept));
 });
@@ -96,9 +108,12 @@ t.test('a queue that has a reader is not removed', async (t) => {
   const { bus, warnings } = await start(t, dir, [kept]);
   await askForRemoval(join(dir, 'dead'), kept);
 
-  await eventually(async () => !await isAskedFor(join(dir, 'dead'), kept));
+  await eventually(async () => !(await isAskedFor(join(dir, 'dead'), kept)));
 
   t.match(warnings(), [{ queue: kept, msg: /take its sink out of the settings/u }]);
   await bus.publish(makeMessage(1));
-  t.same((await lookAtCursors(join(dir, 'log'))).map(({ name }) => name), [kept]);
+  t.same(
+    (await lookAtCursors(join(dir, 'log'))).map(({ name }) => name),
+    [kept],
+  );
 });

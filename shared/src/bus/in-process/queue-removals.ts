@@ -1,6 +1,6 @@
 /**
- * How a command removes the queue of a sink that is gone: it leaves a request beside the dead letters, and the process that has the log open, or the next one
- * that opens it, does it. Nobody else may touch the log.
+ * How a command removes the queue of a sink that is gone: it leaves a request beside the dead letters, and the process
+ * that has the log open, or the next one that opens it, does it. Nobody else may touch the log.
  */
 import { access, mkdir, rm, writeFile } from 'node:fs/promises';
 import type { Clock } from '../../foundation/clock.ts';
@@ -31,7 +31,10 @@ export async function askForRemoval(deadLetterDir: string, name: string): Promis
 
 /** False once the request has been answered, whatever the answer. */
 export function isAskedFor(deadLetterDir: string, name: string): Promise<boolean> {
-  return access(removalPath(deadLetterDir, name)).then(() => true, () => false);
+  return access(removalPath(deadLetterDir, name)).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Resolves when `signal` has aborted and nothing is under way. */
@@ -49,11 +52,18 @@ export async function takeInRemovals(ports: RemovalIntakePorts, signal: AbortSig
 
 async function answer(name: string, { deadLetterDir, spool, isRead, log, clock }: RemovalIntakePorts): Promise<void> {
   if (isRead(name)) {
-    log.warn({ queue: name }, 'A queue that has a reader is not removed: take its sink out of the settings and restart first');
+    log.warn(
+      { queue: name },
+      'A queue that has a reader is not removed: take its sink out of the settings and restart first',
+    );
   } else {
     await spool.removeCursor(name);
     const replay = replayPath(deadLetterDir, name);
-    await withDeadLetterLock(deadLetterDir, clock, () => Promise.all([deadLetterPath(deadLetterDir, name), replay, `${replay}ing`].map((path) => rm(path, { force: true }))));
+    await withDeadLetterLock(deadLetterDir, clock, () =>
+      Promise.all(
+        [deadLetterPath(deadLetterDir, name), replay, `${replay}ing`].map((path) => rm(path, { force: true })),
+      ),
+    );
     log.info({ queue: name }, 'Queue removed, with its dead letters');
   }
   await rm(removalPath(deadLetterDir, name), { force: true });

@@ -1,4 +1,7 @@
-/** Takes in what a command has put beside the dead letters of a subscription to be handed out again. Looks for it as long as the bus runs. */
+/**
+ * Takes in what a command has put beside the dead letters of a subscription to be handed out again. Looks for it as
+ * long as the bus runs.
+ */
 import { access, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Clock } from '../../foundation/clock.ts';
@@ -29,7 +32,11 @@ export async function takeInReplays(ports: ReplayIntakePorts, signal: AbortSigna
       try {
         await takeIn(replayPath(deadLetterDir, subscription), ports);
       } catch (thrown) {
-        if (!signal.aborted) log.warn({ err: toError(thrown), subscription }, 'Dead letters to be replayed could not be taken in, will retry');
+        if (!signal.aborted)
+          log.warn(
+            { err: toError(thrown), subscription },
+            'Dead letters to be replayed could not be taken in, will retry',
+          );
       }
     }
     await clock.sleep(lookEveryMs, signal);
@@ -39,8 +46,8 @@ export async function takeInReplays(ports: ReplayIntakePorts, signal: AbortSigna
 /** What is taken in has a name of its own until all of it is in the log: a crash before that takes it in once more. */
 async function takeIn(path: string, { publish, log, clock }: ReplayIntakePorts): Promise<void> {
   const taken = `${path}ing`;
-  if (!await exists(taken)) {
-    if (!await exists(path)) return;
+  if (!(await exists(taken))) {
+    if (!(await exists(path))) return;
     await withDeadLetterLock(dirname(path), clock, () => rename(path, taken));
   }
   let messages: Message[] = [];
@@ -62,5 +69,8 @@ async function takeIn(path: string, { publish, log, clock }: ReplayIntakePorts):
 }
 
 function exists(path: string): Promise<boolean> {
-  return access(path).then(() => true, () => false);
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }

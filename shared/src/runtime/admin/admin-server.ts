@@ -1,6 +1,6 @@
 /**
- * The port for operators: `/livez` (the event loop turns), `/readyz` (each dependency by name), `/metrics`, and what a service adds. On loopback unless told otherwise,
- * for requests to names that are its own (allowed-hosts.ts).
+ * The port for operators: `/livez` (the event loop turns), `/readyz` (each dependency by name), `/metrics`, and what a
+ * service adds. On loopback unless told otherwise, for requests to names that are its own (allowed-hosts.ts).
  */
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -45,11 +45,16 @@ export interface ReadinessOptions {
 }
 
 /** `pass` when every check passes and the service is not draining. A check that fails always says why. */
-export function readReadiness(healthChecks: readonly HealthCheck[], { isDraining, isVerbose }: ReadinessOptions): Readiness {
+export function readReadiness(
+  healthChecks: readonly HealthCheck[],
+  { isDraining, isVerbose }: ReadinessOptions,
+): Readiness {
   const entries = healthChecks.map((healthCheck) => [healthCheck.name, read(healthCheck)] as const);
   if (isDraining) entries.push(['process', { status: 'fail', detail: 'is shutting down' }]);
   const isReady = entries.every(([, health]) => health.status === 'pass');
-  const shown = entries.map(([name, health]) => [name, isVerbose || health.status === 'fail' ? health : { status: health.status }] as const);
+  const shown = entries.map(
+    ([name, health]) => [name, isVerbose || health.status === 'fail' ? health : { status: health.status }] as const,
+  );
   return { status: isReady ? 'pass' : 'fail', checks: Object.fromEntries(shown) };
 }
 
@@ -61,16 +66,31 @@ function read(healthCheck: HealthCheck): Health {
   }
 }
 
-export function createAdminServer({ host, port, allowedHosts = [], metrics, healthChecks, routes = [], log }: AdminServerOptions): AdminServer {
+export function createAdminServer({
+  host,
+  port,
+  allowedHosts = [],
+  metrics,
+  healthChecks,
+  routes = [],
+  log,
+}: AdminServerOptions): AdminServer {
   let isDraining = false;
   let address = { host, port };
   metrics.gauge({
     name: 'hydrant_dependency_ready',
     help: '1 while /readyz finds it in order, for each dependency',
     labels: ['dependency'],
-    readEach: () => Object.entries(readReadiness(healthChecks, { isDraining, isVerbose: false }).checks).map(([dependency, { status }]) => ({ labels: { dependency }, value: status === 'pass' ? 1 : 0 })),
+    readEach: () =>
+      Object.entries(readReadiness(healthChecks, { isDraining, isVerbose: false }).checks).map(
+        ([dependency, { status }]) => ({ labels: { dependency }, value: status === 'pass' ? 1 : 0 }),
+      ),
   });
-  const app: FastifyInstance = fastify({ logger: false, forceCloseConnections: true, serverFactory: (answer) => createGuardedServer(answer, createHostCheck([host, ...allowedHosts])) });
+  const app: FastifyInstance = fastify({
+    logger: false,
+    forceCloseConnections: true,
+    serverFactory: (answer) => createGuardedServer(answer, createHostCheck([host, ...allowedHosts])),
+  });
 
   app.get('/livez', () => ({ status: 'pass' }));
   app.get<{ Querystring: Readonly<Record<string, unknown>> }>('/readyz', (request, reply) => {
@@ -127,15 +147,18 @@ function createGuardedServer(answer: RequestListener, isAllowed: (host: string |
 }
 
 function refuseHost(response: ServerResponse): void {
-  const text = 'Hydrant does not answer to the name in the Host of this request. Ask by address or as localhost, or set HTTP_ALLOWED_HOSTS to the name.\n';
+  const text =
+    'Hydrant does not answer to the name in the Host of this request. Ask by address or as localhost, or set HTTP_ALLOWED_HOSTS to the name.\n';
   // The body is not read: the connection ends with the answer.
-  response.writeHead(421, { 'content-type': 'text/plain; charset=utf-8', 'connection': 'close' }).end(text);
+  response.writeHead(421, { 'content-type': 'text/plain; charset=utf-8', connection: 'close' }).end(text);
 }
 
 /** What is no HTTP has no request to answer. */
 function refuseMalformed(_error: Error, socket: Duplex): void {
   if (!socket.writable) return;
-  socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\nX-Content-Type-Options: nosniff\r\n\r\n');
+  socket.end(
+    'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\nX-Content-Type-Options: nosniff\r\n\r\n',
+  );
 }
 
 function showHost(host: string): string {
@@ -151,5 +174,9 @@ const advices: Readonly<Record<string, string>> = {
 
 function explainListenError(error: unknown, host: string, port: number): HydrantError {
   const advice = advices[errorCode(error) ?? ''] ?? 'look at HTTP_HOST and HTTP_PORT';
-  return new HydrantError(`Expected to listen on ${showHost(host)}:${String(port)}, could not: ${advice}`, { code: 'admin-listen', retryable: false, cause: error });
+  return new HydrantError(`Expected to listen on ${showHost(host)}:${String(port)}, could not: ${advice}`, {
+    code: 'admin-listen',
+    retryable: false,
+    cause: error,
+  });
 }

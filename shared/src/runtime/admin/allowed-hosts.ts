@@ -1,6 +1,7 @@
 /**
- * Which names a request may ask for in its `Host`. A page of somebody else can have its own name point at this machine (DNS rebinding), and the browser then lets it
- * read every answer; it cannot make the browser ask for an address, for `localhost`, or for a name without a dot, which nobody can register.
+ * Which names a request may ask for in its `Host`. A page of somebody else can have its own name point at this machine
+ * (DNS rebinding), and the browser then lets it read every answer; it cannot make the browser ask for an address, for
+ * `localhost`, or for a name without a dot, which nobody can register.
  */
 import { isIP } from 'node:net';
 
@@ -16,7 +17,11 @@ export function createHostCheck(names: readonly string[]): (host: string | undef
     // Browsers always send it, so who does not is none.
     if (host === undefined || host === '') return true;
     const name = normalize(withoutPort(host));
-    return isLocal(name) || exact.has(name) || suffixes.some((suffix) => name.length > suffix.length && name.endsWith(suffix));
+    return (
+      isLocal(name) ||
+      exact.has(name) ||
+      suffixes.some((suffix) => name.length > suffix.length && name.endsWith(suffix))
+    );
   };
 }
 

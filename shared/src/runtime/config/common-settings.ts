@@ -11,9 +11,21 @@ const shutdownTimeout = durationBetween({ minMs: 100, maxMs: 86_400_000 });
 /** Of every service. `httpPort` is the default of its admin server. */
 export function commonSettings({ httpPort }: { readonly httpPort: number }) {
   return {
-    LOG_LEVEL: { doc: 'Least severe log lines that are written.', format: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal']), default: 'info' },
-    LOG_FORMAT: { doc: 'Form of log lines on stderr: `json` for machines, `text` or `pretty` for people.', format: oneOf(['json', 'text', 'pretty']), default: 'json' },
-    HTTP_HOST: { doc: 'Address of the admin server (`/livez`, `/readyz`, `/metrics`).', format: text, default: '127.0.0.1' },
+    LOG_LEVEL: {
+      doc: 'Least severe log lines that are written.',
+      format: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal']),
+      default: 'info',
+    },
+    LOG_FORMAT: {
+      doc: 'Form of log lines on stderr: `json` for machines, `text` or `pretty` for people.',
+      format: oneOf(['json', 'text', 'pretty']),
+      default: 'json',
+    },
+    HTTP_HOST: {
+      doc: 'Address of the admin server (`/livez`, `/readyz`, `/metrics`).',
+      format: text,
+      default: '127.0.0.1',
+    },
     HTTP_PORT: { doc: 'Port of the admin server; 0 takes any free one.', format: port, default: httpPort },
     HTTP_ALLOWED_HOSTS: {
       doc: 'Names under which the admin server may be asked, separated by commas; `*.name` is all below a name. IP addresses, `localhost`, names without a dot and `HTTP_HOST` always may.',
@@ -21,8 +33,17 @@ export function commonSettings({ httpPort }: { readonly httpPort: number }) {
       default: null,
       example: 'hydrant.example.com',
     },
-    SHUTDOWN_TIMEOUT: { doc: 'Longest time from SIGTERM to the end of the process.', format: shutdownTimeout, default: '25s' },
-    CONFIG_FILE: { doc: 'TOML or JSON file with settings, read behind the environment.', format: path, default: null, example: 'hydrant.toml' },
+    SHUTDOWN_TIMEOUT: {
+      doc: 'Longest time from SIGTERM to the end of the process.',
+      format: shutdownTimeout,
+      default: '25s',
+    },
+    CONFIG_FILE: {
+      doc: 'TOML or JSON file with settings, read behind the environment.',
+      format: path,
+      default: null,
+      example: 'hydrant.toml',
+    },
   } as const satisfies Schema;
 }
 
@@ -45,16 +66,41 @@ export const amqpSettings = {
 
 /** Of services that consume a queue. */
 export const consumerSettings = {
-  AMQP_QUEUE: { doc: 'Queue to consume; made when it does not exist.', format: text, default: null, example: 'hydrant.sink.http' },
-  AMQP_BINDINGS: { doc: 'Patterns of routing keys that are bound to the queue, separated by commas.', format: bindings, default: null, example: 'event.Job.#,event.Deployment.#' },
+  AMQP_QUEUE: {
+    doc: 'Queue to consume; made when it does not exist.',
+    format: text,
+    default: null,
+    example: 'hydrant.sink.http',
+  },
+  AMQP_BINDINGS: {
+    doc: 'Patterns of routing keys that are bound to the queue, separated by commas.',
+    format: bindings,
+    default: null,
+    example: 'event.Job.#,event.Deployment.#',
+  },
 } as const satisfies Schema;
 
 export const redisSettings = {
-  REDIS_URL: { doc: 'Redis; `rediss://` for TLS. With `REDIS_SENTINELS` its host does not count, but its user, password and database do.', format: url(['redis:', 'rediss:']), default: 'redis://127.0.0.1:6379/0', sensitive: true },
+  REDIS_URL: {
+    doc: 'Redis; `rediss://` for TLS. With `REDIS_SENTINELS` its host does not count, but its user, password and database do.',
+    format: url(['redis:', 'rediss:']),
+    default: 'redis://127.0.0.1:6379/0',
+    sensitive: true,
+  },
   ...tlsSettings('REDIS', 'Redis (`rediss://`)'),
-  REDIS_SENTINELS: { doc: 'Sentinels that know which Redis is the master, `host:port` separated by commas; with `rediss://` they are reached by TLS too.', format: hostPorts, default: null, example: 'sentinel-1:26379,sentinel-2:26379' },
+  REDIS_SENTINELS: {
+    doc: 'Sentinels that know which Redis is the master, `host:port` separated by commas; with `rediss://` they are reached by TLS too.',
+    format: hostPorts,
+    default: null,
+    example: 'sentinel-1:26379,sentinel-2:26379',
+  },
   REDIS_SENTINEL_MASTER: { doc: 'Name under which the Sentinels know the master.', format: text, default: 'mymaster' },
-  REDIS_SENTINEL_PASSWORD: { doc: 'Password of the Sentinels themselves.', format: text, default: null, sensitive: true },
+  REDIS_SENTINEL_PASSWORD: {
+    doc: 'Password of the Sentinels themselves.',
+    format: text,
+    default: null,
+    sensitive: true,
+  },
   REDIS_KEY_PREFIX: { doc: 'Begins every key in Redis.', format: text, default: 'hydrant:' },
 } as const satisfies Schema;
 

@@ -1,12 +1,15 @@
-/** Reads a file that a setting such as CONFIG_FILE names, TOML or JSON, as one table. Knows nothing of what stands in it. */
+/**
+ * Reads a file that a setting such as CONFIG_FILE names, TOML or JSON, as one table. Knows nothing of what stands in
+ * it.
+ */
 import { readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { parse as parseToml } from 'smol-toml';
 import { describeError } from '../../foundation/errors.ts';
 
 /**
- * `setting` is the one that names the file. Throws an Error whose message is a line for the user. It has no cause: the parsers quote the file in
- * theirs, and that may hold secrets.
+ * `setting` is the one that names the file. Throws an Error whose message is a line for the user. It has no cause: the
+ * parsers quote the file in theirs, and that may hold secrets.
  */
 export function readTableFile(file: string, setting = 'CONFIG_FILE'): Readonly<Record<string, unknown>> {
   const content = readText(file, setting);
@@ -15,9 +18,12 @@ export function readTableFile(file: string, setting = 'CONFIG_FILE'): Readonly<R
   try {
     parsed = kind === 'JSON' ? JSON.parse(content) : parseToml(content);
   } catch (error) {
-    throw new Error(`Expected \`${setting}\` to hold ${kind}, got "${file}" that cannot be read as such${findPlace(error, content)}`);
+    throw new Error(
+      `Expected \`${setting}\` to hold ${kind}, got "${file}" that cannot be read as such${findPlace(error, content)}`,
+    );
   }
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw new Error(`Expected \`${setting}\` to hold a table at the top, got "${file}" that does not`);
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
+    throw new Error(`Expected \`${setting}\` to hold a table at the top, got "${file}" that does not`);
   return Object.fromEntries(Object.entries(parsed));
 }
 
@@ -25,7 +31,9 @@ function readText(file: string, setting: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new Error(`Expected \`${setting}\` to name a TOML or JSON file that can be read, got "${file}": ${describeError(error)}`);
+    throw new Error(
+      `Expected \`${setting}\` to name a TOML or JSON file that can be read, got "${file}": ${describeError(error)}`,
+    );
   }
 }
 

@@ -14,7 +14,9 @@ export interface Format<T> {
   readonly name: string;
   /** For error messages, such as `a duration such as "25s"`. */
   readonly expected: string;
-  /** `raw` is a string from the environment, or a value of CONFIG_FILE. Returns undefined when it is not as expected. */
+  /**
+   * `raw` is a string from the environment, or a value of CONFIG_FILE. Returns undefined when it is not as expected.
+   */
   parse(raw: unknown): T | undefined;
   /** The value as it could be set again, but for what is secret in it. Default: as text. */
   show?(value: T): string;
@@ -42,19 +44,28 @@ export const path: Format<string> = {
   parse: (raw) => (typeof raw === 'string' && raw !== '' ? raw : undefined),
 };
 
-export function integer({ min = 0, max = Number.MAX_SAFE_INTEGER }: { readonly min?: number; readonly max?: number } = {}): Format<number> {
-  const bounds = max === Number.MAX_SAFE_INTEGER ? `of at least ${String(min)}` : `between ${String(min)} and ${String(max)}`;
+export function integer({
+  min = 0,
+  max = Number.MAX_SAFE_INTEGER,
+}: { readonly min?: number; readonly max?: number } = {}): Format<number> {
+  const bounds =
+    max === Number.MAX_SAFE_INTEGER ? `of at least ${String(min)}` : `between ${String(min)} and ${String(max)}`;
   return {
     name: 'integer',
     expected: `a whole number ${bounds}`,
     parse(raw) {
-      const value = typeof raw === 'number' ? raw : fromText(raw, (word) => (/^-?\d+$/u.test(word) ? Number(word) : undefined));
+      const value =
+        typeof raw === 'number' ? raw : fromText(raw, (word) => (/^-?\d+$/u.test(word) ? Number(word) : undefined));
       return value !== undefined && Number.isSafeInteger(value) && value >= min && value <= max ? value : undefined;
     },
   };
 }
 
-export const port: Format<number> = { ...integer({ min: 0, max: 65_535 }), name: 'port', expected: 'a port between 0 and 65535 (0: any free one)' };
+export const port: Format<number> = {
+  ...integer({ min: 0, max: 65_535 }),
+  name: 'port',
+  expected: 'a port between 0 and 65535 (0: any free one)',
+};
 
 /** Milliseconds. */
 export const duration: Format<number> = {
@@ -84,7 +95,14 @@ export const size: Format<number> = {
   show: formatSize,
 };
 
-const truthWords = new Map([['true', true], ['1', true], ['yes', true], ['false', false], ['0', false], ['no', false]]);
+const truthWords = new Map([
+  ['true', true],
+  ['1', true],
+  ['yes', true],
+  ['false', false],
+  ['0', false],
+  ['no', false],
+]);
 
 export const bool: Format<boolean> = {
   name: 'true or false',
@@ -117,13 +135,17 @@ export const list: Format<readonly string[]> = {
 };
 
 /** Words of one kind, separated by commas; at least one. */
-export function listOf<T>(item: Format<T>, { name, expected }: Pick<Format<T>, 'name' | 'expected'>): Format<readonly T[]> {
+export function listOf<T>(
+  item: Format<T>,
+  { name, expected }: Pick<Format<T>, 'name' | 'expected'>,
+): Format<readonly T[]> {
   return {
     ...item,
     name,
     expected,
     show: (items) => items.map((each) => item.show?.(each) ?? String(each)).join(','),
-    hint: (raw) => firstOf(list.parse(raw) ?? [], (word) => (item.parse(word) === undefined ? item.hint?.(word) : undefined)),
+    hint: (raw) =>
+      firstOf(list.parse(raw) ?? [], (word) => (item.parse(word) === undefined ? item.hint?.(word) : undefined)),
     doubt: (items) => firstOf(items, (each) => item.doubt?.(each)),
     parse(raw) {
       const items: T[] = [];
@@ -145,15 +167,31 @@ function firstOf<T>(items: readonly T[], say: (item: T) => string | undefined): 
   return undefined;
 }
 
-const hostPort: Format<string> = { name: 'address', expected: '`host:port`', parse: (raw) => fromText(raw, (word) => (parseAddress(word) === undefined ? undefined : word)) };
+const hostPort: Format<string> = {
+  name: 'address',
+  expected: '`host:port`',
+  parse: (raw) => fromText(raw, (word) => (parseAddress(word) === undefined ? undefined : word)),
+};
 
 /** Addresses separated by commas, at least one. */
-export const hostPorts: Format<readonly string[]> = listOf(hostPort, { name: 'addresses', expected: 'one or more addresses as `host:port`, separated by commas' });
+export const hostPorts: Format<readonly string[]> = listOf(hostPort, {
+  name: 'addresses',
+  expected: 'one or more addresses as `host:port`, separated by commas',
+});
 
-const hostName: Format<string> = { name: 'name', expected: 'a name', parse: (raw) => fromText(raw, (word) => (/^(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?$/u.test(word) ? word : undefined)) };
+const hostName: Format<string> = {
+  name: 'name',
+  expected: 'a name',
+  parse: (raw) =>
+    fromText(raw, (word) => (/^(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?$/u.test(word) ? word : undefined)),
+};
 
 /** Names of machines, separated by commas, at least one. */
-export const hostNames: Format<readonly string[]> = listOf(hostName, { name: 'names', expected: 'one or more names such as "hydrant.example.com", without `http://` and without a port, separated by commas' });
+export const hostNames: Format<readonly string[]> = listOf(hostName, {
+  name: 'names',
+  expected:
+    'one or more names such as "hydrant.example.com", without `http://` and without a port, separated by commas',
+});
 
 /** An absolute URL with a host. */
 export function url(protocols: readonly string[]): Format<string> {
@@ -162,21 +200,30 @@ export function url(protocols: readonly string[]): Format<string> {
     expected: `a URL (${showProtocols(protocols)})`,
     parse: (raw) => fromText(raw, (word) => (isUrl(word, protocols) ? word : undefined)),
     show: maskUrl,
-    hint: (raw) => (typeof raw === 'string' && mayNeedEscapes(raw, protocols) ? 'in user and password write "/", "?", "#", "@", "%" and blanks as %2F, %3F, %23, %40, %25 and %20' : undefined),
+    hint: (raw) =>
+      typeof raw === 'string' && mayNeedEscapes(raw, protocols)
+        ? 'in user and password write "/", "?", "#", "@", "%" and blanks as %2F, %3F, %23, %40, %25 and %20'
+        : undefined,
     isUrl: true,
   };
 }
 
 /** URLs separated by commas, at least one. */
 export function urls(protocols: readonly string[]): Format<readonly string[]> {
-  return listOf(url(protocols), { name: 'URLs', expected: `one or more URLs (${showProtocols(protocols)}), separated by commas` });
+  return listOf(url(protocols), {
+    name: 'URLs',
+    expected: `one or more URLs (${showProtocols(protocols)}), separated by commas`,
+  });
 }
 
 function showProtocols(protocols: readonly string[]): string {
   return protocols.map((protocol) => `${protocol}//…`).join(' or ');
 }
 
-/** n.b. in an HTTP path an `@` is nothing special; behind any other host it is the end of a password that should have been escaped. */
+/**
+ * n.b. in an HTTP path an `@` is nothing special; behind any other host it is the end of a password that should have
+ * been escaped.
+ */
 function isUrl(word: string, protocols: readonly string[]): boolean {
   if (!URL.canParse(word)) return false;
   const { protocol, host, username, password, pathname, search, hash } = new URL(word);

@@ -24,7 +24,10 @@ const nameColumn = 34;
 const ownOptions: readonly CommandHelp[] = [
   { name: '-h, --help', doc: 'This text; behind a command, what the command takes.' },
   { name: '--version', doc: 'The version.' },
-  { name: '--check-config', doc: 'Says whether the settings are well, connects nothing. With `--no-secrets` secrets may be missing, as in CI.' },
+  {
+    name: '--check-config',
+    doc: 'Says whether the settings are well, connects nothing. With `--no-secrets` secrets may be missing, as in CI.',
+  },
   { name: '--print-config', doc: 'Prints the settings in force, secrets masked.' },
 ];
 
@@ -42,13 +45,24 @@ const groups: readonly (readonly [title: string, prefix: RegExp])[] = [
 export function formatHelp(schema: Schema, { service, commands, options, width }: HelpInput): string {
   const columns = clampWidth(width);
   const withValues = options.map(({ name, doc }) => ({ name: `--${name} FILE`, doc }));
-  const sinkNote = 'SINK_TYPE' in schema ? [...wrap(`Each sink has settings of its own: they are listed when SINK_TYPE is set, as in \`SINK_TYPE=http ${service} --help\`.`, columns), ''] : [];
+  const sinkNote =
+    'SINK_TYPE' in schema
+      ? [
+          ...wrap(
+            `Each sink has settings of its own: they are listed when SINK_TYPE is set, as in \`SINK_TYPE=http ${service} --help\`.`,
+            columns,
+          ),
+          '',
+        ]
+      : [];
   return [
     `Usage: ${service} [option]${commands.length > 0 ? ' [command]' : ''}`,
     '',
     'Options',
     ...[...ownOptions, ...withValues].flatMap((option) => formatEntry(option.name, option.doc, columns)),
-    ...(commands.length === 0 ? [] : ['', 'Commands', ...commands.flatMap(({ name, doc }) => formatEntry(name, doc, columns))]),
+    ...(commands.length === 0
+      ? []
+      : ['', 'Commands', ...commands.flatMap(({ name, doc }) => formatEntry(name, doc, columns))]),
     '',
     ...wrap('Settings are environment variables, and keys of the TOML or JSON file that CONFIG_FILE names.', columns),
     '',
@@ -58,9 +72,20 @@ export function formatHelp(schema: Schema, { service, commands, options, width }
 }
 
 /** `<service> <command> --help`. */
-export function formatCommandHelp({ name, doc, help }: CommandHelp, { service, width }: Pick<HelpInput, 'service' | 'width'>): string {
+export function formatCommandHelp(
+  { name, doc, help }: CommandHelp,
+  { service, width }: Pick<HelpInput, 'service' | 'width'>,
+): string {
   const more = help === undefined ? [] : ['', help.trimEnd()];
-  return [`Usage: ${service} ${name}`, '', ...wrap(doc, clampWidth(width)), ...more, '', ...wrap(`It uses the settings of ${service}: \`${service} --help\` lists them.`, clampWidth(width)), ''].join('\n');
+  return [
+    `Usage: ${service} ${name}`,
+    '',
+    ...wrap(doc, clampWidth(width)),
+    ...more,
+    '',
+    ...wrap(`It uses the settings of ${service}: \`${service} --help\` lists them.`, clampWidth(width)),
+    '',
+  ].join('\n');
 }
 
 function clampWidth(width: number = widths.usual): number {
@@ -73,7 +98,15 @@ function formatGroups(schema: Schema, columns: number): readonly string[] {
     const [title = ''] = groups.find(([, prefix]) => prefix.test(name)) ?? [];
     grouped.get(title)?.push([name, setting]);
   }
-  return [...grouped].flatMap(([title, settings]) => (settings.length === 0 ? [] : [title, ...settings.flatMap(([name, setting]) => formatEntry(name, describeSetting(name, setting), columns)), '']));
+  return [...grouped].flatMap(([title, settings]) =>
+    settings.length === 0
+      ? []
+      : [
+          title,
+          ...settings.flatMap(([name, setting]) => formatEntry(name, describeSetting(name, setting), columns)),
+          '',
+        ],
+  );
 }
 
 /** The name in one column, the text in another; a name that is too long for its column has a line of its own. */

@@ -1,13 +1,23 @@
 /**
- * Reads settings: environment, then CONFIG_FILE, then defaults; `<NAME>_FILE` for every secret. convict lays the sources over one another and has each
- * value checked. Its own formats, its reading of files and of arguments are not used: they guess, and they do not say where a value came from.
+ * Reads settings: environment, then CONFIG_FILE, then defaults; `<NAME>_FILE` for every secret. convict lays the
+ * sources over one another and has each value checked. Its own formats, its reading of files and of arguments are not
+ * used: they guess, and they do not say where a value came from.
  */
 import { existsSync } from 'node:fs';
 import convict from 'convict';
 import { HydrantError, toError } from '../../foundation/errors.ts';
 import { readTableFile } from './config-file.ts';
 import { maskText } from './mask-url.ts';
-import { doubtEnvironment, findSetting, readEnvironment, readTable, type Environment, type Found, type SettingTable, type Source } from './setting-sources.ts';
+import {
+  doubtEnvironment,
+  findSetting,
+  readEnvironment,
+  readTable,
+  type Environment,
+  type Found,
+  type SettingTable,
+  type Source,
+} from './setting-sources.ts';
 import type { Schema, Setting, Values } from './setting.ts';
 import { masked, mayHoldLogin, showRaw } from './show-setting.ts';
 
@@ -21,9 +31,14 @@ export interface ConfigInput {
   readonly otherKeys?: readonly string[];
   /** Found by whoever made the schema; reported with the rest. */
   readonly problems?: readonly string[];
-  /** Checks over several settings. One that cannot be read stands there with its default; what is said of it is dropped, because its own problem is reported. */
+  /**
+   * Checks over several settings. One that cannot be read stands there with its default; what is said of it is dropped,
+   * because its own problem is reported.
+   */
   readonly check?: (values: Readonly<Record<string, unknown>>) => readonly string[];
-  /** Settings that are known and not read here, such as those of other sinks: having them in the environment is no slip. */
+  /**
+   * Settings that are known and not read here, such as those of other sinks: having them in the environment is no slip.
+   */
   readonly otherSettings?: Schema;
   /** Said with the rest. */
   readonly warnings?: readonly string[];
@@ -67,8 +82,13 @@ export function readConfig<S extends Schema>(schema: S, input: ConfigInput): Loa
   const problems: string[] = [...(input.problems ?? [])];
   const env = readEnvironment(input.env);
   const table = readTable(schema, findTable(input, problems), input.otherKeys ?? [], problems);
-  const { values, unreadable, secretFiles } = overlay(schema, { env, table, withoutSecrets: input.withoutSecrets === true }, problems);
-  if (input.check !== undefined) for (const problem of checkTogether(input.check, values, unreadable)) problems.push(problem);
+  const { values, unreadable, secretFiles } = overlay(
+    schema,
+    { env, table, withoutSecrets: input.withoutSecrets === true },
+    problems,
+  );
+  if (input.check !== undefined)
+    for (const problem of checkTogether(input.check, values, unreadable)) problems.push(problem);
   const slips = doubtEnvironment({ ...input.otherSettings, ...schema }, env);
   // A slip is often why a required setting is missing.
   if (problems.length > 0) throw configError([...withoutLogins(problems, [env, table]), ...slips]);
@@ -86,7 +106,9 @@ const shortestQuoted = 4;
 
 /** A problem may quote a value, or one word of a list, in words of its own; an address in it may hold a password. */
 function withoutLogins(problems: readonly string[], sources: readonly Source[]): readonly string[] {
-  const raws = sources.flatMap((source) => [...source.values()].flatMap(({ raw }): readonly unknown[] => (Array.isArray(raw) ? raw : [raw])));
+  const raws = sources.flatMap((source) =>
+    [...source.values()].flatMap(({ raw }): readonly unknown[] => (Array.isArray(raw) ? raw : [raw])),
+  );
   const shown = new Map<string, string>();
   for (const raw of raws) {
     if (typeof raw !== 'string' || !mayHoldLogin(raw)) continue;
@@ -98,8 +120,12 @@ function withoutLogins(problems: readonly string[], sources: readonly Source[]):
       if (shown.get(word) !== masked) shown.set(word, whole.includes(alone) ? alone : masked);
     }
   }
-  const longestFirst = [...shown].filter(([word]) => word.length >= shortestQuoted).sort(([one], [other]) => other.length - one.length);
-  return problems.map((problem) => longestFirst.reduce((text, [word, instead]) => text.replaceAll(word, instead), problem));
+  const longestFirst = [...shown]
+    .filter(([word]) => word.length >= shortestQuoted)
+    .sort(([one], [other]) => other.length - one.length);
+  return problems.map((problem) =>
+    longestFirst.reduce((text, [word, instead]) => text.replaceAll(word, instead), problem),
+  );
 }
 
 function showQuoted(text: string): string {
@@ -118,8 +144,15 @@ function findTable({ env, table }: ConfigInput, problems: string[]): SettingTabl
   }
 }
 
-/** What `check` finds among the settings that could be read. It ends early, finding nothing, where it needs a required one that could not. */
-function checkTogether(check: Required<ConfigInput>['check'], values: Readonly<Record<string, unknown>>, unreadable: Unreadable): readonly string[] {
+/**
+ * What `check` finds among the settings that could be read. It ends early, finding nothing, where it needs a required
+ * one that could not.
+ */
+function checkTogether(
+  check: Required<ConfigInput>['check'],
+  values: Readonly<Record<string, unknown>>,
+  unreadable: Unreadable,
+): readonly string[] {
   const missing = new Error('Expected a required setting to be readable');
   const readable = new Proxy(values, {
     get(target, name, receiver): unknown {
@@ -162,7 +195,13 @@ function overlay(schema: Schema, { env, table, withoutSecrets }: Sources, proble
   for (const [name, setting] of Object.entries(schema)) {
     const found = findSetting(name, schema, { sources: [env, table], problems, withoutSecrets });
     const [inEnv, inTable] = found ?? [];
-    const isMissing = found === undefined || (inEnv === undefined && inTable === undefined && withoutSecrets && setting.sensitive === true && setting.default === null);
+    const isMissing =
+      found === undefined ||
+      (inEnv === undefined &&
+        inTable === undefined &&
+        withoutSecrets &&
+        setting.sensitive === true &&
+        setting.default === null);
     if (isMissing) {
       unreadable.set(name, setting);
       continue;
@@ -191,7 +230,11 @@ function overlay(schema: Schema, { env, table, withoutSecrets }: Sources, proble
   }
 
   convict(declarations, { env: fromEnv, args: [] }).load(fromTable).validate({ allowed: 'strict' });
-  return { values: Object.fromEntries(Object.keys(schema).map((name) => [name, parsed.get(name) ?? null])), unreadable, secretFiles };
+  return {
+    values: Object.fromEntries(Object.keys(schema).map((name) => [name, parsed.get(name) ?? null])),
+    unreadable,
+    secretFiles,
+  };
 }
 
 const lineEnd = /[\r\n]+$/u;
@@ -210,8 +253,8 @@ function parseSetting(setting: Setting<unknown>, raw: unknown): unknown {
 }
 
 /**
- * n.b. convict turns text into the type of the default by guessing ("5abc" becomes 5), so defaults are handed over as text; and it takes a table
- * for settings of its own, so tables are kept from it.
+ * n.b. convict turns text into the type of the default by guessing ("5abc" becomes 5), so defaults are handed over as
+ * text; and it takes a table for settings of its own, so tables are kept from it.
  */
 function declare(name: string, setting: Setting<unknown>, check: (raw: unknown) => void): convict.SchemaObj {
   return {
@@ -230,14 +273,17 @@ function isTable(raw: unknown): boolean {
 
 function describeProblem(name: string, setting: Setting<unknown>, found: Found | undefined): string {
   const expected = `Expected \`${name}\` to be ${setting.format.expected}`;
-  if (found !== undefined) return `${expected}, got ${showRaw(setting, found.raw)} (${found.origin})${describeHint(setting, found.raw)}`;
+  if (found !== undefined)
+    return `${expected}, got ${showRaw(setting, found.raw)} (${found.origin})${describeHint(setting, found.raw)}`;
   if (setting.default !== null) return `${expected}, got ${showRaw(setting, setting.default)} (default)`;
-  const suchAs = setting.format.name === 'text' && typeof setting.example === 'string' ? ` such as "${setting.example}"` : '';
+  const suchAs =
+    setting.format.name === 'text' && typeof setting.example === 'string' ? ` such as "${setting.example}"` : '';
   return `${expected}${suchAs}, it is not set (set the environment variable or add it to CONFIG_FILE)`;
 }
 
 function describeHint(setting: Setting<unknown>, raw: unknown): string {
-  if (setting.sensitive === true && typeof raw === 'string' && controlCharacter.test(raw.replace(lineEnd, ''))) return '; it holds a line break or another control character';
+  if (setting.sensitive === true && typeof raw === 'string' && controlCharacter.test(raw.replace(lineEnd, '')))
+    return '; it holds a line break or another control character';
   const hint = setting.format.hint?.(raw);
   return hint === undefined ? '' : `; ${hint}`;
 }

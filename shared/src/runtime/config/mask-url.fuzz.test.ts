@@ -1,4 +1,7 @@
-/** Addresses as they should be written and as people mistype them: no secret of one is shown, and of those that are written well the host and port are. */
+/**
+ * Addresses as they should be written and as people mistype them: no secret of one is shown, and of those that are
+ * written well the host and port are.
+ */
 import { fuzz, type Random } from '@hydrant/testing/fuzz';
 import t from 'tap';
 import { makeHider, maskText, maskUrl, secretsOfUrl } from './mask-url.ts';
@@ -7,7 +10,43 @@ import { makeHider, maskText, maskUrl, secretsOfUrl } from './mask-url.ts';
 const canary = '_CANARY_';
 const schemes = ['http', 'https', 'redis', 'rediss', 'amqp', 'amqps', 'nats', 'mongodb', 'postgres', 'HTTP'];
 const hosts = ['host', 'a-1.b.example', '127.0.0.1', '10.0.0.255', '[::1]', '[2001:db8::7]', 'xn--bcher-kva.example'];
-const odd = ['@', ':', '/', '?', '#', '%', '%40', '%2F', '%zz', '"', "'", ' ', ',', '\\', '[', ']', '<', '>', '{', '|', '^', '`', '$', '&', '=', '+', '~', '\t', '\n', '\0', 'ä', '😀', '\u2028', '12', '***'];
+const odd = [
+  '@',
+  ':',
+  '/',
+  '?',
+  '#',
+  '%',
+  '%40',
+  '%2F',
+  '%zz',
+  '"',
+  "'",
+  ' ',
+  ',',
+  '\\',
+  '[',
+  ']',
+  '<',
+  '>',
+  '{',
+  '|',
+  '^',
+  '`',
+  '$',
+  '&',
+  '=',
+  '+',
+  '~',
+  '\t',
+  '\n',
+  '\0',
+  'ä',
+  '😀',
+  '\u2028',
+  '12',
+  '***',
+];
 
 function makeJunk({ below, pick }: Random): string {
   return Array.from({ length: below(4) }, () => pick(odd)).join('');
@@ -29,9 +68,24 @@ interface Written {
 function makeUrl(random: Random): Written {
   const { below, oneIn, pick } = random;
   const place = `${pick(hosts)}:${String(1024 + below(60_000))}`;
-  const [user, password, value, fragment] = [makeSecret(random), makeSecret(random), makeSecret(random), makeSecret(random)];
-  const login = pick<readonly [string, readonly string[]]>([['', []], [`user:${password[1]}@`, [password[0]]], [`:${password[1]}@`, [password[0]]], [`${user[1]}@`, [user[0]]]]);
-  const query = pick<readonly [string, readonly string[]]>([['', []], [`?key=${value[1]}`, [value[0]]], [`?a=1&X-Amz-Signature=${value[1]}&b`, [value[0]]], [`?${value[1]}`, [value[0]]]]);
+  const [user, password, value, fragment] = [
+    makeSecret(random),
+    makeSecret(random),
+    makeSecret(random),
+    makeSecret(random),
+  ];
+  const login = pick<readonly [string, readonly string[]]>([
+    ['', []],
+    [`user:${password[1]}@`, [password[0]]],
+    [`:${password[1]}@`, [password[0]]],
+    [`${user[1]}@`, [user[0]]],
+  ]);
+  const query = pick<readonly [string, readonly string[]]>([
+    ['', []],
+    [`?key=${value[1]}`, [value[0]]],
+    [`?a=1&X-Amz-Signature=${value[1]}&b`, [value[0]]],
+    [`?${value[1]}`, [value[0]]],
+  ]);
   const end = oneIn(4) ? `#${fragment[1]}` : '';
   return {
     url: `${pick(schemes)}://${login[0]}${place}${pick(['', '/', '/0', '/v1/event', '/%2F'])}${query[0]}${end}`,
@@ -44,12 +98,23 @@ function makeUrl(random: Random): Written {
 function makeSlip(random: Random): string {
   const { below, oneIn, pick } = random;
   const secret = (): string => `${makeJunk(random)}${canary}${makeJunk(random)}`;
-  const login = (): string => pick([`user:${secret()}@`, `user:12/${secret()}@`, `:${secret()}@`, `u@home:${secret()}@`, `user:12?${secret()}@`, `user:12#${secret()}@`]);
-  const place = (): string => `${pick(hosts)}${pick(['', ':1', ':99999', ':port'])}${pick(['', '/', '/0', '/people/@me'])}`;
+  const login = (): string =>
+    pick([
+      `user:${secret()}@`,
+      `user:12/${secret()}@`,
+      `:${secret()}@`,
+      `u@home:${secret()}@`,
+      `user:12?${secret()}@`,
+      `user:12#${secret()}@`,
+    ]);
+  const place = (): string =>
+    `${pick(hosts)}${pick(['', ':1', ':99999', ':port'])}${pick(['', '/', '/0', '/people/@me'])}`;
   const query = (): string => pick(['', '', `?key=${secret()}`, `?${secret().replaceAll('=', '')}`, `#${secret()}`]);
   if (oneIn(3)) return `${login()}${place()}`;
   const slashes = pick(['://', '://', '://', ':', ':/', ':///', ':\\\\']);
-  const many = oneIn(3) ? Array.from({ length: 1 + below(2) }, () => `,${pick(['', `${pick(schemes)}://`])}${login()}${place()}`).join('') : '';
+  const many = oneIn(3)
+    ? Array.from({ length: 1 + below(2) }, () => `,${pick(['', `${pick(schemes)}://`])}${login()}${place()}`).join('')
+    : '';
   return `${pick(['', ' ', '\t'])}${pick([...schemes, 'htp', 'ht_tp', ''])}${slashes}${login()}${place()}${many === '' ? query() : many}${pick(['', ' '])}`;
 }
 
@@ -64,7 +129,8 @@ t.test('of an address that is written well the secrets are masked, and its host 
     for (const { url, place, secrets } of urls) {
       const masked = maskUrl(url);
       if (holdsSecret(masked)) throw new Error(`${JSON.stringify(url)} is shown as ${JSON.stringify(masked)}`);
-      if (!masked.includes(place)) throw new Error(`${JSON.stringify(url)} is shown without ${place}, as ${JSON.stringify(masked)}`);
+      if (!masked.includes(place))
+        throw new Error(`${JSON.stringify(url)} is shown without ${place}, as ${JSON.stringify(masked)}`);
       if (secrets.length === 0 && masked !== url) throw new Error(`${url} holds no secret and is shown as ${masked}`);
       const words = `could not reach ${url} (${secrets.join(' or ')})`;
       const hidden = makeHider(secretsOfUrl(url))(words);
@@ -72,7 +138,8 @@ t.test('of an address that is written well the secrets are masked, and its host 
     }
     const list = urls.map(({ url }) => url).join(',');
     const masked = maskText(list);
-    if (holdsSecret(masked) || !urls.every(({ place }) => masked.includes(place))) throw new Error(`${JSON.stringify(list)} is shown as ${JSON.stringify(masked)}`);
+    if (holdsSecret(masked) || !urls.every(({ place }) => masked.includes(place)))
+      throw new Error(`${JSON.stringify(list)} is shown as ${JSON.stringify(masked)}`);
   });
 });
 
@@ -82,7 +149,8 @@ t.test('of an address that was mistyped no secret is shown', async (t) => {
     const slip = makeSlip(random);
     for (const mask of [maskUrl, maskText]) {
       const masked = mask(slip);
-      if (holdsSecret(masked)) throw new Error(`${JSON.stringify(slip)} is shown by ${mask.name} as ${JSON.stringify(masked)}`);
+      if (holdsSecret(masked))
+        throw new Error(`${JSON.stringify(slip)} is shown by ${mask.name} as ${JSON.stringify(masked)}`);
       if (masked !== '***') shown += 1;
     }
   });

@@ -1,13 +1,17 @@
 /** Finds the name that was probably meant. */
 const defaultMost = 4;
 
-/** Undefined when none is near enough to be a slip of the keys: at most `most` letters, and half of them, are others. Case does not count, but equal case comes first. */
+/**
+ * Undefined when none is near enough to be a slip of the keys: at most `most` letters, and half of them, are others.
+ * Case does not count, but equal case comes first.
+ */
 export function findNearestName(name: string, names: Iterable<string>, most = defaultMost): string | undefined {
   let nearest: string | undefined;
   let least = Math.min(most, Math.floor(name.length / 2)) + 1;
   for (const other of names) {
     if (Math.abs(other.length - name.length) >= least) continue;
-    const distance = measureDistance(name.toLowerCase(), other.toLowerCase()) + (other.startsWith(name.charAt(0)) ? 0 : 0.5);
+    const distance =
+      measureDistance(name.toLowerCase(), other.toLowerCase()) + (other.startsWith(name.charAt(0)) ? 0 : 0.5);
     if (distance >= least) continue;
     nearest = other;
     least = distance;

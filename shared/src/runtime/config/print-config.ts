@@ -6,7 +6,9 @@ import { masked, showValue } from './show-setting.ts';
 
 /** One `NAME=value` a line, as for the environment. */
 export function formatConfig(schema: Schema, values: Readonly<Record<string, unknown>>): string {
-  return Object.entries(schema).map(([name, setting]) => `${name}=${showValue(setting, values[name])}\n`).join('');
+  return Object.entries(schema)
+    .map(([name, setting]) => `${name}=${showValue(setting, values[name])}\n`)
+    .join('');
 }
 
 export interface ConfigTable {
@@ -18,14 +20,18 @@ export interface ConfigTable {
 
 /** As a file for CONFIG_FILE. What is secret and stands in no file of its own is left to the reader as a comment. */
 export function formatToml({ schema, values, secretFiles }: ConfigTable): string {
-  return Object.entries(schema).map(([name, setting]) => {
-    const value = values[name];
-    const file = secretFiles.get(name);
-    if (name === 'CONFIG_FILE' || value === null || value === undefined) return '';
-    if (file !== undefined) return `${stringify({ [`${name}_FILE`]: file }).trimEnd()}\n`;
-    const shown = showTomlValue(setting, value);
-    return shown === undefined ? `# ${name} = "${showValue(setting, value)}" holds a secret, which is to be put in again\n` : `${stringify({ [name]: shown }).trimEnd()}\n`;
-  }).join('');
+  return Object.entries(schema)
+    .map(([name, setting]) => {
+      const value = values[name];
+      const file = secretFiles.get(name);
+      if (name === 'CONFIG_FILE' || value === null || value === undefined) return '';
+      if (file !== undefined) return `${stringify({ [`${name}_FILE`]: file }).trimEnd()}\n`;
+      const shown = showTomlValue(setting, value);
+      return shown === undefined
+        ? `# ${name} = "${showValue(setting, value)}" holds a secret, which is to be put in again\n`
+        : `${stringify({ [name]: shown }).trimEnd()}\n`;
+    })
+    .join('');
 }
 
 type TomlValue = string | number | boolean | readonly string[];

@@ -1,6 +1,6 @@
 /**
- * Collects what was set and where: environment, table of CONFIG_FILE, files that hold secrets. Older names are turned into the name itself.
- * Does not know what a good value is.
+ * Collects what was set and where: environment, table of CONFIG_FILE, files that hold secrets. Older names are turned
+ * into the name itself. Does not know what a good value is.
  */
 import { readFileSync } from 'node:fs';
 import { describeError, errorCode } from '../../foundation/errors.ts';
@@ -39,15 +39,22 @@ export function readEnvironment(env: Environment): Source {
 }
 
 /** Keys are setting names in any case; `otherKeys` belong to somebody else. */
-export function readTable(schema: Schema, { values, origin, shortNames = new Map() }: SettingTable, otherKeys: readonly string[], problems: string[]): Source {
+export function readTable(
+  schema: Schema,
+  { values, origin, shortNames = new Map() }: SettingTable,
+  otherKeys: readonly string[],
+  problems: string[],
+): Source {
   const names = new Set(Object.entries(schema).flatMap(([name, setting]) => namesOf(name, setting, schema)));
   const source = new Map<string, Found>();
   for (const [key, raw] of Object.entries(values)) {
     const name = shortNames.get(key.toUpperCase()) ?? key.toUpperCase();
     // n.b. null in JSON says "not set".
     if (otherKeys.includes(key) || raw === null) continue;
-    if (name === 'CONFIG_FILE') problems.push(`Expected \`CONFIG_FILE\` to be set in the environment, got it in ${origin}`);
-    else if (!names.has(name)) problems.push(`Expected only known settings in ${origin}, got \`${key}\`${suggest(key, names, shortNames)}`);
+    if (name === 'CONFIG_FILE')
+      problems.push(`Expected \`CONFIG_FILE\` to be set in the environment, got it in ${origin}`);
+    else if (!names.has(name))
+      problems.push(`Expected only known settings in ${origin}, got \`${key}\`${suggest(key, names, shortNames)}`);
     else if (source.has(name)) problems.push(`Expected \`${name}\` once in ${origin}, got it twice, in different case`);
     else source.set(name, { raw, origin });
   }
@@ -80,8 +87,11 @@ export function doubtEnvironment(known: Schema, env: Source): readonly string[] 
   const names = new Set(Object.entries(known).flatMap(([name, setting]) => namesOf(name, setting, known)));
   const settings = [...names].filter((name) => ownPrefix.test(name));
   return [...env.keys()].flatMap((name) => {
-    const nearest = names.has(name) || !/^[A-Z][A-Z0-9_]+$/u.test(name) ? undefined : findNearestName(name, settings, mostSlips);
-    return nearest === undefined ? [] : [`The environment variable \`${name}\` is no setting and is not read; did you mean \`${nearest}\`?`];
+    const nearest =
+      names.has(name) || !/^[A-Z][A-Z0-9_]+$/u.test(name) ? undefined : findNearestName(name, settings, mostSlips);
+    return nearest === undefined
+      ? []
+      : [`The environment variable \`${name}\` is no setting and is not read; did you mean \`${nearest}\`?`];
   });
 }
 
@@ -92,8 +102,15 @@ export interface Finding {
   readonly withoutSecrets: boolean;
 }
 
-/** What one setting is in each source, first source first. Undefined when that cannot be told; the problem has been noted then. */
-export function findSetting(name: string, schema: Schema, { sources, problems, withoutSecrets }: Finding): readonly (Found | undefined)[] | undefined {
+/**
+ * What one setting is in each source, first source first. Undefined when that cannot be told; the problem has been
+ * noted then.
+ */
+export function findSetting(
+  name: string,
+  schema: Schema,
+  { sources, problems, withoutSecrets }: Finding,
+): readonly (Found | undefined)[] | undefined {
   const setting = schema[name];
   if (setting === undefined) return sources.map(() => undefined);
   const names = [name, ...(setting.aliases ?? [])];
@@ -120,7 +137,12 @@ function look(source: Source, name: string, names: readonly string[]): Found | u
   return undefined;
 }
 
-function readSecret(name: string, { raw, origin }: Found, problems: string[], mayBeMissing: boolean): Found | undefined {
+function readSecret(
+  name: string,
+  { raw, origin }: Found,
+  problems: string[],
+  mayBeMissing: boolean,
+): Found | undefined {
   if (typeof raw !== 'string') {
     problems.push(`Expected \`${name}\` to name a readable file, got ${JSON.stringify(raw)} (${origin})`);
     return undefined;
@@ -130,7 +152,8 @@ function readSecret(name: string, { raw, origin }: Found, problems: string[], ma
     if (secret.trim() !== '') return { raw: secret, origin: `${name} ${raw}`, file: raw };
     problems.push(`Expected \`${name}\` to name a file that holds a value, got "${raw}", which is empty (${origin})`);
   } catch (error) {
-    if (!mayBeMissing || errorCode(error) !== 'ENOENT') problems.push(`Expected \`${name}\` to name a readable file, got "${raw}" (${origin}): ${describeError(error)}`);
+    if (!mayBeMissing || errorCode(error) !== 'ENOENT')
+      problems.push(`Expected \`${name}\` to name a readable file, got "${raw}" (${origin}): ${describeError(error)}`);
   }
   return undefined;
 }

@@ -1,6 +1,7 @@
 /**
- * How a service declares a setting. A schema is a flat record from the setting's name (which is its environment variable
- * and its key in CONFIG_FILE) to its declaration; `loadConfig` gives the values back under the same names, typed.
+ * How a service declares a setting. A schema is a flat record from the setting's name (which is its environment
+ * variable and its key in CONFIG_FILE) to its declaration; `loadConfig` gives the values back under the same names,
+ * typed.
  */
 import type { Format } from './formats.ts';
 
@@ -26,5 +27,11 @@ export type Schema = Readonly<Record<string, Setting<unknown>>>;
 
 /** Values by setting name. A setting without default that is not required may be null. */
 export type Values<S extends Schema> = {
-  readonly [K in keyof S]: S[K] extends Setting<infer T> ? (S[K]['default'] extends null ? (S[K] extends { required: true } ? T : T | null) : T) : never;
+  readonly [K in keyof S]: S[K] extends Setting<infer T>
+    ? S[K]['default'] extends null
+      ? S[K] extends { required: true }
+        ? T
+        : T | null
+      : T
+    : never;
 };

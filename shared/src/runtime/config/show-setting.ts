@@ -1,4 +1,7 @@
-/** How the value of a setting appears in errors, warnings and `--print-config`: as it could be set again, and without a secret. */
+/**
+ * How the value of a setting appears in errors, warnings and `--print-config`: as it could be set again, and without a
+ * secret.
+ */
 import { maskText, maskUrl } from './mask-url.ts';
 import type { Setting } from './setting.ts';
 

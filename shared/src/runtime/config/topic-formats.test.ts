@@ -35,9 +35,33 @@ t.test('topics that are a slip are refused with what was meant', (t) => {
 });
 
 const allowed = [
-  'event.#', 'event.Job.#', 'event.*.*.default.*', 'event.#.web', 'event.*.PlanResult.#', 'event.Allocation.AllocationUpdated.default.web', '#', '*', '*.#', 'crash-loop', 'crash-loop-resolved',
-  'crash-loop.#', 'allocations', 'nodes', 'jobs', 'jobliststubs', 'deployments', 'evaluations', 'incident.opened.#', 'my-alerts', 'alerts.#', 'team.a.*', 'x', 'nomad.default.web',
-  '#.Allocation', '#.allocation', '*.Alocation.#',
+  'event.#',
+  'event.Job.#',
+  'event.*.*.default.*',
+  'event.#.web',
+  'event.*.PlanResult.#',
+  'event.Allocation.AllocationUpdated.default.web',
+  '#',
+  '*',
+  '*.#',
+  'crash-loop',
+  'crash-loop-resolved',
+  'crash-loop.#',
+  'allocations',
+  'nodes',
+  'jobs',
+  'jobliststubs',
+  'deployments',
+  'evaluations',
+  'incident.opened.#',
+  'my-alerts',
+  'alerts.#',
+  'team.a.*',
+  'x',
+  'nomad.default.web',
+  '#.Allocation',
+  '#.allocation',
+  '*.Alocation.#',
 ];
 
 t.test('bindings that may match something are taken', (t) => {

@@ -1,6 +1,7 @@
 /**
- * Topics of Nomad, and patterns of routing keys. A slip in one of them would silence a sink without a word, so what can match nothing that Hydrant publishes and
- * looks like a slip is refused. The rest is passed: a newer Nomad has other topics, alerts may have any key, and others publish to the same exchange.
+ * Topics of Nomad, and patterns of routing keys. A slip in one of them would silence a sink without a word, so what can
+ * match nothing that Hydrant publishes and looks like a slip is refused. The rest is passed: a newer Nomad has other
+ * topics, alerts may have any key, and others publish to the same exchange.
  */
 import { isKnownTopic, isTopicName, nomadTopics } from '../../messages/nomad-topics.ts';
 import { alertKey, compatKeys, eventWord, eventWords, resolvedKey } from '../../messages/routing-keys.ts';
@@ -24,7 +25,9 @@ function findTopicProblem(word: string): string | undefined {
 }
 
 function doubtTopic(word: string): string | undefined {
-  return word === '*' || isKnownTopic(word) ? undefined : `"${word}" is no topic that this version knows; Nomad sends nothing for one that it does not know either. There are ${nomadTopics.join(', ')}`;
+  return word === '*' || isKnownTopic(word)
+    ? undefined
+    : `"${word}" is no topic that this version knows; Nomad sends nothing for one that it does not know either. There are ${nomadTopics.join(', ')}`;
 }
 
 const topic: Format<string> = {
@@ -35,7 +38,11 @@ const topic: Format<string> = {
   doubt: doubtTopic,
 };
 
-const topicList = listOf(topic, { name: 'topics', expected: 'topics such as "Allocation,Job", separated by commas, each once (Nomad sends nothing for a topic that is named twice)' });
+const topicList = listOf(topic, {
+  name: 'topics',
+  expected:
+    'topics such as "Allocation,Job", separated by commas, each once (Nomad sends nothing for a topic that is named twice)',
+});
 
 export const topics: Format<readonly string[]> = {
   ...topicList,
@@ -55,8 +62,11 @@ function findEventProblem(words: readonly string[], pattern: string): string | u
   const problem = topicWord === undefined || isWild(topicWord) ? undefined : findTopicProblem(topicWord);
   if (problem !== undefined) return `"${topicWord ?? ''}" is no topic, ${problem}`;
   const fixed = words.filter((word) => word !== '#').length;
-  if (fixed > eventWords) return `the key of an event has ${String(eventWords)} words, event.<Topic>.<Type>.<namespace>.<job>, never ${String(fixed)}`;
-  return fixed === eventWords || words.includes('#') ? undefined : `the key of an event has ${String(eventWords)} words, event.<Topic>.<Type>.<namespace>.<job>; did you mean "${pattern}.#"?`;
+  if (fixed > eventWords)
+    return `the key of an event has ${String(eventWords)} words, event.<Topic>.<Type>.<namespace>.<job>, never ${String(fixed)}`;
+  return fixed === eventWords || words.includes('#')
+    ? undefined
+    : `the key of an event has ${String(eventWords)} words, event.<Topic>.<Type>.<namespace>.<job>; did you mean "${pattern}.#"?`;
 }
 
 /** What a first word looks like that is none of ours; in the order in which they are told. */
@@ -65,14 +75,16 @@ function findKeyProblem(first: string, pattern: string): string | undefined {
   if (findNearestName(first, [eventWord], 1) !== undefined) return `did you mean "${eventWord}${rest}"?`;
   const compat = findNearestName(first, compatKeys, 1);
   const topicName = findNearestName(first, nomadTopics, mostSlips(first));
-  if (topicName !== undefined) return `did you mean "event.${topicName}.#"${compat === undefined ? '' : `, or "${compat}" of FIREHOSE_COMPAT`}?`;
+  if (topicName !== undefined)
+    return `did you mean "event.${topicName}.#"${compat === undefined ? '' : `, or "${compat}" of FIREHOSE_COMPAT`}?`;
   return compat === undefined ? undefined : `did you mean "${compat}", of FIREHOSE_COMPAT?`;
 }
 
 function findBindingProblem(pattern: string): string | undefined {
   const words = pattern.split('.');
   const [first = ''] = words;
-  // n.b. the way out: who means a key of others that looks like a slip begins its pattern with a wildcard, as in "#.Allocation".
+  // n.b. the way out: who means a key of others that looks like a slip begins its pattern with a wildcard, as in
+  // "#.Allocation".
   if (isWild(first)) return undefined;
   if (first === eventWord) return findEventProblem(words, pattern);
   const isOurs = [alertKey, resolvedKey, ...compatKeys].includes(first);
@@ -84,8 +96,11 @@ function doubtBinding(pattern: string): string | undefined {
   const [first = '', second = '#'] = words;
   if (first === eventWord && !isWild(second)) return doubtTopic(second);
   const isOurs = [alertKey, resolvedKey].includes(first);
-  const nearest = isWild(first) || isOurs ? undefined : findNearestName(first, [alertKey, resolvedKey], mostSlips(first));
-  return nearest === undefined ? undefined : `"${pattern}" is no key that Hydrant publishes under unless a setting says so; did you mean "${nearest}"?`;
+  const nearest =
+    isWild(first) || isOurs ? undefined : findNearestName(first, [alertKey, resolvedKey], mostSlips(first));
+  return nearest === undefined
+    ? undefined
+    : `"${pattern}" is no key that Hydrant publishes under unless a setting says so; did you mean "${nearest}"?`;
 }
 
 const binding: Format<string> = {
@@ -97,6 +112,12 @@ const binding: Format<string> = {
 };
 
 /** An empty list is none, as with any list. */
-const bindingList = listOf(binding, { name: 'patterns', expected: 'patterns of routing keys such as "event.Job.#" or "crash-loop", separated by commas' });
+const bindingList = listOf(binding, {
+  name: 'patterns',
+  expected: 'patterns of routing keys such as "event.Job.#" or "crash-loop", separated by commas',
+});
 
-export const bindings: Format<readonly string[]> = { ...bindingList, parse: (raw) => (list.parse(raw)?.length === 0 ? [] : bindingList.parse(raw)) };
+export const bindings: Format<readonly string[]> = {
+  ...bindingList,
+  parse: (raw) => (list.parse(raw)?.length === 0 ? [] : bindingList.parse(raw)),
+};

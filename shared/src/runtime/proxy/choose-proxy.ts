@@ -1,4 +1,7 @@
-/** Whether a proxy stands on the way to an address, and which. Pure, by the rules of Go (golang.org/x/net/http/httpproxy), which are those of curl but for `.example.com`. */
+/**
+ * Whether a proxy stands on the way to an address, and which. Pure, by the rules of Go
+ * (golang.org/x/net/http/httpproxy), which are those of curl but for `.example.com`.
+ */
 import { BlockList, isIP, isIPv6 } from 'node:net';
 
 export interface ProxyRules {
@@ -27,11 +30,15 @@ export interface ChosenProxy {
 
 /** Undefined: directly. */
 export function chooseProxy({ own, https, http, noProxy }: ProxyRules, peer: Peer): ChosenProxy | undefined {
-  const host = peer.host.toLowerCase().replace(/^\[(.*)\]$/u, '$1').replace(/\.$/u, '');
+  const host = peer.host
+    .toLowerCase()
+    .replace(/^\[(.*)\]$/u, '$1')
+    .replace(/\.$/u, '');
   if (noProxy.some((entry) => covers(entry.toLowerCase(), host, peer.port))) return undefined;
   if (own !== undefined) return own;
   if (isLoopback(host)) return undefined;
-  const [url, setting] = peer.protocol === 'https:' ? [https, 'HTTPS_PROXY'] as const : [http, 'HTTP_PROXY'] as const;
+  const [url, setting] =
+    peer.protocol === 'https:' ? ([https, 'HTTPS_PROXY'] as const) : ([http, 'HTTP_PROXY'] as const);
   return url === undefined ? undefined : { url, setting };
 }
 

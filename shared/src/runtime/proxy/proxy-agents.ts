@@ -1,6 +1,7 @@
 /**
- * Agents for `node:http` and `node:https` that go through the proxy that the settings say, decided anew for each connection. A connection that is kept and over which something comes that
- * nobody asked for (the body of a 204, a second answer) does not serve again.
+ * Agents for `node:http` and `node:https` that go through the proxy that the settings say, decided anew for each
+ * connection. A connection that is kept and over which something comes that nobody asked for (the body of a 204, a
+ * second answer) does not serve again.
  */
 import { Agent as HttpAgent, type AgentOptions, type ClientRequest, type ClientRequestArgs } from 'node:http';
 import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions } from 'node:https';
@@ -53,7 +54,9 @@ class ProxyHttpAgent extends HttpAgent {
   }
 
   override createConnection(options: ClientRequestArgs, callback?: Connected): Duplex | null | undefined {
-    return connectThrough('http:', options, this.#proxy, callback) ? undefined : super.createConnection(options, callback);
+    return connectThrough('http:', options, this.#proxy, callback)
+      ? undefined
+      : super.createConnection(options, callback);
   }
 
   override keepSocketAlive(socket: Duplex): boolean {
@@ -75,7 +78,9 @@ class ProxyHttpsAgent extends HttpsAgent {
   }
 
   override createConnection(options: ClientRequestArgs, callback?: Connected): Duplex | null | undefined {
-    return connectThrough('https:', options, this.#proxy, callback) ? undefined : super.createConnection(options, callback);
+    return connectThrough('https:', options, this.#proxy, callback)
+      ? undefined
+      : super.createConnection(options, callback);
   }
 
   override keepSocketAlive(socket: Duplex): boolean {
@@ -103,9 +108,18 @@ function watchIdle(socket: Duplex): boolean {
 }
 
 /** Whether a proxy is on the way; then `callback` hears of the connection. */
-function connectThrough(protocol: Peer['protocol'], options: ClientRequestArgs, { rules, tls = {}, proxyCa }: ProxyAgentOptions, callback: Connected | undefined): boolean {
+function connectThrough(
+  protocol: Peer['protocol'],
+  options: ClientRequestArgs,
+  { rules, tls = {}, proxyCa }: ProxyAgentOptions,
+  callback: Connected | undefined,
+): boolean {
   if (typeof options.socketPath === 'string') return false;
-  const peer = { protocol, host: options.host ?? 'localhost', port: Number(options.port ?? (protocol === 'https:' ? 443 : 80)) };
+  const peer = {
+    protocol,
+    host: options.host ?? 'localhost',
+    port: Number(options.port ?? (protocol === 'https:' ? 443 : 80)),
+  };
   const proxy = chooseProxy(rules, peer);
   if (proxy === undefined) return false;
   openTunnel(proxy, peer, { tls, proxyCa }).then(

@@ -33,7 +33,12 @@ void t.test('text for people shows what a terminal would obey', (t) => {
 
 function logged(format: LoggerOptions['format'], level: string, err: Error): string {
   const chunks: string[] = [];
-  const out = new Writable({ write: (chunk: Buffer, _encoding, done) => { chunks.push(chunk.toString()); done(); } });
+  const out = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      chunks.push(chunk.toString());
+      done();
+    },
+  });
   createLogger({ level, format, service: 'test', out }).warn({ address: 'http://nomad', err }, 'Cannot be opened');
   return chunks.join('');
 }
@@ -50,7 +55,13 @@ t.test('a failure that was foreseen is one line with its causes, without a stack
     t.notMatch(text, /logger\.test/u);
   }
   const { err } = JSON.parse(logged('json', 'info', foreseen)) as { err: unknown };
-  t.strictSame(err, { type: 'HydrantError', message: 'Cannot reach Nomad: connect ECONNREFUSED 127.0.0.1:4646', name: 'HydrantError', code: 'nomad-unreachable', retryable: true });
+  t.strictSame(err, {
+    type: 'HydrantError',
+    message: 'Cannot reach Nomad: connect ECONNREFUSED 127.0.0.1:4646',
+    name: 'HydrantError',
+    code: 'nomad-unreachable',
+    retryable: true,
+  });
   t.end();
 });
 

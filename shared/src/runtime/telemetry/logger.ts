@@ -1,5 +1,15 @@
-/** The logger of every service: pino on stderr (stdout belongs to the sink of that name), JSON by default, text for people. */
-import { destination, pino, stdSerializers, stdTimeFunctions, type DestinationStream, type Logger as PinoLogger } from 'pino';
+/**
+ * The logger of every service: pino on stderr (stdout belongs to the sink of that name), JSON by default, text for
+ * people.
+ */
+import {
+  destination,
+  pino,
+  stdSerializers,
+  stdTimeFunctions,
+  type DestinationStream,
+  type Logger as PinoLogger,
+} from 'pino';
 import pretty from 'pino-pretty';
 import { describeError, errorCode } from '../../foundation/errors.ts';
 import { makeTerminalSafe } from '../../foundation/visible-text.ts';
@@ -21,8 +31,8 @@ function isVerbose(level: string): boolean {
 }
 
 /**
- * An error with a code was foreseen: what it says and why is enough, at `debug` with its stack. One without is a surprise, and always has it.
- * As text it is one line.
+ * An error with a code was foreseen: what it says and why is enough, at `debug` with its stack. One without is a
+ * surprise, and always has it. As text it is one line.
  */
 function makeErrorSerializer({ level, format }: LoggerOptions): (thrown: unknown) => unknown {
   const showsStacks = isVerbose(level);
@@ -31,7 +41,12 @@ function makeErrorSerializer({ level, format }: LoggerOptions): (thrown: unknown
     const code = errorCode(thrown);
     if (showsStacks || code === undefined) return stdSerializers.err(thrown);
     if (format !== 'json') return `${describeError(thrown)} (${code})`;
-    return { ...stdSerializers.err(thrown), message: describeError(thrown), stack: undefined, aggregateErrors: undefined };
+    return {
+      ...stdSerializers.err(thrown),
+      message: describeError(thrown),
+      stack: undefined,
+      aggregateErrors: undefined,
+    };
   };
 }
 
@@ -47,13 +62,27 @@ export function createLogger(given: LoggerOptions): Logger {
     serializers: { err: makeErrorSerializer(given) },
   };
   if (format === 'json') return pino(options, out ?? destination({ dest: stderr, sync: true }));
-  // n.b. pino-pretty gives these keys lines of their own, whatever they hold, and so it does with pino's errorKey: `err` is to be neither.
+  // n.b. pino-pretty gives these keys lines of their own, whatever they hold, and so it does with pino's errorKey:
+  // `err` is to be neither.
   const keys = isVerbose(level) ? {} : { errorLikeObjectKeys: [], errorKey: 'thrown' };
-  const stream = pretty({ ...keys, colorize: format === 'pretty', ignore: 'service', singleLine: true, translateTime: 'HH:MM:ss.l', destination: out ?? stderr, sync: true });
+  const stream = pretty({
+    ...keys,
+    colorize: format === 'pretty',
+    ignore: 'service',
+    singleLine: true,
+    translateTime: 'HH:MM:ss.l',
+    destination: out ?? stderr,
+    sync: true,
+  });
   return pino({ ...options, ...keys }, stream);
 }
 
-/** n.b. The text form prints what the JSON stands for: there an escape has to stand for itself. Its ends of lines stay, as in stacks. */
+/**
+ * n.b. The text form prints what the JSON stands for: there an escape has to stand for itself. Its ends of lines stay,
+ * as in stacks.
+ */
 function showEscapes(line: string): string {
-  return makeTerminalSafe(line).replaceAll(/\\(?:u[0-9a-fA-F]{4}|.)/gu, (escape) => (/^\\[ubfr]/u.test(escape) ? `\\${escape}` : escape));
+  return makeTerminalSafe(line).replaceAll(/\\(?:u[0-9a-fA-F]{4}|.)/gu, (escape) =>
+    /^\\[ubfr]/u.test(escape) ? `\\${escape}` : escape,
+  );
 }

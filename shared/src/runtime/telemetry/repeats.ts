@@ -3,7 +3,10 @@ import type { Clock } from '../../foundation/clock.ts';
 import { errorCode } from '../../foundation/errors.ts';
 
 export interface Repeats {
-  /** How often the same happened since it was logged last, this time included; undefined when it is too early to log it again. */
+  /**
+   * How often the same happened since it was logged last, this time included; undefined when it is too early to log it
+   * again.
+   */
   count(key: string): number | undefined;
   /** It is over: the next time is news. */
   forget(): void;
@@ -37,6 +40,7 @@ export function createRepeats(clock: Pick<Clock, 'monotonic'>): Repeats {
 /** The codes of an error and its causes, which stay the same when its text does not. */
 export function failureKind(thrown: unknown): string {
   const codes: string[] = [];
-  for (let current = thrown, depth = 0; current instanceof Error && depth < 5; current = current.cause, depth += 1) codes.push(errorCode(current) ?? current.name);
+  for (let current = thrown, depth = 0; current instanceof Error && depth < 5; current = current.cause, depth += 1)
+    codes.push(errorCode(current) ?? current.name);
   return codes.join(' ');
 }

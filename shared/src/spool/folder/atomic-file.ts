@@ -1,4 +1,6 @@
-/** Writes small files so that a reader, or a start after a crash, finds the old text or the new one and never a part. */
+/**
+ * Writes small files so that a reader, or a start after a crash, finds the old text or the new one and never a part.
+ */
 import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 

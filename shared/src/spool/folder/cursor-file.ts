@@ -1,6 +1,7 @@
 /**
- * Keeps the committed positions of all cursors in `cursors.json`, written soon after they moved. Losing the newest positions means repeats, never losses. A second line has the
- * checksum of the first: a changed digit must not become a position that skips records.
+ * Keeps the committed positions of all cursors in `cursors.json`, written soon after they moved. Losing the newest
+ * positions means repeats, never losses. A second line has the checksum of the first: a changed digit must not become a
+ * position that skips records.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -40,9 +41,14 @@ function checksum(line: string): string {
 function parsePositions(text: string): SavedCursors {
   const [line = '', sum] = text.split('\n');
   if (checksum(line) !== sum) return { state: 'damaged' };
-  const { last, positions } = JSON.parse(line) as { readonly last: number; readonly positions: readonly (readonly [string, number])[] };
+  const { last, positions } = JSON.parse(line) as {
+    readonly last: number;
+    readonly positions: readonly (readonly [string, number])[];
+  };
   const isPosition = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) <= maxPosition;
-  return isPosition(last) && positions.every(([, committed]) => isPosition(committed)) ? { state: 'intact', last, positions: new Map(positions) } : { state: 'damaged' };
+  return isPosition(last) && positions.every(([, committed]) => isPosition(committed))
+    ? { state: 'intact', last, positions: new Map(positions) }
+    : { state: 'damaged' };
 }
 
 export async function loadPositions(dir: string): Promise<SavedCursors> {
@@ -72,11 +78,20 @@ export class CursorFile {
     this.#isDirty = true;
     this.#timer ??= this.#ports.clock.after(saveEveryMs, () => {
       this.#timer = undefined;
-      this.save().then(() => { this.#isFailing = false; }, (thrown: unknown) => {
-        if (!this.#isFailing) this.#ports.log.warn({ err: toError(thrown), file: this.#path }, 'Cursors could not be saved, will retry; a restart now would repeat messages');
-        this.#isFailing = true;
-        this.saveSoon();
-      });
+      this.save().then(
+        () => {
+          this.#isFailing = false;
+        },
+        (thrown: unknown) => {
+          if (!this.#isFailing)
+            this.#ports.log.warn(
+              { err: toError(thrown), file: this.#path },
+              'Cursors could not be saved, will retry; a restart now would repeat messages',
+            );
+          this.#isFailing = true;
+          this.saveSoon();
+        },
+      );
     });
   }
 
@@ -86,7 +101,9 @@ export class CursorFile {
       this.#isDirty = false;
       return replaceFile(this.#path, writePositions(this.#ports.last(), this.#ports.positions()));
     });
-    this.#saving = saved.catch(() => { this.#isDirty = true; });
+    this.#saving = saved.catch(() => {
+      this.#isDirty = true;
+    });
     return saved;
   }
 

@@ -26,15 +26,25 @@ export class DamageLog {
       const place = { file, offset, bytes, from, to, cursor };
       try {
         const setAside = await copyAside(this.#dir, file, offset, bytes);
-        this.#log.error({ ...place, setAside }, 'Records in the log are damaged and cannot be delivered: a copy of the bytes was set aside');
+        this.#log.error(
+          { ...place, setAside },
+          'Records in the log are damaged and cannot be delivered: a copy of the bytes was set aside',
+        );
       } catch (thrown) {
         this.#log.error({ ...place, err: toError(thrown) }, 'Records in the log are damaged and cannot be delivered');
       }
     });
   }
 
-  missing({ from, to, file }: { readonly from: number; readonly to: number; readonly file: string }, cursor: string): void {
-    if (this.#isNew(`${String(from)} ${String(to)}`)) this.#log.error({ from, to, file, cursor }, 'Records are missing from the log: a segment was removed, or is damaged');
+  missing(
+    { from, to, file }: { readonly from: number; readonly to: number; readonly file: string },
+    cursor: string,
+  ): void {
+    if (this.#isNew(`${String(from)} ${String(to)}`))
+      this.#log.error(
+        { from, to, file, cursor },
+        'Records are missing from the log: a segment was removed, or is damaged',
+      );
   }
 
   /** Resolves when all that was reported is written. */

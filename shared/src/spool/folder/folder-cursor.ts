@@ -45,7 +45,10 @@ export class FolderCursor implements Cursor {
     this.#next = committed + 1;
   }
 
-  read(limits: { readonly maxRecords: number; readonly maxBytes: number }, signal: AbortSignal): Promise<readonly SpoolRecord[]> {
+  read(
+    limits: { readonly maxRecords: number; readonly maxBytes: number },
+    signal: AbortSignal,
+  ): Promise<readonly SpoolRecord[]> {
     const read = this.#read(limits, signal);
     this.#lastRead = read.catch(() => undefined);
     return read;
@@ -87,7 +90,10 @@ export class FolderCursor implements Cursor {
     return this.#ports.segments.at(-1)?.last ?? 0;
   }
 
-  async #read(limits: { readonly maxRecords: number; readonly maxBytes: number }, signal: AbortSignal): Promise<readonly SpoolRecord[]> {
+  async #read(
+    limits: { readonly maxRecords: number; readonly maxBytes: number },
+    signal: AbortSignal,
+  ): Promise<readonly SpoolRecord[]> {
     try {
       return await this.#readOn(limits, signal);
     } catch (thrown) {
@@ -97,7 +103,10 @@ export class FolderCursor implements Cursor {
     }
   }
 
-  async #readOn(limits: { readonly maxRecords: number; readonly maxBytes: number }, signal: AbortSignal): Promise<readonly SpoolRecord[]> {
+  async #readOn(
+    limits: { readonly maxRecords: number; readonly maxBytes: number },
+    signal: AbortSignal,
+  ): Promise<readonly SpoolRecord[]> {
     const begin = this.#next;
     while (!signal.aborted) {
       this.#ports.checkOpen();
@@ -126,11 +135,18 @@ export class FolderCursor implements Cursor {
     return [];
   }
 
-  #takeLoaded(reader: SegmentReader, limits: { readonly maxRecords: number; readonly maxBytes: number }): SpoolRecord[] {
+  #takeLoaded(
+    reader: SegmentReader,
+    limits: { readonly maxRecords: number; readonly maxBytes: number },
+  ): SpoolRecord[] {
     const records: SpoolRecord[] = [];
     let bytes = 0;
     // A position that does not follow the one before ends the batch: the next call reports what is missing.
-    for (let expected = reader.position; reader.isLoaded && reader.position === expected && records.length < limits.maxRecords && bytes < limits.maxBytes; expected += 1) {
+    for (
+      let expected = reader.position;
+      reader.isLoaded && reader.position === expected && records.length < limits.maxRecords && bytes < limits.maxBytes;
+      expected += 1
+    ) {
       const record = reader.take();
       if (record === undefined) {
         this.#lost.push({ from: expected, to: expected });
@@ -157,7 +173,9 @@ export class FolderCursor implements Cursor {
     if (this.#reading?.segment === segment && this.#reading.reader.position === position) return this.#reading;
 
     await this.#dropReader();
-    const onDamage = (damage: Damage): void => { if ((damage.to ?? Infinity) >= this.#next) this.#ports.damaged(damage); };
+    const onDamage = (damage: Damage): void => {
+      if ((damage.to ?? Infinity) >= this.#next) this.#ports.damaged(damage);
+    };
     const reading = { segment, reader: await SegmentReader.open(segment, onDamage) };
     this.#reading = reading;
     await reading.reader.skipTo(position);
@@ -167,11 +185,15 @@ export class FolderCursor implements Cursor {
   /** The segment may have grown or been completed meanwhile. */
   #passEndOf({ segment, reader }: Reading): void {
     if (segment.size > reader.offset) return;
-    const following = this.#ports.segments.find((one) => one.first > segment.first)?.first ?? this.#firstAtHand(segment);
+    const following =
+      this.#ports.segments.find((one) => one.first > segment.first)?.first ?? this.#firstAtHand(segment);
     if (following > this.#next) this.#passMissing(following, segment);
   }
 
-  /** Where to go on when the newest segment, damaged while it is in use, has no more: its newest records may still be in memory. */
+  /**
+   * Where to go on when the newest segment, damaged while it is in use, has no more: its newest records may still be in
+   * memory.
+   */
   #firstAtHand({ last }: Segment): number {
     const { first } = this.#ports.recent;
     return first !== undefined && first > this.#next ? first : last + 1;
@@ -196,6 +218,8 @@ export class FolderCursor implements Cursor {
   async #dropReader(): Promise<void> {
     const reading = this.#reading;
     this.#reading = undefined;
-    await reading?.reader.close().catch((thrown: unknown) => { this.#ports.log.warn({ err: toError(thrown) }, 'A segment could not be closed'); });
+    await reading?.reader.close().catch((thrown: unknown) => {
+      this.#ports.log.warn({ err: toError(thrown) }, 'A segment could not be closed');
+    });
   }
 }

@@ -1,7 +1,8 @@
 /**
- * Keeps a second process off the folder: an advisory lock on the folder itself, which the kernel gives back when the process ends, however it ends. It holds between containers
- * that share a volume, too. Node has no call for it: on Linux the program `flock` (util-linux or busybox) takes the lock on the open file that it inherits, and the lock stays with
- * that file; on macOS and the BSDs it comes with opening.
+ * Keeps a second process off the folder: an advisory lock on the folder itself, which the kernel gives back when the
+ * process ends, however it ends. It holds between containers that share a volume, too. Node has no call for it: on
+ * Linux the program `flock` (util-linux or busybox) takes the lock on the open file that it inherits, and the lock
+ * stays with that file; on macOS and the BSDs it comes with opening.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -38,7 +39,7 @@ export async function lockFolder(dir: string): Promise<FolderLock> {
 async function openAndLock(dir: string): Promise<FileHandle> {
   const handle = await open(dir, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    if (await flock(handle.fd) === heldByAnother) throw await lockedError(dir);
+    if ((await flock(handle.fd)) === heldByAnother) throw await lockedError(dir);
     return handle;
   } catch (thrown) {
     await handle.close();
@@ -50,13 +51,18 @@ async function openAndLock(dir: string): Promise<FileHandle> {
 async function flock(fd: number): Promise<number> {
   const child = spawn('flock', ['-n', '3'], { stdio: ['ignore', 'ignore', 'pipe', fd] });
   let stderr = '';
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => { stderr += text; });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
   try {
-    const [code] = await once(child, 'close') as [number | null];
+    const [code] = (await once(child, 'close')) as [number | null];
     if (code === 0 || (code === heldByAnother && stderr === '')) return code;
     throw new Error(`flock ended with exit status ${String(code)}: ${stderr.trim()}`);
   } catch (cause) {
-    throw spoolUnavailable('Expected to lock the folder with the program flock; install util-linux (Debian, Alpine: package util-linux), and see that the file system takes locks', cause);
+    throw spoolUnavailable(
+      'Expected to lock the folder with the program flock; install util-linux (Debian, Alpine: package util-linux), and see that the file system takes locks',
+      cause,
+    );
   }
 }
 

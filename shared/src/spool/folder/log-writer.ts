@@ -1,6 +1,6 @@
 /**
- * Writes records to the newest segment. All that is pending goes into one write and one sync, and only then are their appends answered.
- * What a failed write left behind is cut off again, so the file always ends after a whole record.
+ * Writes records to the newest segment. All that is pending goes into one write and one sync, and only then are their
+ * appends answered. What a failed write left behind is cut off again, so the file always ends after a whole record.
  */
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -15,7 +15,10 @@ import { makeSegment, markPlace } from './segments.ts';
 import type { Segment } from './segments.ts';
 import { spoolUnavailable } from '../spool-errors.ts';
 
-/** `always`: kept means on the disk. `never`: kept means with the operating system, which a power cut takes away and a crash of the process does not. */
+/**
+ * `always`: kept means on the disk. `never`: kept means with the operating system, which a power cut takes away and a
+ * crash of the process does not.
+ */
 export type SyncPolicy = 'always' | 'never';
 
 export interface LogWriterOptions {
@@ -103,7 +106,9 @@ export class LogWriter {
   }
 
   #wake(): void {
-    this.#running ??= this.#run().finally(() => { this.#running = undefined; });
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
   }
 
   async #run(): Promise<void> {
@@ -118,7 +123,10 @@ export class LogWriter {
         }
       } catch (thrown) {
         await this.#cutTail();
-        const error = spoolUnavailable(`Expected to write to the log in ${this.#options.dir}; make sure that the disk has space and takes writes`, thrown);
+        const error = spoolUnavailable(
+          `Expected to write to the log in ${this.#options.dir}; make sure that the disk has space and takes writes`,
+          thrown,
+        );
         for (const { reject } of group) reject(error);
         if (group.length === 0) this.#rollLater(thrown);
         else this.#ports.failed();
@@ -127,9 +135,14 @@ export class LogWriter {
   }
 
   #rollLater(thrown: unknown): void {
-    this.#ports.log.warn({ err: toError(thrown), dir: this.#options.dir }, 'A new segment could not be made, will retry');
+    this.#ports.log.warn(
+      { err: toError(thrown), dir: this.#options.dir },
+      'A new segment could not be made, will retry',
+    );
     this.#rollTimer?.cancel();
-    this.#rollTimer = this.#ports.clock.after(rollAgainMs, () => { this.roll(); });
+    this.#rollTimer = this.#ports.clock.after(rollAgainMs, () => {
+      this.roll();
+    });
   }
 
   #takeGroup(): Pending[] {
@@ -160,7 +173,11 @@ export class LogWriter {
       first += pending.messages.length;
     }
     this.#hasDirtyTail = true;
-    await writeFully(handle, group.map(({ bytes }) => bytes), segment.size);
+    await writeFully(
+      handle,
+      group.map(({ bytes }) => bytes),
+      segment.size,
+    );
     if (this.#options.sync === 'always') await handle.datasync();
     this.#hasDirtyTail = false;
 
@@ -180,7 +197,8 @@ export class LogWriter {
     const wantsRoll = this.#wantsRoll;
     // When it fails, `#rollLater` asks again.
     this.#wantsRoll = false;
-    if (newest !== undefined && (newest.size === 0 || (newest.size < this.#options.segmentBytes && !wantsRoll))) return newest;
+    if (newest !== undefined && (newest.size === 0 || (newest.size < this.#options.segmentBytes && !wantsRoll)))
+      return newest;
     return this.#startSegment((newest?.last ?? 0) + 1);
   }
 
@@ -202,7 +220,8 @@ export class LogWriter {
   }
 
   #openHandle(): FileHandle {
-    if (this.#handle === undefined) throw spoolUnavailable(`Expected the log in ${this.#options.dir} to be open; it is closed`);
+    if (this.#handle === undefined)
+      throw spoolUnavailable(`Expected the log in ${this.#options.dir} to be open; it is closed`);
     return this.#handle;
   }
 
@@ -213,7 +232,10 @@ export class LogWriter {
       await this.#handle.truncate(newest.size);
       this.#hasDirtyTail = false;
     } catch (thrown) {
-      this.#ports.log.warn({ err: toError(thrown), file: newest.path }, 'The tail of a failed write could not be cut off yet');
+      this.#ports.log.warn(
+        { err: toError(thrown), file: newest.path },
+        'The tail of a failed write could not be cut off yet',
+      );
     }
   }
 }

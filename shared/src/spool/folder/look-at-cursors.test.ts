@@ -9,7 +9,13 @@ import { lookAtCursors } from './look-at-cursors.ts';
 
 t.test('a look beside the open log says what each cursor leaves unread', async (t) => {
   const dir = t.testdir();
-  const spool = createFolderSpool({ dir, maxBytes: 1_000_000, segmentBytes: 2_000, log: testLog(), clock: systemClock });
+  const spool = createFolderSpool({
+    dir,
+    maxBytes: 1_000_000,
+    segmentBytes: 2_000,
+    log: testLog(),
+    clock: systemClock,
+  });
   t.teardown(() => spool.close());
   await spool.open();
   for (const name of ['behind', 'done']) spool.cursor(name);
@@ -24,7 +30,14 @@ t.test('a look beside the open log says what each cursor leaves unread', async (
 
   const states = await lookAtCursors(dir);
 
-  t.match(states.map(({ name, records }) => [name, records]), [['behind', 6], ['done', 1], ['newest', 1]]);
+  t.match(
+    states.map(({ name, records }) => [name, records]),
+    [
+      ['behind', 6],
+      ['done', 1],
+      ['newest', 1],
+    ],
+  );
   const [behind, done] = states;
   t.ok((done?.bytes ?? 0) > 1_000);
   t.equal(Math.round((behind?.bytes ?? 0) / (done?.bytes ?? 1)), 6);

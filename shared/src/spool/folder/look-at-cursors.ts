@@ -1,4 +1,7 @@
-/** Where the cursors of a log on disk stand, for those beside the process that has it open: changes nothing, takes no lock. */
+/**
+ * Where the cursors of a log on disk stand, for those beside the process that has it open: changes nothing, takes no
+ * lock.
+ */
 import { errorCode } from '../../foundation/errors.ts';
 import { spoolCorrupt } from '../spool-errors.ts';
 import { cursorFilePath, loadPositions } from './cursor-file.ts';
@@ -23,7 +26,11 @@ export async function lookAtCursors(dir: string): Promise<readonly CursorState[]
   if (saved.state !== 'intact') return [];
   const segments = await listSteadily(dir);
   const last = segments.at(-1)?.last ?? 0;
-  return [...saved.positions].map(([name, committed]) => ({ name, records: Math.max(0, last - committed), bytes: bytesAfter(segments, committed) }));
+  return [...saved.positions].map(([name, committed]) => ({
+    name,
+    records: Math.max(0, last - committed),
+    bytes: bytesAfter(segments, committed),
+  }));
 }
 
 async function listSteadily(dir: string): Promise<readonly Segment[]> {

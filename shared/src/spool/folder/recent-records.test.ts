@@ -7,7 +7,12 @@ const limits = { maxRecords: 1000, maxBytes: 1_000_000 };
 /** Positions 1 to 5, 6 to 9 and 10, each batch of 100 bytes. */
 function filled(maxBytes: number): RecentRecords {
   const recent = new RecentRecords(maxBytes);
-  for (const [first, last] of [[1, 5], [6, 9], [10, 10]] as const) recent.add({ first, messages: makeMessages(first, last), bytes: 100 });
+  for (const [first, last] of [
+    [1, 5],
+    [6, 9],
+    [10, 10],
+  ] as const)
+    recent.add({ first, messages: makeMessages(first, last), bytes: 100 });
   return recent;
 }
 
@@ -27,8 +32,14 @@ for (const [what, recent, position, most, expected] of cases) {
   t.test(what, (t) => {
     const records = recent.from(position, most);
 
-    t.strictSame(records.map((record) => record.position), expected);
-    t.strictSame(records.map(({ message }) => message.id), expected.map((one) => makeMessages(one, one)[0]?.id));
+    t.strictSame(
+      records.map((record) => record.position),
+      expected,
+    );
+    t.strictSame(
+      records.map(({ message }) => message.id),
+      expected.map((one) => makeMessages(one, one)[0]?.id),
+    );
     t.end();
   });
 }

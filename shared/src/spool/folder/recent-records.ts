@@ -1,4 +1,7 @@
-/** The newest records, kept in memory up to a number of bytes: a cursor that keeps up takes them here instead of reading them back from the disk. */
+/**
+ * The newest records, kept in memory up to a number of bytes: a cursor that keeps up takes them here instead of reading
+ * them back from the disk.
+ */
 import type { Message } from '../../messages/message.ts';
 import type { SpoolRecord } from '../spool.ts';
 
@@ -30,7 +33,10 @@ export class RecentRecords {
   }
 
   /** The records from `position` on, within the limits; empty when that one is not kept here. */
-  from(position: number, { maxRecords, maxBytes }: { readonly maxRecords: number; readonly maxBytes: number }): SpoolRecord[] {
+  from(
+    position: number,
+    { maxRecords, maxBytes }: { readonly maxRecords: number; readonly maxBytes: number },
+  ): SpoolRecord[] {
     const records: SpoolRecord[] = [];
     let next = position;
     let bytes = 0;
@@ -47,6 +53,8 @@ export class RecentRecords {
   }
 
   #indexOf(position: number): number {
-    return this.#batches.findLastIndex(({ first, messages }) => first <= position && position < first + messages.length);
+    return this.#batches.findLastIndex(
+      ({ first, messages }) => first <= position && position < first + messages.length,
+    );
   }
 }

@@ -1,4 +1,7 @@
-/** Writes records of every shape into a segment and reads them again, in pieces that end anywhere. A single flipped bit costs the record that it is in, no other, and is reported. */
+/**
+ * Writes records of every shape into a segment and reads them again, in pieces that end anywhere. A single flipped bit
+ * costs the record that it is in, no other, and is reported.
+ */
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,11 +9,39 @@ import { fuzz, type Random } from '@hydrant/testing/fuzz';
 import t from 'tap';
 import type { HeaderValue, Message } from '../../messages/message.ts';
 import type { SpoolRecord } from '../spool.ts';
-import { decodeRecord, encodeRecords, isIntact, maxPosition, numberRecords, readHead, recordMagic, type EncodedRecords } from './record-codec.ts';
+import {
+  decodeRecord,
+  encodeRecords,
+  isIntact,
+  maxPosition,
+  numberRecords,
+  readHead,
+  recordMagic,
+  type EncodedRecords,
+} from './record-codec.ts';
 import { SegmentReader, type Damage } from './segment-reader.ts';
 
 const pieceBytes = 1024 * 1024;
-const words = ['', 'a', 'event.Job.JobRegistered.default.web', 'ä', '語', '😀', '\ud800', '\udfff', '\0', '\n', '"', '\\', '\u2028', '\ufeff', '__proto__', 'constructor', 'x'.repeat(300), '\u00ffHY2'];
+const words = [
+  '',
+  'a',
+  'event.Job.JobRegistered.default.web',
+  'ä',
+  '語',
+  '😀',
+  '\ud800',
+  '\udfff',
+  '\0',
+  '\n',
+  '"',
+  '\\',
+  '\u2028',
+  '\ufeff',
+  '__proto__',
+  'constructor',
+  'x'.repeat(300),
+  '\u00ffHY2',
+];
 const numbers = [0, 1, -1, 1.5, 1e300, 5e-324, 1_790_000_000_000, Number.MAX_SAFE_INTEGER];
 
 function makeText({ below, pick }: Random): string {
@@ -19,15 +50,29 @@ function makeText({ below, pick }: Random): string {
 
 /** n.b. the magic alone begins no record. */
 function makeBody(random: Random, mostBytes: number): Buffer {
-  const parts = Array.from({ length: random.below(4) }, () => (random.oneIn(3) ? recordMagic : random.bytes(random.below(40))));
+  const parts = Array.from({ length: random.below(4) }, () =>
+    random.oneIn(3) ? recordMagic : random.bytes(random.below(40)),
+  );
   const length = random.oneIn(3) ? random.below(mostBytes) : 0;
   return Buffer.concat([...parts, Buffer.alloc(length, random.pick(['b', 'ÿ', '\0'])), ...parts]);
 }
 
 function makeMessage(random: Random, mostBytes: number): Message {
   const text = (): string => makeText(random);
-  const headers = Array.from({ length: random.below(4) }, (): [string, HeaderValue] => [text(), random.pick([text(), random.pick(numbers), true, false])]);
-  return { id: text(), routingKey: text(), type: text(), contentType: text(), appId: text(), timestampMs: random.pick(numbers), headers: Object.fromEntries(headers), body: makeBody(random, mostBytes) };
+  const headers = Array.from({ length: random.below(4) }, (): [string, HeaderValue] => [
+    text(),
+    random.pick([text(), random.pick(numbers), true, false]),
+  ]);
+  return {
+    id: text(),
+    routingKey: text(),
+    type: text(),
+    contentType: text(),
+    appId: text(),
+    timestampMs: random.pick(numbers),
+    headers: Object.fromEntries(headers),
+    body: makeBody(random, mostBytes),
+  };
 }
 
 interface Segment {
@@ -36,7 +81,10 @@ interface Segment {
   readonly records: EncodedRecords;
 }
 
-function makeSegment(random: Random, { atLeast, mostBytes }: { readonly atLeast: number; readonly mostBytes: number }): Segment {
+function makeSegment(
+  random: Random,
+  { atLeast, mostBytes }: { readonly atLeast: number; readonly mostBytes: number },
+): Segment {
   const messages = Array.from({ length: atLeast + random.below(8) }, () => makeMessage(random, mostBytes));
   const first = random.oneIn(4) ? maxPosition - messages.length + 1 : 1 + random.below(2 ** 31);
   const records = encodeRecords(messages);
@@ -59,7 +107,10 @@ async function readOn(reader: SegmentReader): Promise<readonly SpoolRecord[]> {
 }
 
 function assertRead(read: readonly SpoolRecord[], { messages, first }: Segment, positions: readonly number[]): void {
-  assert.deepEqual(read.map(({ position }) => position), positions);
+  assert.deepEqual(
+    read.map(({ position }) => position),
+    positions,
+  );
   for (const { position, message } of read) {
     const expected = messages[position - first];
     assert.ok(expected?.body.equals(message.body), `the body of ${String(position)}`);
@@ -91,21 +142,27 @@ t.test('a segment is read whole, wherever its pieces end, while it grows, and fr
   const path = join(t.testdir(), 'segment.log');
   await fuzz(t, async (random) => {
     const segment = makeSegment(random, { atLeast: 1, mostBytes: random.oneIn(8) ? pieceBytes * 1.2 : 3000 });
-    const { messages, first, records: { bytes, offsets } } = segment;
+    const {
+      messages,
+      first,
+      records: { bytes, offsets },
+    } = segment;
     await writeFile(path, bytes);
     const ends = endsOf(segment.records);
     const damages: Damage[] = [];
     const visible = 1 + random.below(messages.length);
     const places = offsets.map((offset, n) => ({ offset, position: first + n })).filter(() => random.oneIn(3));
     const file = { path, first, size: ends[visible - 1] ?? 0, places };
-    const reader = await SegmentReader.open(file, (damage) => { damages.push(damage); });
+    const reader = await SegmentReader.open(file, (damage) => {
+      damages.push(damage);
+    });
     try {
       const from = random.below(visible);
       if (from > 0) await reader.skipTo(first + from);
-      const read = [...await readOn(reader)];
+      const read = [...(await readOn(reader))];
       assert.equal(read.length, visible - from, 'records of a segment that will grow');
       file.size = bytes.length;
-      read.push(...await readOn(reader));
+      read.push(...(await readOn(reader)));
       assertRead(read, segment, range(first + from, messages.length - from));
       assert.deepEqual(damages, []);
       assert.equal(reader.offset, bytes.length);
@@ -119,7 +176,11 @@ t.test('a flipped bit costs the record that it is in, and is reported', async (t
   const path = join(t.testdir(), 'segment.log');
   await fuzz(t, async (random) => {
     const segment = makeSegment(random, { atLeast: 1, mostBytes: random.oneIn(20) ? pieceBytes * 1.2 : 300 });
-    const { messages, first, records: { bytes, offsets } } = segment;
+    const {
+      messages,
+      first,
+      records: { bytes, offsets },
+    } = segment;
     const ends = endsOf(segment.records);
     const struck = random.below(offsets.length);
     const [start, end] = [offsets[struck] ?? 0, ends[struck] ?? 0];
@@ -129,14 +190,26 @@ t.test('a flipped bit costs the record that it is in, and is reported', async (t
     bytes[at] = (bytes[at] ?? 0) ^ bit;
     await writeFile(path, bytes);
     const damages: Damage[] = [];
-    const reader = await SegmentReader.open({ path, first, size: bytes.length, places: [] }, (damage) => { damages.push(damage); });
+    const reader = await SegmentReader.open({ path, first, size: bytes.length, places: [] }, (damage) => {
+      damages.push(damage);
+    });
     try {
       const read = await readOn(reader);
-      assertRead(read, segment, range(first, messages.length).filter((position) => position !== first + struck));
+      assertRead(
+        read,
+        segment,
+        range(first, messages.length).filter((position) => position !== first + struck),
+      );
       const isLast = struck === offsets.length - 1;
-      assert.deepEqual(damages.map(({ to, ...damage }) => ({ ...damage, to: to ?? (isLast ? first + struck : undefined) })), [{ path, offset: start, bytes: end - start, from: first + struck, to: first + struck }]);
+      assert.deepEqual(
+        damages.map(({ to, ...damage }) => ({ ...damage, to: to ?? (isLast ? first + struck : undefined) })),
+        [{ path, offset: start, bytes: end - start, from: first + struck, to: first + struck }],
+      );
     } catch (cause) {
-      throw new Error(`bit ${String(bit)} of byte ${String(at - start)} in record ${String(struck + 1)} of ${String(offsets.length)}: ${String(cause)}`, { cause });
+      throw new Error(
+        `bit ${String(bit)} of byte ${String(at - start)} in record ${String(struck + 1)} of ${String(offsets.length)}: ${String(cause)}`,
+        { cause },
+      );
     } finally {
       await reader.close();
     }

@@ -4,8 +4,9 @@
  *     magic u32 | content length u32 | position u48 | checksum of the content u32 | checksum of the head so far u32
  *     metadata length u32 | metadata as JSON | body
  *
- * The head has a checksum of its own, so that a damaged content does not hide where the next record begins. The magic begins with a byte that no text in UTF-8
- * holds, so a reader that lost its way behind a damaged head finds the next one by it.
+ * The head has a checksum of its own, so that a damaged content does not hide where the next record begins. The magic
+ * begins with a byte that no text in UTF-8 holds, so a reader that lost its way behind a damaged head finds the next
+ * one by it.
  */
 import { crc32 } from 'node:zlib';
 import type { HeaderValue, Message } from '../../messages/message.ts';
@@ -32,7 +33,13 @@ export interface EncodedRecords {
 }
 
 type Metadata = readonly [
-  id: string, routingKey: string, type: string, contentType: string, appId: string, timestampMs: number, headers: Readonly<Record<string, HeaderValue>>,
+  id: string,
+  routingKey: string,
+  type: string,
+  contentType: string,
+  appId: string,
+  timestampMs: number,
+  headers: Readonly<Record<string, HeaderValue>>,
 ];
 
 function encodeMetadata({ id, routingKey, type, contentType, appId, timestampMs, headers }: Message): string {
@@ -92,6 +99,8 @@ export function isIntact(bytes: Buffer, at: number, end: number): boolean {
 export function decodeRecord(bytes: Buffer, at: number, end: number): Message {
   const metadataStart = at + recordHeadBytes + metadataLengthBytes;
   const bodyStart = metadataStart + bytes.readUInt32BE(at + recordHeadBytes);
-  const [id, routingKey, type, contentType, appId, timestampMs, headers] = JSON.parse(bytes.toString('utf8', metadataStart, bodyStart)) as Metadata;
+  const [id, routingKey, type, contentType, appId, timestampMs, headers] = JSON.parse(
+    bytes.toString('utf8', metadataStart, bodyStart),
+  ) as Metadata;
   return { id, routingKey, type, contentType, appId, timestampMs, headers, body: bytes.subarray(bodyStart, end) };
 }

@@ -23,15 +23,20 @@ export async function recoverFolder(dir: string, log: Logger): Promise<Recovered
   const plan = planRecovery(segments[0]?.first ?? (saved.state === 'intact' ? saved.last + 1 : 1), scanned, saved);
 
   if (plan.beginsAtOldest) {
-    log.error({ file: cursorFilePath(dir), state: saved.state, from: segments[0]?.first }, 'Positions of the cursors are lost: each begins at the oldest record, and what was delivered before is delivered again');
+    log.error(
+      { file: cursorFilePath(dir), state: saved.state, from: segments[0]?.first },
+      'Positions of the cursors are lost: each begins at the oldest record, and what was delivered before is delivered again',
+    );
   }
-  for (const { from, to, cursors } of plan.lost) log.error({ dir, from, to, cursors }, 'Records are missing from the log: segments were removed, or are damaged');
+  for (const { from, to, cursors } of plan.lost)
+    log.error({ dir, from, to, cursors }, 'Records are missing from the log: segments were removed, or are damaged');
   let { next } = plan;
   if (newest !== undefined && scanned !== undefined) {
     newest.last = scanned.last;
     newest.size = scanned.end;
-    const isCut = plan.tail === undefined || await settleTail(dir, newest, plan.tail, log);
-    // n.b. a new segment must not take the name of one that is left as it is, and a position that is missing says that something is.
+    const isCut = plan.tail === undefined || (await settleTail(dir, newest, plan.tail, log));
+    // n.b. a new segment must not take the name of one that is left as it is, and a position that is missing says that
+    // something is.
     if (!isCut) next = Math.max(next, newest.last + 2);
   }
   return { segments, next, cursors: plan.cursors, beginsAtOldest: plan.beginsAtOldest };
@@ -39,13 +44,24 @@ export async function recoverFolder(dir: string, log: Logger): Promise<Recovered
 
 async function putSegmentsInOrder(dir: string, log: Logger): Promise<ReturnType<typeof planSegments>['segments']> {
   const plan = planSegments(await findSegments(dir));
-  for (const name of plan.setAside) log.warn({ file: join(dir, name), setAside: await moveAside(dir, name) }, 'A copy of another segment was set aside');
-  // n.b. one may have the name of another that is misnamed as well: all of them give theirs up first. After a crash in between, the next start knows them by their records again.
-  const parked = plan.rename.map((one, n) => ({ ...one, parkedAs: join(dir, segmentName(Number.MAX_SAFE_INTEGER - n)) }));
+  for (const name of plan.setAside)
+    log.warn(
+      { file: join(dir, name), setAside: await moveAside(dir, name) },
+      'A copy of another segment was set aside',
+    );
+  // n.b. one may have the name of another that is misnamed as well: all of them give theirs up first. After a crash in
+  // between, the next start knows them by their records again.
+  const parked = plan.rename.map((one, n) => ({
+    ...one,
+    parkedAs: join(dir, segmentName(Number.MAX_SAFE_INTEGER - n)),
+  }));
   for (const { name, parkedAs } of parked) await rename(join(dir, name), parkedAs);
   for (const { name, first, parkedAs } of parked) {
     await rename(parkedAs, join(dir, segmentName(first)));
-    log.warn({ file: join(dir, name), renamed: segmentName(first) }, 'A segment had the wrong name and was given its own');
+    log.warn(
+      { file: join(dir, name), renamed: segmentName(first) },
+      'A segment had the wrong name and was given its own',
+    );
   }
   if (parked.length > 0) await syncFolder(dir);
   return plan.segments;
@@ -69,8 +85,16 @@ export async function scanSegment(segment: Segment): Promise<ScannedSegment> {
   return { first: segment.first, last, end, size: segment.size };
 }
 
-/** Copies the tail aside and cuts it off. False: it is left where it is, since it is known to hold records, or cannot be copied. */
-async function settleTail(dir: string, segment: Segment, { bytes, isProvenRecords }: NonNullable<RecoveryPlan['tail']>, log: Logger): Promise<boolean> {
+/**
+ * Copies the tail aside and cuts it off. False: it is left where it is, since it is known to hold records, or cannot be
+ * copied.
+ */
+async function settleTail(
+  dir: string,
+  segment: Segment,
+  { bytes, isProvenRecords }: NonNullable<RecoveryPlan['tail']>,
+  log: Logger,
+): Promise<boolean> {
   const place = { file: segment.path, offset: segment.size, bytes, kept: segment.last };
   try {
     const setAside = await copyAside(dir, segment.path, segment.size, bytes);
@@ -78,9 +102,15 @@ async function settleTail(dir: string, segment: Segment, { bytes, isProvenRecord
       log.error({ ...place, setAside }, 'Records at the end of the log are damaged');
       return false;
     }
-    log.warn({ ...place, setAside }, 'The end of the log is no whole record, most likely a write that a crash left unfinished: it was set aside');
+    log.warn(
+      { ...place, setAside },
+      'The end of the log is no whole record, most likely a write that a crash left unfinished: it was set aside',
+    );
   } catch (thrown) {
-    log.warn({ ...place, err: toError(thrown) }, 'The end of the log is no whole record, and could not be set aside: it stays where it is');
+    log.warn(
+      { ...place, err: toError(thrown) },
+      'The end of the log is no whole record, and could not be set aside: it stays where it is',
+    );
     return false;
   }
   const handle = await open(segment.path, 'r+');

@@ -1,7 +1,9 @@
 /**
- * What is to be done with a log as a start finds it: pure decisions over what segments and cursors say. recover-folder.ts reads the folder and acts.
+ * What is to be done with a log as a start finds it: pure decisions over what segments and cursors say.
+ * recover-folder.ts reads the folder and acts.
  *
- * The rules: what lies intact on the disk is delivered or was delivered; what is not there any more, and not everybody had it, is reported; no position is given out twice.
+ * The rules: what lies intact on the disk is delivered or was delivered; what is not there any more, and not everybody
+ * had it, is reported; no position is given out twice.
  */
 
 /** A file that is named like a segment. */
@@ -25,7 +27,8 @@ export interface SegmentPlan {
 
 /** A segment goes by what is in it: files that were copied or renamed are told by their first record. */
 export function planSegments(found: readonly FoundSegment[]): SegmentPlan {
-  const isMisnamed = ({ first, firstRecord }: FoundSegment): boolean => firstRecord !== undefined && firstRecord !== first;
+  const isMisnamed = ({ first, firstRecord }: FoundSegment): boolean =>
+    firstRecord !== undefined && firstRecord !== first;
   const segments = new Map(found.filter((one) => !isMisnamed(one)).map(({ first, size }) => [first, { first, size }]));
   const rename: { name: string; first: number }[] = [];
   const setAside: string[] = [];
@@ -45,11 +48,11 @@ export type SavedCursors =
   | { readonly state: 'absent' }
   | { readonly state: 'damaged' }
   | {
-    readonly state: 'intact';
-    /** The newest record when it was written. */
-    readonly last: number;
-    readonly positions: ReadonlyMap<string, number>;
-  };
+      readonly state: 'intact';
+      /** The newest record when it was written. */
+      readonly last: number;
+      readonly positions: ReadonlyMap<string, number>;
+    };
 
 /** The newest segment as it was read through. */
 export interface ScannedSegment {

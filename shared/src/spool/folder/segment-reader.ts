@@ -1,6 +1,6 @@
 /**
- * Reads the records of one segment in order, in large pieces, checking each. Bodies are views of those pieces.
- * What is damaged is passed over and reported: the reader goes on at the next intact head, whose position says what is missing.
+ * Reads the records of one segment in order, in large pieces, checking each. Bodies are views of those pieces. What is
+ * damaged is passed over and reported: the reader goes on at the next intact head, whose position says what is missing.
  */
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -40,7 +40,10 @@ export class SegmentReader {
   readonly #onDamage: (damage: Damage) => void;
   #piece: Buffer = nothing;
   #pieceOffset = 0;
-  /** Where the next record begins in `#piece`; its head, when it is there whole and intact; whether all of the record is. */
+  /**
+   * Where the next record begins in `#piece`; its head, when it is there whole and intact; whether all of the record
+   * is.
+   */
   #at = 0;
   #head: RecordHead | undefined;
   #isWhole = false;
@@ -79,8 +82,9 @@ export class SegmentReader {
       const available = this.#segment.size - offset;
       if (available === 0) return false;
       const needed = this.#head?.size ?? recordHeadBytes;
-      if (needed <= available && this.#piece.length - this.#at < needed) await this.#loadPiece(offset, Math.max(needed, Math.min(pieceBytes, available)));
-      else if (!await this.#passDamage(offset)) return false;
+      if (needed <= available && this.#piece.length - this.#at < needed)
+        await this.#loadPiece(offset, Math.max(needed, Math.min(pieceBytes, available)));
+      else if (!(await this.#passDamage(offset))) return false;
     }
     return true;
   }
@@ -89,8 +93,11 @@ export class SegmentReader {
   take(): SpoolRecord | undefined {
     const { position, size } = this.#loaded();
     const end = this.#at + size;
-    const record = isIntact(this.#piece, this.#at, end) ? { position, message: decodeRecord(this.#piece, this.#at, end) } : undefined;
-    if (record === undefined) this.#onDamage({ path: this.#segment.path, offset: this.offset, bytes: size, from: position, to: position });
+    const record = isIntact(this.#piece, this.#at, end)
+      ? { position, message: decodeRecord(this.#piece, this.#at, end) }
+      : undefined;
+    if (record === undefined)
+      this.#onDamage({ path: this.#segment.path, offset: this.offset, bytes: size, from: position, to: position });
     this.#moveTo(end, position + 1);
     return record;
   }
@@ -99,7 +106,8 @@ export class SegmentReader {
   async skipTo(position: number): Promise<void> {
     const place = this.#segment.places.findLast((one) => one.position <= position);
     if (place !== undefined && place.position > this.#position) this.#jumpTo(place);
-    while (this.#position < position && await this.load() && this.#position < position) this.#moveTo(this.#at + this.#loaded().size, this.#position + 1);
+    while (this.#position < position && (await this.load()) && this.#position < position)
+      this.#moveTo(this.#at + this.#loaded().size, this.#position + 1);
   }
 
   close(): Promise<void> {
@@ -142,12 +150,21 @@ export class SegmentReader {
     if (piece.length < length && !this.#isWhole) await this.#passDamage(offset);
   }
 
-  /** No record begins at `from`: moves to the next one that does, or to the end, and reports what lies between. False at the end. */
+  /**
+   * No record begins at `from`: moves to the next one that does, or to the end, and reports what lies between. False at
+   * the end.
+   */
   async #passDamage(from: number): Promise<boolean> {
     const expected = this.#position;
     const found = await this.#findHead(from + 1, expected);
     const end = found?.offset ?? this.#segment.size;
-    this.#onDamage({ path: this.#segment.path, offset: from, bytes: end - from, from: expected, to: found === undefined ? undefined : found.position - 1 });
+    this.#onDamage({
+      path: this.#segment.path,
+      offset: from,
+      bytes: end - from,
+      from: expected,
+      to: found === undefined ? undefined : found.position - 1,
+    });
     this.#jumpTo({ offset: end, position: found?.position ?? expected });
     return found !== undefined;
   }
@@ -160,7 +177,8 @@ export class SegmentReader {
       if (piece.length < recordHeadBytes) return undefined;
       for (let at = piece.indexOf(recordMagic); at !== -1; at = piece.indexOf(recordMagic, at + 1)) {
         const head = readHead(piece, at);
-        if (head !== undefined && head.position >= position && start + at + head.size <= size) return { offset: start + at, position: head.position };
+        if (head !== undefined && head.position >= position && start + at + head.size <= size)
+          return { offset: start + at, position: head.position };
       }
       // The heads of two pieces in a row overlap, so that none is cut in two.
       start += piece.length - recordHeadBytes + 1;

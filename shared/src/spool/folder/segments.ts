@@ -31,7 +31,8 @@ export function makeSegment(dir: string, first: number): Segment {
 
 /** Remembers, now and then, that the record of that position is going to be the next of the segment. */
 export function markPlace(segment: Segment, position: number): void {
-  if (segment.size - (segment.places.at(-1)?.offset ?? 0) >= placeEveryBytes) segment.places.push({ position, offset: segment.size });
+  if (segment.size - (segment.places.at(-1)?.offset ?? 0) >= placeEveryBytes)
+    segment.places.push({ position, offset: segment.size });
 }
 
 /** The segments that lie in the folder, by name, and the position that the first record of each says that it has. */

@@ -1,4 +1,7 @@
-/** Keeps what is damaged out of the way for whoever wants to look at it: in `damaged`, beside the log. Nobody reads it again. */
+/**
+ * Keeps what is damaged out of the way for whoever wants to look at it: in `damaged`, beside the log. Nobody reads it
+ * again.
+ */
 import { constants } from 'node:fs';
 import { mkdir, open, rename } from 'node:fs/promises';
 import { basename, join } from 'node:path';

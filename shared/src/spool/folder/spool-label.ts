@@ -7,7 +7,10 @@ import { replaceFile } from './atomic-file.ts';
 
 const format = 2;
 
-/** Writes the label of a new folder. Throws `spool-format`, `spool-foreign`, or `spool-unlabelled` when segments lie there without one. */
+/**
+ * Writes the label of a new folder. Throws `spool-format`, `spool-foreign`, or `spool-unlabelled` when segments lie
+ * there without one.
+ */
 export async function checkLabel(dir: string, owner: string | undefined): Promise<void> {
   const path = join(dir, 'spool.json');
   const label = JSON.stringify({ format, owner });

@@ -42,7 +42,11 @@ stateStoreContract(t, {
   create(_t, limits) {
     let nowMs = 0;
     const store = createMemoryStateStore({ limits, clock: { now: () => nowMs } });
-    return Promise.resolve({ store, pass: (ms) => Promise.resolve(void (nowMs += ms)), reopen: () => Promise.resolve(store) });
+    return Promise.resolve({
+      store,
+      pass: (ms) => Promise.resolve(void (nowMs += ms)),
+      reopen: () => Promise.resolve(store),
+    });
   },
 });
 
@@ -58,7 +62,10 @@ t.test('a torn last line is cut off, damaged ones are left out and reported', as
 
   t.match(lines, [{ level: 'error', damaged: 3 }]);
   const third = await open(t, path);
-  t.same([...(await third.load(['loop/a', 'loop/b'])).values()].map((entry) => entry?.value), ['1', '2']);
+  t.same(
+    [...(await third.load(['loop/a', 'loop/b'])).values()].map((entry) => entry?.value),
+    ['1', '2'],
+  );
   t.notMatch(await readFile(path, 'utf8'), '{"for[');
 });
 
@@ -84,7 +91,11 @@ t.test('is rewritten when it has grown, without what has expired', async (t) => 
 
   t.ok((await stat(path)).size < 10_000);
   t.notMatch(await readFile(path, 'utf8'), 'old');
-  t.equal((await (await open(t, path, { clock: { ...systemClock, now: () => nowMs } })).load(['loop/a'])).get('loop/a')?.value, '499');
+  t.equal(
+    (await (await open(t, path, { clock: { ...systemClock, now: () => nowMs } })).load(['loop/a'])).get('loop/a')
+      ?.value,
+    '499',
+  );
 });
 
 t.test('rejects while its file cannot be written, and keeps the change for the next time', async (t) => {
@@ -104,7 +115,10 @@ t.test('a journal of a newer format is refused, and left as it is', async (t) =>
   await writeFile(path, '{"format":2}\n');
 
   const store = createFileStateStore({ path, limits, log: testLog(), clock: systemClock });
-  await t.rejects(store.start(never), { code: 'state-format-newer', message: /at most the format 1, .* found the format 2: .*Run that version again/u });
+  await t.rejects(store.start(never), {
+    code: 'state-format-newer',
+    message: /at most the format 1, .* found the format 2: .*Run that version again/u,
+  });
   await store.stop(never);
   t.equal(await readFile(path, 'utf8'), '{"format":2}\n');
 });

@@ -1,13 +1,21 @@
 /**
- * The state of one process: in memory, with a journal on disk that brings it back after a restart. A line of the journal is a commit: its changes as key,
- * value, time of expiry and deadline. The first line names the format. One process at a time.
+ * The state of one process: in memory, with a journal on disk that brings it back after a restart. A line of the
+ * journal is a commit: its changes as key, value, time of expiry and deadline. The first line names the format. One
+ * process at a time.
  */
 import type { Clock } from '../../foundation/clock.ts';
 import type { Component } from '../../runtime/component.ts';
 import type { Logger } from '../../runtime/telemetry/logger.ts';
 import { committed, MemoryState } from '../memory-state-store.ts';
 import { newerFormat } from '../state-errors.ts';
-import { stateFormat, type CommitResult, type LoadedEntries, type StateChange, type StateLimits, type StateStore } from '../state-store.ts';
+import {
+  stateFormat,
+  type CommitResult,
+  type LoadedEntries,
+  type StateChange,
+  type StateLimits,
+  type StateStore,
+} from '../state-store.ts';
 import { Journal } from './journal.ts';
 
 export interface FileStateStoreOptions {
@@ -19,7 +27,8 @@ export interface FileStateStoreOptions {
   readonly compactAboveBytes?: number;
 }
 
-type WrittenChange = readonly [key: string] | readonly [key: string, value: string, expiresAtMs: number, deadlineMs: number | null];
+type WrittenChange =
+  readonly [key: string] | readonly [key: string, value: string, expiresAtMs: number, deadlineMs: number | null];
 
 /** Pure: the journal is opened by `start`. */
 export function createFileStateStore(options: FileStateStoreOptions): StateStore & Component {
@@ -35,7 +44,11 @@ class FileStateStore implements StateStore, Component {
   constructor(options: FileStateStoreOptions) {
     this.#options = options;
     this.#state = new MemoryState(options);
-    this.#journal = new Journal({ path: options.path, compactAboveBytes: options.compactAboveBytes ?? 4 * 1024 * 1024, snapshot: () => this.#snapshot() });
+    this.#journal = new Journal({
+      path: options.path,
+      compactAboveBytes: options.compactAboveBytes ?? 4 * 1024 * 1024,
+      snapshot: () => this.#snapshot(),
+    });
   }
 
   /** Throws `state-format-newer` when a newer version wrote the journal. */
@@ -45,7 +58,11 @@ class FileStateStore implements StateStore, Component {
     let damaged = 0;
     for (const line of lines) if (!this.#replay(line)) damaged += 1;
     if (lines.length === 0) await this.#journal.append(formatLine());
-    if (damaged > 0) log.error({ path, damaged }, 'Journal of the state has damaged lines, they are left out: crashes may be missing from the window');
+    if (damaged > 0)
+      log.error(
+        { path, damaged },
+        'Journal of the state has damaged lines, they are left out: crashes may be missing from the window',
+      );
   }
 
   async stop(): Promise<void> {
@@ -64,7 +81,10 @@ class FileStateStore implements StateStore, Component {
     if (!this.#state.isUnchanged(read)) return { outcome: 'conflict' };
     const evicted = this.#state.applyChanges(changes);
     const nowMs = this.#options.clock.now();
-    const written = [...changes.map((change) => writeChange(change, nowMs)), ...evicted.map((key): WrittenChange => [key])];
+    const written = [
+      ...changes.map((change) => writeChange(change, nowMs)),
+      ...evicted.map((key): WrittenChange => [key]),
+    ];
     // n.b. Nothing new may rest on a line that is being written, or whose write failed.
     await (written.length > 0 ? this.#journal.append(JSON.stringify(written)) : this.#journal.flush());
     return committed(this.#state, changes, evicted);
@@ -100,7 +120,8 @@ class FileStateStore implements StateStore, Component {
 
   *#snapshot(): Generator<string> {
     yield formatLine();
-    for (const [key, { value, expiresAtMs, deadlineMs }] of this.#state.entries()) yield JSON.stringify([[key, value, expiresAtMs, deadlineMs] satisfies WrittenChange]);
+    for (const [key, { value, expiresAtMs, deadlineMs }] of this.#state.entries())
+      yield JSON.stringify([[key, value, expiresAtMs, deadlineMs] satisfies WrittenChange]);
   }
 }
 
@@ -109,7 +130,9 @@ function formatLine(): string {
 }
 
 function writeChange(change: StateChange, nowMs: number): WrittenChange {
-  return change.value === null ? [change.key] : [change.key, change.value, nowMs + change.expiresInMs, change.deadlineMs];
+  return change.value === null
+    ? [change.key]
+    : [change.key, change.value, nowMs + change.expiresInMs, change.deadlineMs];
 }
 
 /** The format, or the changes; undefined when the line is neither. */
@@ -128,5 +151,10 @@ function isChange(written: unknown): written is WrittenChange {
   if (!Array.isArray(written)) return false;
   const [key, value, expiresAtMs, deadlineMs] = written as readonly unknown[];
   if (typeof key !== 'string' || !key.includes('/')) return false;
-  return written.length === 1 || (typeof value === 'string' && typeof expiresAtMs === 'number' && (deadlineMs === null || typeof deadlineMs === 'number'));
+  return (
+    written.length === 1 ||
+    (typeof value === 'string' &&
+      typeof expiresAtMs === 'number' &&
+      (deadlineMs === null || typeof deadlineMs === 'number'))
+  );
 }

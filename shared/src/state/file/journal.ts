@@ -1,6 +1,7 @@
 /**
- * A file of lines that is appended to, and rewritten from a snapshot when it has grown. Lines that arrive together are written and
- * synced together. A line that a crash cut off is dropped at the next start: nobody was told that it was kept.
+ * A file of lines that is appended to, and rewritten from a snapshot when it has grown. Lines that arrive together are
+ * written and synced together. A line that a crash cut off is dropped at the next start: nobody was told that it was
+ * kept.
  */
 import { chmod, mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -54,7 +55,10 @@ export class Journal {
     return bytes.toString('utf8', 0, this.#size).split('\n').slice(0, -1);
   }
 
-  /** Resolves when the line is on disk. After a rejection it is still there and goes with the next write: the caller's state holds it already. */
+  /**
+   * Resolves when the line is on disk. After a rejection it is still there and goes with the next write: the caller's
+   * state holds it already.
+   */
   append(line: string): Promise<void> {
     this.#pending.push(line);
     return this.flush();
@@ -92,7 +96,11 @@ export class Journal {
         for (const { resolve } of waiting) resolve();
       } catch (error) {
         this.#pending = [...lines, ...this.#pending];
-        const failure = new HydrantError(`Could not write the journal ${this.#options.path}: check the disk`, { code: 'state-unavailable', retryable: true, cause: error });
+        const failure = new HydrantError(`Could not write the journal ${this.#options.path}: check the disk`, {
+          code: 'state-unavailable',
+          retryable: true,
+          cause: error,
+        });
         for (const { reject } of waiting) reject(failure);
       }
     }
@@ -108,7 +116,9 @@ export class Journal {
     this.#size += bytes.length;
   }
 
-  /** n.b. The snapshot holds the pending lines too: their effects were in the caller's state before they were appended. */
+  /**
+   * n.b. The snapshot holds the pending lines too: their effects were in the caller's state before they were appended.
+   */
   async #rewrite(): Promise<void> {
     const { path, compactAboveBytes } = this.#options;
     const bytes = encode([...this.#options.snapshot()]);

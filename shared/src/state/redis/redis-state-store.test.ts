@@ -43,8 +43,11 @@ t.test('every key has the prefix and one hash tag, and entries expire', async (t
   await change(store, put('loop/a', '1', { deadlineMs: 1 }));
 
   const plain = await connect(t, { keyPrefix: '' });
-  const keys = (await plain.run('KEYS', 'mine:*') as readonly string[]).toSorted();
-  t.same(keys, ['due:loop', 'format', 'loop/a', 'used:loop'].map((key) => `mine:{detector}:${key}`));
+  const keys = ((await plain.run('KEYS', 'mine:*')) as readonly string[]).toSorted();
+  t.same(
+    keys,
+    ['due:loop', 'format', 'loop/a', 'used:loop'].map((key) => `mine:{detector}:${key}`),
+  );
   const ttl = Number(await plain.run('PTTL', 'mine:{detector}:loop/a'));
   t.ok(ttl > 3_590_000 && ttl <= 3_600_000);
 });
@@ -56,7 +59,11 @@ t.test('state of a newer format is refused', async (t) => {
   await redis.run('SET', '{detector}:format', 3);
   await redis.run('SET', '{detector}:loop/a', 'version 2  value');
 
-  await t.rejects(makeStore(redis).prepare(), { code: 'state-format-newer', retryable: true, message: /at most the format 1.*found the format 3/u });
+  await t.rejects(makeStore(redis).prepare(), {
+    code: 'state-format-newer',
+    retryable: true,
+    message: /at most the format 1.*found the format 3/u,
+  });
   await t.rejects(makeStore(redis).load(['loop/b']), { code: 'state-format-newer', message: /found the format 3/u });
   await redis.run('SET', '{detector}:format', 1);
   await t.rejects(makeStore(redis).load(['loop/a']), { code: 'state-format-newer', message: /found the format 2/u });
@@ -95,7 +102,12 @@ t.test('while Redis is gone calls fail at once, and its state is there again aft
 t.test('the Sentinels say which Redis holds the state', async (t) => {
   const master = await startPrivateRedis(t);
   const sentinel = await startPrivateSentinel(t, { masterPort: master.port, masterName: 'nomad-redis' });
-  const store = makeStore(await connect(t, { url: 'redis://127.0.0.1:1/0', sentinels: { addresses: [sentinel.address], master: 'nomad-redis', password: null } }));
+  const store = makeStore(
+    await connect(t, {
+      url: 'redis://127.0.0.1:1/0',
+      sentinels: { addresses: [sentinel.address], master: 'nomad-redis', password: null },
+    }),
+  );
 
   await change(store, put('loop/a', '1'));
 

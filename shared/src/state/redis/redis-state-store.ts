@@ -1,6 +1,6 @@
 /**
- * The state that any number of processes share, in Redis. An entry is one text under one key: "<version> <format> <deadline> <value>". All keys carry one hash
- * tag, so that they lie together in a Redis Cluster.
+ * The state that any number of processes share, in Redis. An entry is one text under one key: "<version> <format>
+ * <deadline> <value>". All keys carry one hash tag, so that they lie together in a Redis Cluster.
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../foundation/clock.ts';
@@ -8,7 +8,15 @@ import { HydrantError } from '../../foundation/errors.ts';
 import { loadLua } from '../../redis/lua.ts';
 import type { RedisClient, Script, ScriptArgument } from '../../redis/redis-client.ts';
 import { newerFormat } from '../state-errors.ts';
-import { stateFormat, type CommitResult, type LoadedEntries, type StateChange, type StateLimits, type StateStore, type StoredEntry } from '../state-store.ts';
+import {
+  stateFormat,
+  type CommitResult,
+  type LoadedEntries,
+  type StateChange,
+  type StateLimits,
+  type StateStore,
+  type StoredEntry,
+} from '../state-store.ts';
 
 export interface RedisStateStoreOptions {
   readonly redis: RedisClient;
@@ -43,9 +51,17 @@ class RedisStateStore implements StateStore {
     this.#redis = redis;
     this.#clock = clock;
     this.#prefix = `{${name}}:`;
-    this.#limits = Object.entries(limits).map(([kind, limit]) => `${kind}=${String(limit)}`).join(' ');
-    this.#commit = redis.script({ name: 'commitState', lua: loadLua(new URL('../../../lua/commit-state-1.lua', import.meta.url)) });
-    this.#loadChanged = redis.script({ name: 'loadChangedState', lua: loadLua(new URL('../../../lua/load-changed-state-1.lua', import.meta.url)) });
+    this.#limits = Object.entries(limits)
+      .map(([kind, limit]) => `${kind}=${String(limit)}`)
+      .join(' ');
+    this.#commit = redis.script({
+      name: 'commitState',
+      lua: loadLua(new URL('../../../lua/commit-state-1.lua', import.meta.url)),
+    });
+    this.#loadChanged = redis.script({
+      name: 'loadChangedState',
+      lua: loadLua(new URL('../../../lua/load-changed-state-1.lua', import.meta.url)),
+    });
   }
 
   async prepare(): Promise<void> {
@@ -60,10 +76,14 @@ class RedisStateStore implements StateStore {
     if (keys.length === 0) return none;
     if (!this.#isPrepared) await this.prepare();
     const names = keys.map((key) => this.#prefix + key);
-    const texts = readList(await (known.size === 0
-      ? this.#redis.run('MGET', ...names)
-      : this.#loadChanged(names.length, ...names, ...keys.map((key) => writeHead(known.get(key) ?? null)))));
-    return new Map(keys.map((key, at) => [key, texts[at] === asKnown ? withoutValue(known.get(key)) : readEntry(texts[at])]));
+    const texts = readList(
+      await (known.size === 0
+        ? this.#redis.run('MGET', ...names)
+        : this.#loadChanged(names.length, ...names, ...keys.map((key) => writeHead(known.get(key) ?? null)))),
+    );
+    return new Map(
+      keys.map((key, at) => [key, texts[at] === asKnown ? withoutValue(known.get(key)) : readEntry(texts[at])]),
+    );
   }
 
   async commit(changes: readonly StateChange[], read: LoadedEntries): Promise<CommitResult> {
@@ -74,17 +94,28 @@ class RedisStateStore implements StateStore {
     const changed = new Set(changes.map(({ key }) => key));
     const keys = [...changed, ...[...read.keys()].filter((key) => !changed.has(key))];
     const reply = await this.#commit(
-      keys.length + 1, this.#prefix, ...keys.map((key) => this.#prefix + key),
-      this.#clock.now(), this.#limits, changes.length,
-      ...keys.map((key) => writeHead(read.get(key) ?? null)), ...changes.flatMap((change) => writeChange(change, read.get(change.key) ?? null, version)),
+      keys.length + 1,
+      this.#prefix,
+      ...keys.map((key) => this.#prefix + key),
+      this.#clock.now(),
+      this.#limits,
+      changes.length,
+      ...keys.map((key) => writeHead(read.get(key) ?? null)),
+      ...changes.flatMap((change) => writeChange(change, read.get(change.key) ?? null, version)),
     );
     if (reply === null) return { outcome: 'conflict' };
-    return { outcome: 'committed', evicted: readEvicted(readList(reply)), entries: new Map(changes.map((change) => [change.key, entryAfter(change, version)])) };
+    return {
+      outcome: 'committed',
+      evicted: readEvicted(readList(reply)),
+      entries: new Map(changes.map((change) => [change.key, entryAfter(change, version)])),
+    };
   }
 
   async due(kind: string, beforeMs: number, limit: number): Promise<readonly string[]> {
     const before = Number.isFinite(beforeMs) ? beforeMs : '+inf';
-    return readList(await this.#redis.run('ZRANGEBYSCORE', `${this.#prefix}due:${kind}`, '-inf', before, 'LIMIT', 0, limit)).map(String);
+    return readList(
+      await this.#redis.run('ZRANGEBYSCORE', `${this.#prefix}due:${kind}`, '-inf', before, 'LIMIT', 0, limit),
+    ).map(String);
   }
 
   async count(kind: string): Promise<number> {
@@ -105,8 +136,13 @@ function writeChange(change: StateChange, before: StoredEntry | null, version: s
   if (change.value === null) return ['', 0, ''];
   const { value, deadlineMs, expiresInMs } = change;
   const written = deadlineMs === null ? '' : String(deadlineMs);
-  const isSame = deadlineMs === null ? before === null || before.deadlineMs === null : before?.deadlineMs === deadlineMs;
-  return [Buffer.from(`${version} ${String(stateFormat)} ${written} ${value}`), Math.ceil(expiresInMs), isSame ? '=' : written];
+  const isSame =
+    deadlineMs === null ? before === null || before.deadlineMs === null : before?.deadlineMs === deadlineMs;
+  return [
+    Buffer.from(`${version} ${String(stateFormat)} ${written} ${value}`),
+    Math.ceil(expiresInMs),
+    isSame ? '=' : written,
+  ];
 }
 
 function entryAfter(change: StateChange, version: string): StoredEntry | null {
@@ -127,7 +163,11 @@ function readEntry(text: unknown): StoredEntry | null {
   if (first === -1 || second === -1 || third === -1 || !Number.isInteger(format)) throw unexpected(text);
   if (format > stateFormat) throw newerFormat(format, where);
   const deadline = text.slice(second + 1, third);
-  return { value: text.slice(third + 1), version: text.slice(0, first), deadlineMs: deadline === '' ? null : Number(deadline) };
+  return {
+    value: text.slice(third + 1),
+    version: text.slice(0, first),
+    deadlineMs: deadline === '' ? null : Number(deadline),
+  };
 }
 
 function readEvicted(reply: readonly unknown[]): ReadonlyMap<string, number> {
@@ -142,5 +182,8 @@ function readList(reply: unknown): readonly unknown[] {
 }
 
 function unexpected(reply: unknown): HydrantError {
-  return new HydrantError(`Expected Redis to hold the state that Hydrant writes, got ${(JSON.stringify(reply) ?? 'nothing').slice(0, 100)}`, { code: 'state-broken', retryable: true });
+  return new HydrantError(
+    `Expected Redis to hold the state that Hydrant writes, got ${(JSON.stringify(reply) ?? 'nothing').slice(0, 100)}`,
+    { code: 'state-broken', retryable: true },
+  );
 }
