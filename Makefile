@@ -24,8 +24,8 @@ build: $(INSTALLED) ## Compile every package to its dist folder
 	@npm rebuild --ignore-scripts --silent >/dev/null
 
 .PHONY: check
-check: build ## Types, lint, proof that the lint rules bite, the tree, generated documents
-	@$(MAKE) -j2 $(if $(filter output-sync,$(.FEATURES)),-O) check-types lint check-lint-bites check-tree check-docs check-compose check-nomad check-observability
+check: build ## Types, lint, format, proof that the lint rules bite, the tree, generated documents
+	@$(MAKE) -j2 $(if $(filter output-sync,$(.FEATURES)),-O) check-types lint check-format check-lint-bites check-tree check-docs check-compose check-nomad check-observability
 
 .PHONY: check-types
 check-types: $(INSTALLED)
