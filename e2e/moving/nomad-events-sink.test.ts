@@ -9,6 +9,7 @@ import { startSimulator } from '@hydrant/simulator/simulator';
 import { eventually } from '@hydrant/testing/eventually';
 import { startHttpReceiver, type HttpReceiver } from '@hydrant/testing/http-receiver';
 import { readRecording } from '@hydrant/testing/recordings';
+import { testFolder } from '@hydrant/testing/test-folder';
 import t, { type Test } from 'tap';
 import { createServiceProcess } from '../src/service-process.ts';
 
@@ -65,7 +66,7 @@ void t.test('the sample delivers the same arrays to the same URL', async (t) => 
   const simulator = await startSimulator({ speed: 15, paused: true });
   t.teardown(() => simulator.close());
   const receiver = await startHttpReceiver(t);
-  const standalone = await createStandalone(t, join(t.testdir({}), 'data', 'events'), {
+  const standalone = await createStandalone(t, join(testFolder(t, {}), 'data', 'events'), {
     nomadUrl: simulator.url,
     url: `${receiver.url}/nomad`,
   });
@@ -103,7 +104,7 @@ void t.test('goes on where its index.json says, and then from its own checkpoint
   t.teardown(() => simulator.close());
   await simulator.finished;
   const receiver = await startHttpReceiver(t);
-  const folder = join(t.testdir({}), 'events');
+  const folder = join(testFolder(t, {}), 'events');
   await mkdir(folder);
   const standalone = await createStandalone(t, folder, { nomadUrl: simulator.url, url: receiver.url });
   const events = await recordedEvents();

@@ -1,6 +1,7 @@
 import { sinkContract, makeSinkMessage } from '@hydrant/shared/delivery/sink-contract';
 import type { Sink } from '@hydrant/shared/delivery/sink';
 import { findOpenToOthers } from '@hydrant/testing/open-to-others';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmod, mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
@@ -34,7 +35,7 @@ sinkContract(t, {
     refuseOne: 'a batch is written whole or cut off again',
   },
   async create(t) {
-    const folder = join(t.testdir(), 'deep', 'er');
+    const folder = join(testFolder(t), 'deep', 'er');
     const file = join(folder, 'events.ndjson');
     return {
       sink: createSink(file),
@@ -49,7 +50,7 @@ sinkContract(t, {
 });
 
 void t.test('a file that was moved away is opened anew', async (t) => {
-  const file = join(t.testdir(), 'events.ndjson');
+  const file = join(testFolder(t), 'events.ndjson');
   const sink = await open(t, file);
 
   await sink.write([makeSinkMessage(1)], never);
@@ -65,7 +66,7 @@ void t.test('a file that was moved away is opened anew', async (t) => {
 });
 
 void t.test('nobody but the owner can read what it makes', async (t) => {
-  const folder = join(t.testdir(), 'deep');
+  const folder = join(testFolder(t), 'deep');
   const file = join(folder, 'er', 'events.ndjson');
   const sink = await open(t, file);
 
@@ -85,7 +86,7 @@ void t.test('the part of a line that a crash left is cut off at the next start',
     [whole, whole],
     ['', ''],
   ] as const) {
-    const file = join(t.testdir({ 'events.ndjson': before }), 'events.ndjson');
+    const file = join(testFolder(t, { 'events.ndjson': before }), 'events.ndjson');
     const sink = createSink(file);
     await sink.connect(never);
     t.equal(await readFile(file, 'utf8'), after);
@@ -96,7 +97,7 @@ void t.test('the part of a line that a crash left is cut off at the next start',
 });
 
 void t.test('what is no file of JSON lines is left alone', async (t) => {
-  const folder = t.testdir({ 'notes.txt': 'first\nsecond', folder: {} });
+  const folder = testFolder(t, { 'notes.txt': 'first\nsecond', folder: {} });
 
   await t.rejects(createSink(join(folder, 'notes.txt')).connect(never), {
     code: 'sink-permanent',
@@ -111,7 +112,7 @@ void t.test('what is no file of JSON lines is left alone', async (t) => {
 });
 
 void t.test('many writes at once stand one after the other', async (t) => {
-  const file = join(t.testdir(), 'events.ndjson');
+  const file = join(testFolder(t), 'events.ndjson');
   const sink = await open(t, file);
 
   await Promise.all(Array.from({ length: 20 }, (_, n) => sink.write([makeSinkMessage(n)], never)));
@@ -124,7 +125,7 @@ void t.test('many writes at once stand one after the other', async (t) => {
 });
 
 void t.test('a folder that comes back is written to again', async (t) => {
-  const folder = join(t.testdir(), 'mount');
+  const folder = join(testFolder(t), 'mount');
   const file = join(folder, 'events.ndjson');
   const sink = await open(t, file);
   await sink.write([makeSinkMessage(1)], never);
@@ -155,7 +156,7 @@ void t.test(
   'a full disk is waited for: what was written of a batch is cut off, and it comes whole when there is room',
   { skip: withoutPrlimit },
   async (t) => {
-    const file = join(t.testdir(), 'events.ndjson');
+    const file = join(testFolder(t), 'events.ndjson');
     const sink = await open(t, file);
     const batch = Array.from({ length: 50 }, (_, n) => makeSinkMessage(n + 2));
     const ignore = (): void => undefined;
@@ -185,7 +186,7 @@ void t.test(
 );
 
 void t.test('a folder that may not be written to is waited for, and named', async (t) => {
-  const closed = join(t.testdir({ folder: {} }), 'folder');
+  const closed = join(testFolder(t, { folder: {} }), 'folder');
   await chmod(closed, 0o500);
   // Nothing keeps root from writing but the kernel's own folders.
   const folder = process.getuid?.() === 0 ? '/sys/hydrant' : closed;

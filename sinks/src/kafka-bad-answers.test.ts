@@ -7,6 +7,7 @@ import type { Sink } from '@hydrant/shared/delivery/sink';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
 import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
 import { makeAuthority, makeCertificate, withoutOpenssl } from '@hydrant/testing/certificates';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
@@ -242,7 +243,7 @@ void t.test(
   'a broker whose certificate has expired or is not trusted is named and waited for',
   { skip: withoutOpenssl },
   async (t) => {
-    const folder = t.testdir({});
+    const folder = testFolder(t, {});
     const [authority, other] = [makeAuthority(folder, 'authority'), makeAuthority(folder, 'other')];
     const cases: readonly (readonly [string, number, string, RegExp])[] = [
       ['expired', -1, authority.certFile, /certificate has expired/u],

@@ -10,6 +10,7 @@ import { eventually } from '@hydrant/testing/eventually';
 import { startFaultProxy } from '@hydrant/testing/fault-proxy';
 import { findFreePorts } from '@hydrant/testing/free-ports';
 import { startPrivateNats, withoutNatsServer, type PrivateNats } from '@hydrant/testing/private-nats';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import { writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
@@ -377,7 +378,7 @@ async function testCredentials(t: Test): Promise<void> {
     ],
   });
   const seed = Buffer.from(user.getSeed()).toString();
-  const file = join(t.testdir({}), 'user.creds');
+  const file = join(testFolder(t, {}), 'user.creds');
   const sink = createSink(t, server.url, { SINK_NATS_CREDENTIALS_FILE: file });
 
   await t.rejects(sink.connect(never), {
@@ -415,7 +416,7 @@ async function testCredentials(t: Test): Promise<void> {
 }
 
 async function testAddressByTls(t: Test): Promise<void> {
-  const folder = t.testdir({});
+  const folder = testFolder(t, {});
   const authority = makeAuthority(folder, 'authority');
   const start = (name: string, names: readonly string[]): Promise<PrivateNats> => {
     const { certFile, keyFile } = makeCertificate(folder, name, authority, names);

@@ -3,6 +3,7 @@ import type { Sink } from '@hydrant/shared/delivery/sink';
 import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
 import { startFaultProxy } from '@hydrant/testing/fault-proxy';
 import { startHttpReceiver } from '@hydrant/testing/http-receiver';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -39,7 +40,7 @@ function createSink(port: number, env: Record<string, string> = {}): Sink {
 
 /** A server that checks signatures, and the objects of its bucket by key. */
 async function startS3(t: Test) {
-  const directory = t.testdir();
+  const directory = testFolder(t);
   const Server = createRequire(import.meta.url)('@20minutes/s3rver') as new (
     options: Readonly<Record<string, unknown>>,
   ) => S3rver;

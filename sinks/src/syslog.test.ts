@@ -7,6 +7,7 @@ import { startFaultProxy } from '@hydrant/testing/fault-proxy';
 import { findFreePorts } from '@hydrant/testing/free-ports';
 import { makePrivateFolder, removePrivateFolder } from '@hydrant/testing/private-folder';
 import { PrivateProcess } from '@hydrant/testing/private-process';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -158,7 +159,7 @@ function makeCertificate(folder: string): { readonly key: string; readonly cert:
 }
 
 async function startTls(t: Test, server: StreamServer): Promise<{ readonly port: number; readonly cert: string }> {
-  const { key, cert } = makeCertificate(t.testdir());
+  const { key, cert } = makeCertificate(testFolder(t));
   const port = await listen(
     t,
     createTlsServer({ key: await readFile(key), cert: await readFile(cert), allowHalfOpen: true }, server.accept),
@@ -204,7 +205,7 @@ void t.test(
   'a certificate that has expired, or is of another authority or name, is named and waited for',
   { skip: certificates.withoutOpenssl },
   async (t) => {
-    const folder = t.testdir();
+    const folder = testFolder(t);
     const authority = certificates.makeAuthority(folder, 'authority');
     const other = certificates.makeAuthority(folder, 'other');
     const cases: readonly (readonly [days: number, name: string, ca: string, RegExp])[] = [

@@ -9,6 +9,7 @@ import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
 import type { Schema, Values } from '@hydrant/shared/runtime/config/setting';
 import { makeAuthority, makeCertificate, withoutOpenssl, type Certificate } from '@hydrant/testing/certificates';
 import { eventually } from '@hydrant/testing/eventually';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import type { Test } from 'tap';
 import { findSink } from './registry.ts';
@@ -27,7 +28,7 @@ export interface Secured {
 
 /** The server is called `sink.internal`. */
 function makeCertificates(t: Test): Secured {
-  const folder = t.testdir({});
+  const folder = testFolder(t, {});
   const authority = makeAuthority(folder, 'authority');
   return {
     authority,

@@ -11,6 +11,7 @@ import { readEventHead } from '@hydrant/shared/messages/nomad-event';
 import { eventually } from '@hydrant/testing/eventually';
 import { readRecordedList, readRecording } from '@hydrant/testing/recordings';
 import { createFileStateStore } from '@hydrant/shared/state/file/file-state-store';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import { createBusAlertPublisher } from './alerts/bus-alert-publisher.ts';
 import type { AlertPublisher } from './alerts/alert-publisher.ts';
@@ -142,7 +143,7 @@ async function startDetector(t: Test, parts: Parts = {}) {
   const bus = new FakeBus();
   const clock = manualClock(0);
   const store = createFileStateStore({
-    path: join(t.testdir({}), 'state.ndjson'),
+    path: join(testFolder(t, {}), 'state.ndjson'),
     limits: stateLimits(1000),
     log: testLog(),
     clock,

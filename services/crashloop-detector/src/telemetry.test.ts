@@ -2,6 +2,7 @@ import t from 'tap';
 import { HydrantError } from '@hydrant/shared/foundation/errors';
 import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
 import { createMetrics } from '@hydrant/shared/runtime/telemetry/metrics';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog } from '@hydrant/testing/test-log';
 import {
   inputSettings,
@@ -125,7 +126,7 @@ t.test('settings', async (t) => {
   });
 
   t.test('take rules from a file, whose problems stand beside the others', async (t) => {
-    const folder = t.testdir({
+    const folder = testFolder(t, {
       'good.toml': '[[rule]]\njob = "a*"\nrestart_count = 2\n',
       'bad.toml': '[[rule]]\nrestart_count = -1\n',
     });

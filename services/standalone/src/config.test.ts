@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { loadServiceConfig } from '@hydrant/shared/runtime/run-service';
+import { testFolder } from '@hydrant/testing/test-folder';
 import t from 'tap';
 import { printStandaloneConfig, readParts, standaloneInput, standaloneSchema } from './config.ts';
 
@@ -18,9 +19,9 @@ function load(env: Record<string, string>) {
 
 t.test('the tables of docs/configuration.md are read as it says', async (t) => {
   const [, example = ''] = /```toml\n(nomad_addr[\s\S]*?)```/u.exec(await readFile(page, 'utf8')) ?? [];
-  const folder = t.testdir({ token: 'a-token\n', slack: 'https://hooks.slack.example/services/x\n' });
+  const folder = testFolder(t, { token: 'a-token\n', slack: 'https://hooks.slack.example/services/x\n' });
   const file = join(t.testdirName, 'hydrant.toml');
-  t.testdir({
+  testFolder(t, {
     token: 'a-token\n',
     slack: 'https://hooks.slack.example/services/x\n',
     'hydrant.toml': example.replaceAll('/run/secrets', folder),
@@ -45,7 +46,7 @@ t.test('the tables of docs/configuration.md are read as it says', async (t) => {
 });
 
 t.test('what is wrong in a table is named with its number', async (t) => {
-  const folder = t.testdir({
+  const folder = testFolder(t, {
     'hydrant.toml': '[[sink]]\ntype = "stdout"\n[[sink]]\ntype = "stdout"\n[[sink]]\ntype = "s3"\nbuckte = "x"\n',
   });
 
@@ -67,7 +68,7 @@ t.test(
       'nomad_ui_url = "https://own.example"',
       '',
     ].join('\n');
-    const folder = t.testdir({
+    const folder = testFolder(t, {
       'env.toml': tables,
       'above.toml': `nomad_ui_url = "https://above.example"\n${tables}`,
       proxy: 'http://ann:secret@proxy.example:3128\n',
@@ -97,7 +98,7 @@ t.test(
 );
 
 t.test('two sinks that write to one file are refused, however its path is written', async (t) => {
-  const folder = t.testdir({
+  const folder = testFolder(t, {
     real: {},
     link: t.fixture('symlink', 'real'),
     'there.ndjson': '',
@@ -145,7 +146,7 @@ function messageOf(act: () => unknown): string {
 }
 
 t.test('a mistyped key of a table is answered with the key that was meant', (t) => {
-  const folder = t.testdir({
+  const folder = testFolder(t, {
     'hydrant.toml':
       '[[sink]]\ntype = "http"\nadress = "http://a/"\nbaerer_token_file = "x"\nbatch_agee = "1s"\nbinding = ["event.#"]\ntyp = "x"\n',
   });
@@ -164,7 +165,7 @@ t.test('a mistyped key of a table is answered with the key that was meant', (t) 
 });
 
 t.test('bindings of a table that match nothing are refused with what was meant', (t) => {
-  const folder = t.testdir({ 'hydrant.toml': '[[sink]]\ntype = "stdout"\nbindings = ["event.Alocation.#"]\n' });
+  const folder = testFolder(t, { 'hydrant.toml': '[[sink]]\ntype = "stdout"\nbindings = ["event.Alocation.#"]\n' });
 
   t.match(
     messageOf(() => load({ CONFIG_FILE: join(folder, 'hydrant.toml') })),
@@ -180,8 +181,8 @@ const service = {
 };
 
 t.test('the printed configuration with its tables is read back as the same settings', (t) => {
-  const token = t.testdir({ token: 'hunter2\n' });
-  const folder = t.testdir({
+  const token = testFolder(t, { token: 'hunter2\n' });
+  const folder = testFolder(t, {
     token: 'hunter2\n',
     'hydrant.toml': `
 nomad_addr = ["https://nomad.example:4646", "unix:///secrets/api.sock"]
@@ -229,7 +230,7 @@ concurrency = 7
 });
 
 t.test('secrets of tables may be missing where only the settings are checked', (t) => {
-  const folder = t.testdir({
+  const folder = testFolder(t, {
     'hydrant.toml':
       '[[sink]]\ntype = "slack"\nwebhook_url_file = "/run/secrets/none"\n[[sink]]\ntype = "http"\naddress = "http://a/"\nbearer_token_file = "/run/secrets/none"\n',
   });
@@ -247,7 +248,7 @@ t.test('secrets of tables may be missing where only the settings are checked', (
 });
 
 t.test('settings of a sink in the environment beside tables are warned of', (t) => {
-  const folder = t.testdir({ 'hydrant.toml': '[[sink]]\ntype = "stdout"\nbindings = ["crashloop"]\n' });
+  const folder = testFolder(t, { 'hydrant.toml': '[[sink]]\ntype = "stdout"\nbindings = ["crashloop"]\n' });
 
   t.match(loadServiceConfig(service, { CONFIG_FILE: join(folder, 'hydrant.toml'), SINK_TYPE: 'http' }).warnings, [
     /`SINK_TYPE` is not read/u,

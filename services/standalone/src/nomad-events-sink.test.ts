@@ -4,6 +4,7 @@ import type { CheckpointStore } from '@hydrant/firehose/checkpoint/checkpoint-st
 import { createFileCheckpointStore } from '@hydrant/firehose/checkpoint/file-checkpoint-store';
 import { systemClock } from '@hydrant/shared/foundation/clock';
 import { loadServiceConfig } from '@hydrant/shared/runtime/run-service';
+import { testFolder } from '@hydrant/testing/test-folder';
 import t from 'tap';
 import { readParts, standaloneInput, standaloneSchema } from './config.ts';
 import { translateFormerSettings } from './nomad-events-sink-config.ts';
@@ -138,7 +139,7 @@ t.test('variables come before the file, in any case, and name keys as they do', 
 });
 
 t.test('the sample starts as it is, and settings of ours come before it', async (t) => {
-  const folder = t.testdir({ 'config.toml': sample });
+  const folder = testFolder(t, { 'config.toml': sample });
   const env = { NOMAD_EVENTS_SINK_CONFIG: join(folder, 'config.toml') };
 
   const { config, parts } = load(env);
@@ -170,7 +171,7 @@ t.test('the sample starts as it is, and settings of ours come before it', async 
 });
 
 t.test('what cannot be meant is refused, all at once', async (t) => {
-  const folder = t.testdir({
+  const folder = testFolder(t, {
     'short.toml': '[sinks.http]\nroot_url = "http://a/"\ntimeout = 7\n[stream]\ntopics = ["Job:web"]\n',
     'without-url.toml': '[app]\nlog = "info"\n',
     'hydrant.toml': 'sink_type = "stdout"\n',
@@ -243,11 +244,11 @@ function openStore(folder: string, region = ''): CheckpointStore {
 }
 
 t.test('the index of one region is none of another', async (t) => {
-  t.equal(await openStore(t.testdir({ 'index.json': '{"Job":70}' }), 'eu').load(forever), undefined);
+  t.equal(await openStore(testFolder(t, { 'index.json': '{"Job":70}' }), 'eu').load(forever), undefined);
 });
 
 t.test('the index stands in for a checkpoint only until there is one', async (t) => {
-  const folder = t.testdir({ 'index.json': '{"Allocation":90,"Deployment":40,"Job":70}' });
+  const folder = testFolder(t, { 'index.json': '{"Allocation":90,"Deployment":40,"Job":70}' });
   const path = join(folder, 'index.json');
   const store = openStore(folder);
 

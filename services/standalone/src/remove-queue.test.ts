@@ -9,6 +9,7 @@ import { makeExampleEvent } from '@hydrant/shared/messages/example-messages';
 import { createLineWriter } from '@hydrant/shared/runtime/line-writer';
 import { createFolderSpool } from '@hydrant/shared/spool/folder-spool';
 import { readRemovalRequest } from '@hydrant/sink-worker/remove-queue';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import t, { type Test } from 'tap';
 import { removeLogQueue, type LogPlaces } from './remove-queue.ts';
@@ -64,7 +65,7 @@ async function run(
 }
 
 t.test('the running process removes the queue of a sink that is gone, by force when it is not empty', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   await changeSink(t, dir);
   const places = placesIn(dir);
   await mkdir(places.deadLetterDir, { recursive: true });
@@ -82,7 +83,7 @@ t.test('the running process removes the queue of a sink that is gone, by force w
 });
 
 t.test('without a running process the next one removes it', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const bus = await changeSink(t, dir);
   await bus.stop(never);
 
@@ -93,7 +94,7 @@ t.test('without a running process the next one removes it', async (t) => {
 });
 
 t.test('what is read is not removed, whoever knows of it', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   await changeSink(t, dir);
 
   for (const queue of [http, detector])
@@ -107,7 +108,7 @@ t.test('what is read is not removed, whoever knows of it', async (t) => {
 });
 
 t.test('without a name the queues are named among which to choose', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   await changeSink(t, dir);
 
   t.match(await run(placesIn(dir)), { error: { code: 'arguments-invalid', message: /\(hydrant\.sink\.stdout\)/u } });

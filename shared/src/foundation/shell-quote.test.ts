@@ -1,4 +1,5 @@
 import { runInBash } from '@hydrant/testing/bash';
+import { testFolder } from '@hydrant/testing/test-folder';
 import t from 'tap';
 import { quoteForShell } from './shell-quote.ts';
 
@@ -26,7 +27,7 @@ void t.test('a word is written as it is read best and means itself', (t) => {
   for (const [word, quoted] of cases) t.equal(quoteForShell(word), quoted);
   const { calls, strays } = runInBash(
     cases.map(([word]) => `nomad ${quoteForShell(word)}`),
-    { folder: t.testdir({}) },
+    { folder: testFolder(t, {}) },
   );
   t.same(
     calls,

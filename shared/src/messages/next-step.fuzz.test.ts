@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { runInBash } from '@hydrant/testing/bash';
 import { fuzz } from '@hydrant/testing/fuzz';
 import { asArgument, makeHostileWord } from '@hydrant/testing/hostile-words';
+import { testFolder } from '@hydrant/testing/test-folder';
 import t from 'tap';
 import { isShowable, makeNextStep } from './next-step.ts';
 
@@ -24,7 +25,7 @@ function namesOf(words: readonly string[] | undefined): readonly string[] {
 }
 
 void t.test('bash takes every name for exactly that name and runs nothing else', async (t) => {
-  const parent = t.testdir({});
+  const parent = testFolder(t, {});
   await fuzz(t, (random) => {
     const cases = Array.from({ length: commandsAtOnce }, () => ({
       namespace: makeHostileWord(random),

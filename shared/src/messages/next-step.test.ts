@@ -1,4 +1,5 @@
 import { runInBash } from '@hydrant/testing/bash';
+import { testFolder } from '@hydrant/testing/test-folder';
 import t from 'tap';
 import { isShowable, makeNextStep } from './next-step.ts';
 
@@ -60,7 +61,7 @@ void t.test('the next step is one command, whatever the names hold', (t) => {
     t.equal(makeNextStep(namespace, { allocation, task, exitCode: 1 }), expected);
   const { calls, strays } = runInBash(
     cases.map(([namespace, allocation, task]) => makeNextStep(namespace, { allocation, task, exitCode: 1 })),
-    { folder: t.testdir({}) },
+    { folder: testFolder(t, {}) },
   );
   t.same(
     calls,

@@ -3,6 +3,7 @@ import t from 'tap';
 import { eventually } from '@hydrant/testing/eventually';
 import { startFaultProxy } from '@hydrant/testing/fault-proxy';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import { describeError, errorCode } from '../foundation/errors.ts';
 import { loadLua } from './lua.ts';
@@ -201,7 +202,7 @@ void t.test('stop is quiet, safe twice and safe without start', async (t) => {
 });
 
 void t.test('a script is read from its file', (t) => {
-  const folder = t.testdir({ 'count-1.lua': lua });
+  const folder = testFolder(t, { 'count-1.lua': lua });
   t.equal(loadLua(new URL(`file://${folder}/count-1.lua`)), lua);
   t.end();
 });

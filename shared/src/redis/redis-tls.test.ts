@@ -2,6 +2,7 @@ import t, { type Test } from 'tap';
 import { makeAuthority, makeCertificate, withoutOpenssl, type Certificate } from '@hydrant/testing/certificates';
 import { eventually } from '@hydrant/testing/eventually';
 import { startPrivateRedis } from '@hydrant/testing/private-redis';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,7 +27,7 @@ async function startSecured(
   t: Test,
   { days = 2, names = ['IP:127.0.0.1'] }: { readonly days?: number; readonly names?: readonly string[] } = {},
 ): Promise<Secured> {
-  const folder = t.testdir({});
+  const folder = testFolder(t, {});
   const authority = makeAuthority(folder, 'authority');
   const server = makeCertificate(folder, 'server', authority, names, days);
   const redis = await startPrivateRedis(t, {

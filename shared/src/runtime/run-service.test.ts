@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import ts from 'typescript';
 import { eventually } from '@hydrant/testing/eventually';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { errorCode, toError } from '../foundation/errors.ts';
 import { readArguments } from './arguments.ts';
 import { text } from './config/formats.ts';
@@ -23,7 +24,7 @@ const compilerOptions = {
  * The fixture and what it imports as JavaScript, built once: a start through tap's loader takes seconds, and here are
  * many.
  */
-const fixture = buildFixture(t.testdir());
+const fixture = buildFixture(testFolder(t));
 
 function buildFixture(folder: string): string {
   const source = fileURLToPath(new URL('../', import.meta.url));
@@ -122,7 +123,7 @@ void t.test('what may be a mistake in the settings is warned of, at a start and 
 });
 
 void t.test('--config names the file of settings, before a command or behind it', async (t) => {
-  const folder = t.testdir({ 'hydrant.toml': 'http_port = 4321\n' });
+  const folder = testFolder(t, { 'hydrant.toml': 'http_port = 4321\n' });
   for (const args of [
     ['--config', `${folder}/hydrant.toml`, 'greet'],
     ['greet', '--config', `${folder}/hydrant.toml`],
@@ -295,7 +296,7 @@ void t.test('options stand before the command, those for settings and for help b
 });
 
 void t.test('a schema may depend on another setting, from either source', (t) => {
-  const folder = t.testdir({ 'hydrant.toml': 'kind = "special"\nSPECIAL = "1"\n' });
+  const folder = testFolder(t, { 'hydrant.toml': 'kind = "special"\nSPECIAL = "1"\n' });
   const base = { KIND: { doc: 'Kind.', format: text, default: null, required: true } } as const satisfies Schema;
   const special = {
     SPECIAL: { doc: 'Special.', format: text, default: null, required: true },

@@ -6,6 +6,7 @@ import { makeSinkMessage } from '@hydrant/shared/delivery/sink-contract';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
 import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
 import { makeAuthority, makeCertificate, withoutOpenssl } from '@hydrant/testing/certificates';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
@@ -156,7 +157,7 @@ for (const type of Object.keys(settings)) {
     `${type}: a certificate that nobody vouches for is named and waited for`,
     { skip: withoutOpenssl },
     async (t) => {
-      const folder = t.testdir({});
+      const folder = testFolder(t, {});
       const { key, cert } = makeCertificate(folder, 'server', makeAuthority(folder, 'authority'), ['IP:127.0.0.1']);
       const port = await listen(
         t,

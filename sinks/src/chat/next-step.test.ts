@@ -1,6 +1,7 @@
 import { makeAlertMessage } from '@hydrant/shared/messages/alert-message';
 import { makeNextStep } from '@hydrant/shared/messages/next-step';
 import { runInBash } from '@hydrant/testing/bash';
+import { testFolder } from '@hydrant/testing/test-folder';
 import t from 'tap';
 import { makePagerdutyEvent } from '../pagerduty.ts';
 import { makeSlackMessage } from '../slack.ts';
@@ -67,7 +68,7 @@ void t.test('the next step can be copied from a chat and means what it meant', (
     steps.map((step) => copyFromPagerduty(noticeOf(step))),
     steps,
   );
-  const { calls, strays } = runInBash(copied, { folder: t.testdir({}) });
+  const { calls, strays } = runInBash(copied, { folder: testFolder(t, {}) });
   t.same(
     calls.map(([words]) => words?.at(-1)),
     tasks,

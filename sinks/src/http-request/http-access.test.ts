@@ -4,6 +4,7 @@ import { describeError } from '@hydrant/shared/foundation/errors';
 import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
 import { makeAuthority, makeCertificate, withoutOpenssl } from '@hydrant/testing/certificates';
 import { startHttpReceiver } from '@hydrant/testing/http-receiver';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
@@ -127,7 +128,7 @@ void t.test(
   'certificates: verified unless told otherwise, and what is wrong is said with the setting that mends it',
   { skip: withoutOpenssl },
   async (t) => {
-    const folder = t.testdir({});
+    const folder = testFolder(t, {});
     const [authority, other] = [makeAuthority(folder, 'authority'), makeAuthority(folder, 'other')];
     const client = makeCertificate(folder, 'client', authority, ['DNS:client']);
     const start = async (days: number, wantsClient: boolean): Promise<string> => {
@@ -286,7 +287,7 @@ void t.test(
   'a tunnel carries TLS to the destination, and to the proxy itself; what refuses is named',
   { skip: withoutOpenssl },
   async (t) => {
-    const folder = t.testdir({});
+    const folder = testFolder(t, {});
     const authority = makeAuthority(folder, 'authority');
     const { key, cert } = makeCertificate(folder, 'server', authority, ['DNS:collector.example', 'IP:127.0.0.1']);
     const destination = await listen(

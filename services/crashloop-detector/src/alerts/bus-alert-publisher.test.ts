@@ -4,6 +4,7 @@ import { systemClock } from '@hydrant/shared/foundation/clock';
 import { makeAlertMessage } from '@hydrant/shared/messages/alert-message';
 import { createMemorySpool } from '@hydrant/shared/spool/memory-spool';
 import { eventually } from '@hydrant/testing/eventually';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import { createBusAlertPublisher } from './bus-alert-publisher.ts';
 
@@ -34,7 +35,7 @@ t.test(
   async (t) => {
     const bus = createInProcessBus({
       spool: createMemorySpool({ maxBytes: 5_000 }),
-      deadLetterDir: t.testdir(),
+      deadLetterDir: testFolder(t),
       log: testLog(),
       clock: systemClock,
     });

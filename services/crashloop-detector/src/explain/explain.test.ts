@@ -3,6 +3,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { readRecording, readRecordingFile } from '@hydrant/testing/recordings';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { explain } from './explain-command.ts';
 import { Explainer, type ExplainerOptions } from './explainer.ts';
 
@@ -133,7 +134,7 @@ t.test('messages of nomad-firehose are explained as the detector takes them', as
 
 t.test('the command reads a file or stdin, and refuses anything else', async (t) => {
   const lines = (await readRecording('crashing-cluster')).map((line) => line.toString());
-  const folder = t.testdir({ 'stream.ndjson': lines.join('\n') });
+  const folder = testFolder(t, { 'stream.ndjson': lines.join('\n') });
   const run = async (args: readonly string[], stdin = Readable.from([])): Promise<string> => {
     const stdout = new PassThrough();
     const said = text(stdout);

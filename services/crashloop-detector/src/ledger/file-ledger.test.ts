@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { createFileStateStore } from '@hydrant/shared/state/file/file-state-store';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import { claimOf, manualClock, observation, restart, rule, timedLedger } from './ledger-cases-contract.ts';
 import { ledgerContract } from './ledger-contract.ts';
@@ -23,14 +24,14 @@ async function open(path: string, { maxLineages = 1000, compactAboveBytes = 20_0
 ledgerContract(t, {
   name: 'file',
   async create(t, options) {
-    const { store, ledger } = await open(join(t.testdir({}), 'state.ndjson'), options);
+    const { store, ledger } = await open(join(testFolder(t, {}), 'state.ndjson'), options);
     t.teardown(() => store.stop(never));
     return ledger;
   },
 });
 
 t.test('knows after a death what it said before, and repeats a claim that was not confirmed', async (t) => {
-  const path = join(t.testdir({}), 'deep', 'state.ndjson');
+  const path = join(testFolder(t, {}), 'deep', 'state.ndjson');
   const crash = (number: number) => observation(`e${number}`, [restart(number, number)]);
   const first = await open(path);
   for (const number of [1, 2]) await first.ledger.record(crash(number), rule);

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { errorCode, toError } from '@hydrant/shared/foundation/errors';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { compileGlob } from './glob.ts';
 import { chooseRule, type Rules } from './choose-rule.ts';
 import { readRulesFile } from './rules-file.ts';
@@ -9,7 +10,7 @@ const rule = { count: 5, intervalMs: 600_000, notificationIntervalMs: 600_000 };
 const place = { namespace: 'default', job: 'checkout-api', group: 'api', task: 'server' };
 
 function read(t: Test, content: string, name = 'rules.toml'): Rules {
-  return { rule, overrides: readRulesFile(join(t.testdir({ [name]: content }), name), rule) };
+  return { rule, overrides: readRulesFile(join(testFolder(t, { [name]: content }), name), rule) };
 }
 
 function problemsOf(t: Test, content: string, name = 'rules.toml'): readonly string[] {

@@ -6,6 +6,7 @@ import { eventually } from '@hydrant/testing/eventually';
 import { findOpenToOthers } from '@hydrant/testing/open-to-others';
 import { probe } from '@hydrant/testing/probe';
 import { startPrivateRedis, type PrivateRedis } from '@hydrant/testing/private-redis';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import t, { type Test } from 'tap';
 import type { Checkpoint, CheckpointStore } from './checkpoint-store.ts';
@@ -279,7 +280,7 @@ function openFile(
 }
 
 t.test('a file keeps the checkpoint', async (t) => {
-  const path = `${t.testdir({})}/state/checkpoint.json`;
+  const path = `${testFolder(t, {})}/state/checkpoint.json`;
   const store = openFile(path);
   t.equal(await store.load(forever), undefined);
 
@@ -291,7 +292,7 @@ t.test('a file keeps the checkpoint', async (t) => {
 });
 
 t.test('nobody but the owner can read the file', async (t) => {
-  const folder = `${t.testdir({})}/state`;
+  const folder = `${testFolder(t, {})}/state`;
   const store = openFile(`${folder}/deep/checkpoint.json`);
   await store.load(forever);
 
@@ -303,7 +304,7 @@ t.test('nobody but the owner can read the file', async (t) => {
 t.test(
   'a checkpoint belongs to its cluster and region: another begins without one, and the first is kept',
   async (t) => {
-    const path = `${t.testdir({})}/checkpoint.json`;
+    const path = `${testFolder(t, {})}/checkpoint.json`;
     const home = openFile(path);
     await home.load(forever);
     await home.save(checkpoint);
@@ -323,7 +324,7 @@ t.test(
 );
 
 t.test('a file with one checkpoint and no name is that of the region in its filter', async (t) => {
-  const path = `${t.testdir({})}/checkpoint.json`;
+  const path = `${testFolder(t, {})}/checkpoint.json`;
   writeFileSync(path, '{"index":50,"filter":"topics=Job namespace=* region=","source":"http://nomad:4646"}');
 
   t.equal(await openFile(path, { region: 'eu' }).load(forever), undefined);
@@ -357,7 +358,7 @@ t.test('a file that holds no number is refused and left alone', async (t) => {
     '{"index":-1}',
     '{"index":1.5}',
   ]) {
-    const path = `${t.testdir({})}/checkpoint.json`;
+    const path = `${testFolder(t, {})}/checkpoint.json`;
     writeFileSync(path, text);
     await t.rejects(openFile(path).load(forever), { code: 'checkpoint-invalid', message: /move the file away/u }, text);
     t.equal(readFileSync(path, 'utf8'), text);

@@ -13,6 +13,7 @@ import { createMemorySpool } from '@hydrant/shared/spool/memory-spool';
 import { startSimulator, type Simulator } from '@hydrant/simulator/simulator';
 import { eventually } from '@hydrant/testing/eventually';
 import { readRecording } from '@hydrant/testing/recordings';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog, type RecordingLog } from '@hydrant/testing/test-log';
 import t, { type Test } from 'tap';
 import { nomadSettings, readFirehoseOptions, streamSettings } from '../config.ts';
@@ -121,7 +122,7 @@ for (const spool of ['memory', 'folder'] as const) {
       simulator.control.removeNamespace(hidden);
       const place: Place = {
         simulator,
-        dir: spool === 'folder' ? t.testdir() : undefined,
+        dir: spool === 'folder' ? testFolder(t) : undefined,
         taken: new Set(),
         checkpoint: undefined,
       };

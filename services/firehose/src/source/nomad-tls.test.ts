@@ -4,6 +4,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
 import { makeAuthority, makeCertificate, withoutOpenssl, type Certificate } from '@hydrant/testing/certificates';
+import { testFolder } from '@hydrant/testing/test-folder';
 import t, { type Test } from 'tap';
 import { parseNomadAddress } from './address.ts';
 import type { NomadAccess } from './nomad-access.ts';
@@ -35,7 +36,7 @@ interface Secured {
 }
 
 async function startSecured(t: Test, { wantsClient }: { readonly wantsClient: boolean }): Promise<Secured> {
-  const folder = t.testdir({});
+  const folder = testFolder(t, {});
   const authority = makeAuthority(folder, 'authority');
   const other = makeAuthority(folder, 'other');
   const { key, cert } = makeCertificate(folder, 'server', authority, [`DNS:${serverName}`]);

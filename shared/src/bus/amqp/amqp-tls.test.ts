@@ -2,6 +2,7 @@ import { makeAuthority, makeCertificate, withoutOpenssl, type Certificate } from
 import { eventually } from '@hydrant/testing/eventually';
 import { findFreePorts } from '@hydrant/testing/free-ports';
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../foundation/clock.ts';
@@ -21,7 +22,7 @@ interface Secured {
 }
 
 async function startSecured(t: Test): Promise<Secured> {
-  const folder = t.testdir({});
+  const folder = testFolder(t, {});
   const [authority, other] = [makeAuthority(folder, 'authority'), makeAuthority(folder, 'other')];
   const [port] = (await findFreePorts(1)) as [number];
   const server = makeCertificate(folder, 'server', authority, ['DNS:rabbitmq.internal']);
@@ -87,7 +88,7 @@ void t.test('TLS to RabbitMQ', { skip: withoutOpenssl }, async (t) => {
     const bus = connect(external, { ...own, caFile: authority.certFile });
     await eventually(() => healthOf(bus).status === 'pass');
 
-    const unknown = makeCertificate(t.testdir({}), 'unknown', authority, ['DNS:client']);
+    const unknown = makeCertificate(testFolder(t, {}), 'unknown', authority, ['DNS:client']);
     const stranger = connect(external, {
       ...own,
       caFile: authority.certFile,

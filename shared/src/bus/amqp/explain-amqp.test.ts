@@ -2,6 +2,7 @@ import { makeAuthority, makeCertificate, withoutOpenssl } from '@hydrant/testing
 import { eventually } from '@hydrant/testing/eventually';
 import { findFreePorts } from '@hydrant/testing/free-ports';
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../foundation/clock.ts';
@@ -30,7 +31,7 @@ async function failureAt(t: Test, url: string): Promise<string> {
 }
 
 void t.test('a connection that RabbitMQ refuses says what to do', { skip: withoutOpenssl }, async (t) => {
-  const folder = t.testdir({});
+  const folder = testFolder(t, {});
   const authority = makeAuthority(folder, 'authority');
   const server = makeCertificate(folder, 'server', authority, ['DNS:localhost']);
   const [tlsPort] = (await findFreePorts(1)) as [number];

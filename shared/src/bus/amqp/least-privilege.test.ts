@@ -9,6 +9,7 @@ import { eventually } from '@hydrant/testing/eventually';
 import { findNomadTemplate, renderNomadTemplate } from '@hydrant/testing/nomad-template';
 import { startPrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
 import type { PrivateRabbitMq } from '@hydrant/testing/private-rabbitmq';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog } from '@hydrant/testing/test-log';
 import { connect } from 'amqplib';
 import t from 'tap';
@@ -84,7 +85,7 @@ async function importDefinitions(t: Test, broker: PrivateRabbitMq, variants: rea
     ].map((each) => ({ ...each, user: nameOf(each.user, broker), vhost })),
     exchanges: definitions.exchanges.map((exchange) => ({ ...exchange, vhost })),
   };
-  const file = join(t.testdir({}), 'definitions.json');
+  const file = join(testFolder(t, {}), 'definitions.json');
   await writeFile(file, JSON.stringify(imported));
   await broker.ctl('import_definitions', file);
 }

@@ -3,6 +3,7 @@ import { appendFile, readdir, readFile, rename, writeFile } from 'node:fs/promis
 import { basename, join } from 'node:path';
 import { eventually } from '@hydrant/testing/eventually';
 import { findOpenToOthers } from '@hydrant/testing/open-to-others';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../foundation/clock.ts';
@@ -33,7 +34,7 @@ interface Stage {
 
 /** Ten messages whose subscription has refused them all; another one has taken them. */
 async function setStage(t: Test): Promise<Stage> {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const deadLetterDir = join(dir, 'dead');
   const seen: Delivery[] = [];
   const elsewhere: Delivery[] = [];
@@ -189,9 +190,9 @@ t.test('a file that another command has changed meanwhile is left alone', async 
 });
 
 t.test('without a file there is nothing to sweep', async (t) => {
-  const store = createFileDeadLetters({ deadLetterDir: join(t.testdir(), 'none'), subscription, clock: systemClock });
+  const store = createFileDeadLetters({ deadLetterDir: join(testFolder(t), 'none'), subscription, clock: systemClock });
   t.same(await store.sweep(() => 'drop', never), { replayed: 0, dropped: 0 });
-  t.same(await listDeadLetterSubscriptions(join(t.testdir(), 'none')), []);
+  t.same(await listDeadLetterSubscriptions(join(testFolder(t), 'none')), []);
 });
 
 t.test('nobody but the owner can read dead letters, those to replay, nor the requests of commands', async (t) => {

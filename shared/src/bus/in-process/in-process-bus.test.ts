@@ -1,6 +1,7 @@
 import { mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { eventually } from '@hydrant/testing/eventually';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -53,7 +54,7 @@ function makeOptions(name: string, changes: Partial<SubscriptionOptions> = {}): 
 const inFolder: BusAdapter = {
   name: 'in process, log in a folder',
   create: async (t) => {
-    const dir = t.testdir();
+    const dir = testFolder(t);
     const first = await startBus(t, { spool: openFolder(dir), deadLetterDir: join(dir, 'dead') });
     let current = first;
     return {
@@ -74,7 +75,7 @@ await releaseContract(t, inFolder);
 await busContract(t, {
   name: 'in process, log in memory',
   create: async (t) => {
-    const dir = t.testdir();
+    const dir = testFolder(t);
     const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 100_000_000 }), deadLetterDir: dir });
     return { bus, deadLetters: (subscription) => readDeadLetters(dir, subscription) };
   },
@@ -95,7 +96,7 @@ t.test('dead letters are lines of JSON with the body as text where it is text', 
 });
 
 t.test('a dead letter that cannot be kept keeps its message in the log', async (t) => {
-  const dir = t.testdir({ dead: 'a file where the folder belongs' });
+  const dir = testFolder(t, { dead: 'a file where the folder belongs' });
   const { log, lines } = recordingLog();
   const deadLetterDir = join(dir, 'dead');
   const bus = await startBus(t, { spool: openFolder(dir), deadLetterDir, log });
@@ -131,7 +132,7 @@ t.test('a log that is full again soon after, and stays so, is told of later', as
   };
   const bus = await startBus(t, {
     spool: createMemorySpool({ maxBytes: 20_000 }),
-    deadLetterDir: t.testdir(),
+    deadLetterDir: testFolder(t),
     log,
     clock,
   });
@@ -182,7 +183,7 @@ t.test('a log that is full again soon after, and stays so, is told of later', as
 
 t.test('a full log warns of its slowest subscription and goes on with it', async (t) => {
   const { log, lines } = recordingLog();
-  const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 20_000 }), deadLetterDir: t.testdir(), log });
+  const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 20_000 }), deadLetterDir: testFolder(t), log });
   let open = (): void => undefined;
   const opened = new Promise<void>((resolve) => {
     open = resolve;
@@ -228,7 +229,7 @@ t.test('a full log warns of its slowest subscription and goes on with it', async
 });
 
 t.test('what a handler publishes goes above the bound', async (t) => {
-  const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 5_000 }), deadLetterDir: t.testdir() });
+  const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 5_000 }), deadLetterDir: testFolder(t) });
   let settled = 0;
   await bus.subscribe(
     makeOptions('detector', { prefetch: 1 }),
@@ -246,7 +247,7 @@ t.test('what a handler publishes goes above the bound', async (t) => {
 });
 
 t.test('what was published when the process died is handed out by the next', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const first = await startBus(t, { spool: openFolder(dir), deadLetterDir: dir });
   const subscription = await first.subscribe(makeOptions('a'), async () => ack, never);
   await subscription.close(never);
@@ -272,7 +273,7 @@ t.test('what was published when the process died is handed out by the next', asy
 });
 
 t.test('a log that cannot be read is reported and tried again', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const first = await startBus(t, { spool: openFolder(dir), deadLetterDir: dir });
   const before = await first.subscribe(makeOptions('a'), async () => ack, never);
   await before.close(never);
@@ -305,7 +306,7 @@ t.test('a log that cannot be read is reported and tried again', async (t) => {
 t.test('publish and subscribe are refused when they cannot be served', async (t) => {
   const bus = createInProcessBus({
     spool: createMemorySpool({ maxBytes: 1_000_000 }),
-    deadLetterDir: t.testdir(),
+    deadLetterDir: testFolder(t),
     log: testLog(),
     clock: systemClock,
   });

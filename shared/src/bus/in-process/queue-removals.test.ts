@@ -1,6 +1,7 @@
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { eventually } from '@hydrant/testing/eventually';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog } from '@hydrant/testing/test-log';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../foundation/clock.ts';
@@ -53,7 +54,7 @@ async function leaveQueueBehind(t: Test, dir: string): Promise<Started> {
 }
 
 t.test('at its start the bus names the queues that nobody reads, and what they hold', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const { bus, warnings } = await leaveQueueBehind(t, dir);
   t.match(warnings(), [{ queue: gone, messages: 0, bytes: 0 }]);
   await bus.stop(never);
@@ -67,7 +68,7 @@ t.test('at its start the bus names the queues that nobody reads, and what they h
 });
 
 t.test('a queue that nobody reads fills the log, and its removal lets publishing go on', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const { bus } = await leaveQueueBehind(t, dir);
   const [check] = bus.healthChecks;
   const publishing = publishInTurn(bus, makeMessages(6, 60, { body }));
@@ -88,7 +89,7 @@ t.test('a queue that nobody reads fills the log, and its removal lets publishing
 });
 
 t.test('its dead letters go with it, and a request that no process took is taken by the next', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const dead = join(dir, 'dead');
   const { bus } = await leaveQueueBehind(t, dir);
   await bus.stop(never);
@@ -104,7 +105,7 @@ t.test('its dead letters go with it, and a request that no process took is taken
 });
 
 t.test('a queue that has a reader is not removed', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const { bus, warnings } = await start(t, dir, [kept]);
   await askForRemoval(join(dir, 'dead'), kept);
 

@@ -1,3 +1,4 @@
+import { testFolder } from '@hydrant/testing/test-folder';
 import t from 'tap';
 import { errorCode, toError } from '../../foundation/errors.ts';
 import { amqpSettings, commonSettings, redisSettings } from './common-settings.ts';
@@ -76,7 +77,7 @@ void t.test('a text that is required and not set is asked for with its example',
 });
 
 void t.test('environment stands before the file, the file before the default', (t) => {
-  const folder = t.testdir({
+  const folder = testFolder(t, {
     'hydrant.toml':
       'sink_name = ["a", "b"]\nSHUTDOWN_TIMEOUT = "5s"\nLOG_LEVEL = "debug"\nSINK_CONCURRENCY = 9\nNotify_Resolved = false\n',
   });
@@ -98,7 +99,7 @@ void t.test('environment stands before the file, the file before the default', (
 });
 
 void t.test('every problem is named at once with value, expectation and origin', (t) => {
-  const folder = t.testdir({
+  const folder = testFolder(t, {
     'hydrant.toml': 'LOG_LEVEL = "loud"\nSINK_MODE = { a = 1 }\nSHUTDOWN_TIMOUT = "5s"\n',
     password: '\n',
   });
@@ -169,7 +170,7 @@ void t.test('checks over several settings are reported with the problems of sing
 });
 
 void t.test('a secret is read from the file that its variable names', (t) => {
-  const folder = t.testdir({
+  const folder = testFolder(t, {
     url: 'redis://:pw@redis.example:6379/0\n',
     padded: ' two words \r\n',
     wrong: 'ftp://hunter2',
@@ -195,7 +196,7 @@ void t.test('a secret is read from the file that its variable names', (t) => {
 });
 
 void t.test('the end of the line behind a secret does not belong to it, and a line break within it is refused', (t) => {
-  const folder = t.testdir({ token: 'a-token\r\n\n', broken: 'hunter2\nx' });
+  const folder = testFolder(t, { token: 'a-token\r\n\n', broken: 'hunter2\nx' });
   const load = (env: Readonly<Record<string, string>>) => loadConfig(settings, { env: { SINK_NAME: 'x', ...env } });
 
   t.equal(load({ NOMAD_TOKEN: 'a-token\n' }).NOMAD_TOKEN, 'a-token');
@@ -307,7 +308,7 @@ void t.test('a variable that is no setting and looks like one is doubted', (t) =
       NOMAD_REGION: 'eu',
       NOMAD_ALLOC_ID: 'x',
       NOMAD_ADDR_http: 'h:1',
-      SINK_PASS_FILE: t.testdir({ f: 'x' }).concat('/f'),
+      SINK_PASS_FILE: testFolder(t, { f: 'x' }).concat('/f'),
       REDIS_PASSWORD: 'x',
     }),
     [],
@@ -325,7 +326,7 @@ void t.test('a file setting of the schema itself is left to the service', (t) =>
 });
 
 void t.test('CONFIG_FILE is refused with its reason, and never quoted', (t) => {
-  const folder = t.testdir({
+  const folder = testFolder(t, {
     'ok.json': '{"SINK_NAME":"x","LOG_LEVEL":null,"sink":[{}]}',
     'unknown.json':
       '{"SINK_NAME":"x","REDIS_ULR":"redis://a","CONFIG_FILE":"b","LOG_LEVEL":"info","log_level":"info","sink":1}',

@@ -1,4 +1,5 @@
 import { systemClock } from '../../foundation/clock.ts';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import { appendFile, chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -21,7 +22,7 @@ for (const compactAboveBytes of [200, 1_000_000]) {
   stateStoreContract(t, {
     name: `file, rewritten above ${compactAboveBytes} bytes`,
     async create(t, limits): Promise<OpenStateStore> {
-      const path = join(t.testdir({}), 'state.ndjson');
+      const path = join(testFolder(t, {}), 'state.ndjson');
       let nowMs = systemClock.now();
       const options = { limits, compactAboveBytes, clock: { ...systemClock, now: () => nowMs } };
       return {
@@ -51,7 +52,7 @@ stateStoreContract(t, {
 });
 
 t.test('a torn last line is cut off, damaged ones are left out and reported', async (t) => {
-  const path = join(t.testdir({}), 'state.ndjson');
+  const path = join(testFolder(t, {}), 'state.ndjson');
   const first = await open(t, path);
   await change(first, put('loop/a', '1'));
   await appendFile(path, 'damaged\n[["loop/x",1]]\n[["other/x"]]\n{"for');
@@ -70,7 +71,7 @@ t.test('a torn last line is cut off, damaged ones are left out and reported', as
 });
 
 t.test('nobody but the owner can read it', async (t) => {
-  const path = join(t.testdir({}), 'deep', 'state.ndjson');
+  const path = join(testFolder(t, {}), 'deep', 'state.ndjson');
   const store = await open(t, path, { compactAboveBytes: 100 });
   for (const number of [1, 2, 3, 4]) await change(store, put('loop/a', String(number)));
   t.equal((await stat(path)).mode & 0o777, 0o600);
@@ -82,7 +83,7 @@ t.test('nobody but the owner can read it', async (t) => {
 });
 
 t.test('is rewritten when it has grown, without what has expired', async (t) => {
-  const path = join(t.testdir({}), 'state.ndjson');
+  const path = join(testFolder(t, {}), 'state.ndjson');
   let nowMs = 0;
   const store = await open(t, path, { compactAboveBytes: 2_000, clock: { ...systemClock, now: () => nowMs } });
   await change(store, put('loop/old', '1', { expiresInMs: 1000 }));
@@ -99,7 +100,7 @@ t.test('is rewritten when it has grown, without what has expired', async (t) => 
 });
 
 t.test('rejects while its file cannot be written, and keeps the change for the next time', async (t) => {
-  const path = join(t.testdir({}), 'state.ndjson');
+  const path = join(testFolder(t, {}), 'state.ndjson');
   const store = createFileStateStore({ path, limits, log: testLog(), clock: systemClock });
   await t.rejects(change(store, put('loop/a', '1')), { code: 'state-unavailable', retryable: true });
 
@@ -111,7 +112,7 @@ t.test('rejects while its file cannot be written, and keeps the change for the n
 });
 
 t.test('a journal of a newer format is refused, and left as it is', async (t) => {
-  const path = join(t.testdir({}), 'state.ndjson');
+  const path = join(testFolder(t, {}), 'state.ndjson');
   await writeFile(path, '{"format":2}\n');
 
   const store = createFileStateStore({ path, limits, log: testLog(), clock: systemClock });
