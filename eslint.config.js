@@ -35,7 +35,10 @@ const timeProperties = [
 ];
 const environmentProperties = [{ object: 'process', property: 'env', message: environmentMessage }];
 const exitProperties = [{ object: 'process', property: 'exit', message: exitMessage }];
-const everywhereProperties = [{ property: 'mockImport', message: 'Give the component a fake of its port instead' }];
+const everywhereProperties = [
+  { property: 'mockImport', message: 'Give the component a fake of its port instead' },
+  { object: 't', property: 'testdir', message: 'testFolder of @hydrant/testing lets the teardowns run before it goes' },
+];
 const timers = ['setTimeout', 'setInterval'].map((name) => ({ name, message: timerMessage }));
 
 const timerModules = ['timers', 'timers/promises', 'node:timers', 'node:timers/promises'].map((name) => ({

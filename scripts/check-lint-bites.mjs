@@ -119,6 +119,7 @@ const probes = [
   { rule: 'max-lines', at: testFile, refused: false, code: lines(600, 'void 0;') },
   { rule: 'max-lines', at: testFile, code: lines(601, 'void 0;') },
   { rule: 'max-lines-per-function', at: anyFile, code: `export function long(): void {\n${lines(95, 'void 0;')}}` },
+  { rule: 'no-restricted-properties', at: testFile, code: 'import t from "tap";\nt.testdir();' },
   { rule: 'no-restricted-globals', at: anyFile, code: 'setTimeout(() => undefined, 1);' },
   { rule: 'no-restricted-globals', at: anyFile, code: 'setInterval(() => undefined, 1);' },
   { rule: 'no-restricted-globals', at: testFile, code: 'setTimeout(() => undefined, 1);' },

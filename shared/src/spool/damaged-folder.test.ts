@@ -1,6 +1,7 @@
 import { cp, readFile, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findOpenToOthers } from '@hydrant/testing/open-to-others';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -52,7 +53,7 @@ t.test('a damaged record costs itself alone, wherever it is damaged, and is set 
     content: 50,
   };
   for (const [what, offset] of Object.entries(cases)) {
-    const dir = t.testdir();
+    const dir = testFolder(t);
     const first = await openSpool(t, dir);
     first.cursor('reader');
     await first.append(makeMessages(1, 5));
@@ -81,7 +82,7 @@ t.test('a damaged record costs itself alone, wherever it is damaged, and is set 
 t.test(
   'damage in an older segment costs what is damaged alone, and is reported once however many read it',
   async (t) => {
-    const dir = t.testdir();
+    const dir = testFolder(t);
     const names = await fillSegments(t, dir);
     t.equal(names.length, 5);
     const path = join(dir, names[1] ?? '');
@@ -118,7 +119,7 @@ t.test('a missing segment is reported, the oldest and the newest, too, and posit
     [2, { from: 5, to: 6 }],
     [4, { from: 9, to: 10 }],
   ] as const) {
-    const dir = t.testdir();
+    const dir = testFolder(t);
     const filled = await openSpool(t, dir, { segmentBytes: 2_000 });
     filled.cursor('reader');
     for (let n = 1; n <= 10; n += 1) await filled.append([makeMessage(n, { body })]);
@@ -148,7 +149,7 @@ t.test('without their file, or with a damaged one, cursors begin at the oldest r
     'a digit changed': copy.replace('3', '2'),
     'cut in the middle': copy.slice(0, 20),
   })) {
-    const dir = t.testdir();
+    const dir = testFolder(t);
     const first = await openSpool(t, dir);
     first.cursor('reader');
     await first.append(makeMessages(1, 3));
@@ -166,7 +167,7 @@ t.test('without their file, or with a damaged one, cursors begin at the oldest r
 });
 
 t.test('a cursor that is new begins at the end, which is said', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const first = await openSpool(t, dir);
   await first.append(makeMessages(1, 3));
   await first.close();
@@ -179,7 +180,7 @@ t.test('a cursor that is new begins at the end, which is said', async (t) => {
 });
 
 t.test('segments that have the names of one another are all read', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const names = await fillSegments(t, dir);
   const [a = '', b = '', c = ''] = names;
   await rename(join(dir, a), join(dir, 'aside'));
@@ -194,7 +195,7 @@ t.test('segments that have the names of one another are all read', async (t) => 
 });
 
 t.test('a segment goes by its records: renamed it gets its name back, copied it is read once', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const names = await fillSegments(t, dir);
   await rename(join(dir, names[1] ?? ''), join(dir, '0000000000000777.log'));
   await cp(join(dir, names[3] ?? ''), join(dir, '0000000000000888.log'));
@@ -208,7 +209,7 @@ t.test('a segment goes by its records: renamed it gets its name back, copied it 
 });
 
 t.test('nobody but the owner can read the log, nor what was set aside of it', async (t) => {
-  const dir = join(t.testdir(), 'made', 'here');
+  const dir = join(testFolder(t), 'made', 'here');
   const first = await openSpool(t, dir);
   first.cursor('reader');
   await first.append(makeMessages(1, 5));

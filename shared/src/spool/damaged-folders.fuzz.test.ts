@@ -6,6 +6,7 @@
 import { copyFile, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fuzz, type Random } from '@hydrant/testing/fuzz';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import t from 'tap';
 import { systemClock } from '../foundation/clock.ts';
@@ -60,7 +61,7 @@ async function damageOnce(random: Random, dir: string, early: string): Promise<s
   const at = random.below(bytes.length + 1);
   const kind = random.pick(['flip', 'truncate', 'zeros', 'missing', 'duplicate', 'rename', 'stale', 'noise']);
   if (kind === 'flip' && at < bytes.length) bytes[at] = (bytes[at] ?? 0) ^ (1 << random.below(8));
-  else if (kind === 'zeros') bytes.fill(0, at, at + random.below(200));
+  else if (kind === 'zeros') bytes.fill(0, at, Math.min(bytes.length, at + random.below(200)));
   if (kind === 'flip' || kind === 'zeros') await writeFile(path, bytes);
   else if (kind === 'truncate') await writeFile(path, bytes.subarray(0, at));
   else if (kind === 'noise') await writeFile(path, Buffer.concat([bytes, random.bytes(random.below(100))]));
@@ -119,7 +120,7 @@ async function readAll(spool: Spool, name: string): Promise<Set<number>> {
 }
 
 t.test('what lies intact in a damaged folder is read, and the rest is reported', async (t) => {
-  const base = t.testdir();
+  const base = testFolder(t);
   await fuzz(t, async (random) => {
     const home = await mkdtemp(join(base, 'round-'));
     const [dir, early] = [join(home, 'log'), join(home, 'cursors.json')];
@@ -130,6 +131,9 @@ t.test('what lies intact in a damaged folder is read, and the rest is reported',
     const segments = await readSegments(dir);
     const { log, lines } = recordingLog();
     const lost: number[] = [];
+    const saved = await readFile(join(dir, 'cursors.json')).catch(() => undefined);
+    // n.b. an early copy of the cursors, or none, alone: so looks a log that never held a record.
+    const looksNew = segments.size === 0 && (saved === undefined || saved.equals(await readFile(early)));
     const spool = openLog(dir, log);
     try {
       await spool.open();
@@ -163,7 +167,7 @@ t.test('what lies intact in a damaged folder is read, and the rest is reported',
     } finally {
       await spool.close();
     }
-    if (lost.length > 0 && !lines.some(({ level }) => level === 'error' || level === 'warn'))
+    if (lost.length > 0 && !looksNew && !lines.some(({ level }) => level === 'error' || level === 'warn'))
       throw new Error(`Nothing was said of ${lost.join()}, lost after ${damages.join(', ')}`);
     await rm(home, { recursive: true, force: true });
   });

@@ -2,6 +2,7 @@ import { appendFile, cp, mkdir, readFile, readdir, rm, stat, symlink, writeFile 
 import { join } from 'node:path';
 import { eventually } from '@hydrant/testing/eventually';
 import { mountSmallDisk } from '@hydrant/testing/small-disk';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog, testLog } from '@hydrant/testing/test-log';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -35,7 +36,7 @@ function encode(from: number, to: number): Buffer {
 }
 
 t.test('records and positions outlive a close', async (t) => {
-  const dir = join(t.testdir(), 'made', 'on', 'open');
+  const dir = join(testFolder(t), 'made', 'on', 'open');
   const first = await openSpool(t, dir);
   await first.append(makeMessages(1, 5));
   await first.close();
@@ -48,7 +49,7 @@ t.test('records and positions outlive a close', async (t) => {
 });
 
 t.test('a cursor goes on behind what was committed', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const first = await openSpool(t, dir);
   const cursor = first.cursor('a');
   first.cursor('b');
@@ -64,7 +65,7 @@ t.test('a cursor goes on behind what was committed', async (t) => {
 });
 
 t.test('a cursor made at the end is on disk before the next record', async (t) => {
-  const dir = t.testdir({ log: {}, copy: {} });
+  const dir = testFolder(t, { log: {}, copy: {} });
   const spool = await openSpool(t, join(dir, 'log'));
   await spool.append(makeMessages(1, 3));
   spool.cursor('late', { from: 'end' });
@@ -77,7 +78,7 @@ t.test('a cursor made at the end is on disk before the next record', async (t) =
 });
 
 t.test('a folder left behind by a kill holds all that was kept', async (t) => {
-  const dir = t.testdir({ log: {}, copy: {} });
+  const dir = testFolder(t, { log: {}, copy: {} });
   const spool = await openSpool(t, join(dir, 'log'), { segmentBytes: 20_000 });
   spool.cursor('reader');
   let kept = 0;
@@ -98,7 +99,7 @@ t.test('a folder left behind by a kill holds all that was kept', async (t) => {
 });
 
 t.test('a torn tail is cut off and the rest stays', async (t) => {
-  const dir = t.testdir({ log: {} });
+  const dir = testFolder(t, { log: {} });
   const whole = encode(1, 3);
   const twoRecords = encode(1, 2).length;
   const log = join(dir, 'log');
@@ -112,6 +113,9 @@ t.test('a torn tail is cut off and the rest stays', async (t) => {
     if (spool.last !== 2) t.fail(`cut at ${size}: ${spool.last} records`);
     await spool.close();
     if ((await stat(segment)).size !== twoRecords) t.fail(`cut at ${size}: file not cut`);
+    if (size === twoRecords) continue;
+    const setAside = await readFile(join(log, 'damaged', `0000000000000001.log.${twoRecords}`));
+    if (!setAside.equals(whole.subarray(twoRecords, size))) t.fail(`cut at ${size}: not set aside`);
   }
 
   const spool = await openSpool(t, log);
@@ -121,7 +125,7 @@ t.test('a torn tail is cut off and the rest stays', async (t) => {
 
 t.test('a tail of zeros or of noise is cut off with a warning', async (t) => {
   for (const tail of [Buffer.alloc(5000), Buffer.from('no record at all, but long enough to look like one')]) {
-    const dir = t.testdir();
+    const dir = testFolder(t);
     const first = await openSpool(t, dir);
     await first.append(makeMessages(1, 3));
     await first.close();
@@ -137,7 +141,7 @@ t.test('a tail of zeros or of noise is cut off with a warning', async (t) => {
 });
 
 t.test('a segment goes when the slowest cursor has passed it', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const spool = await openSpool(t, dir, { segmentBytes: 2_000 });
   const slow = spool.cursor('slow');
   const fast = spool.cursor('fast');
@@ -159,7 +163,7 @@ t.test('a segment goes when the slowest cursor has passed it', async (t) => {
 });
 
 t.test('records of many pieces and segments are read on while they are written', async (t) => {
-  const spool = await openSpool(t, t.testdir(), { maxBytes: 30_000_000, segmentBytes: 3_000_000, sync: 'never' });
+  const spool = await openSpool(t, testFolder(t), { maxBytes: 30_000_000, segmentBytes: 3_000_000, sync: 'never' });
   const cursor = spool.cursor('a');
   const big = [10, 700_000, 1_048_576, 2_500_000, 0, 5_000_000].map((length, n) =>
     makeMessage(n + 1, { body: Buffer.alloc(length, n) }),
@@ -178,7 +182,7 @@ t.test('records of many pieces and segments are read on while they are written',
 });
 
 t.test('the newest records come from memory, those before them from the disk', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const spool = await openSpool(t, dir, { maxBytes: 100_000_000 });
   const cursor = spool.cursor('a');
   const large = Buffer.alloc(100_000, 'b');
@@ -197,7 +201,7 @@ t.test('the newest records come from memory, those before them from the disk', a
 });
 
 t.test('a position that a cursor has passed is not given out again', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const first = await openSpool(t, dir);
   await first.append(makeMessages(1, 3));
   await first.close();
@@ -230,7 +234,7 @@ function countingClock(): { readonly clock: Clock; readonly waiting: () => numbe
 }
 
 t.test('a log whose folder is gone can be closed, and nothing is tried again', async (t) => {
-  const dir = t.testdir({
+  const dir = testFolder(t, {
     'spool.json': '{"format":2}\n',
     'cursors.json': writePositions(90, [['a', 90]]),
     '0000000000000001.log': encode(1, 3),
@@ -263,7 +267,7 @@ t.test('a folder of another format is refused', async (t) => {
     },
   ];
   for (const { files, expected } of cases) {
-    const dir = t.testdir(files);
+    const dir = testFolder(t, files);
     await t.rejects(openSpool(t, dir), { retryable: false, ...expected });
     t.same(
       (await readdir(dir)).filter((name) => name !== 'lock').sort(),
@@ -274,7 +278,7 @@ t.test('a folder of another format is refused', async (t) => {
 });
 
 t.test('a folder of another owner is refused', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const owned = await openSpool(t, dir, { owner: 'of A' });
   await owned.close();
 
@@ -288,7 +292,7 @@ t.test('a folder of another owner is refused', async (t) => {
 });
 
 t.test('a folder that cannot be made is named, with the reason', async (t) => {
-  const dir = join(t.testdir({ file: '' }), 'file', 'spool');
+  const dir = join(testFolder(t, { file: '' }), 'file', 'spool');
   await t.rejects(openSpool(t, dir), {
     code: 'spool-unavailable',
     message: new RegExp(`${dir}; make sure`, 'u'),
@@ -297,7 +301,7 @@ t.test('a folder that cannot be made is named, with the reason', async (t) => {
 });
 
 t.test('a folder has one user', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const first = await openSpool(t, dir);
   await t.rejects(openSpool(t, dir), { code: 'spool-locked', message: new RegExp(`process ${process.pid} `) });
   await first.close();
@@ -315,7 +319,7 @@ t.test(
   'a full disk rejects the append and leaves a clean tail',
   { skip: process.platform !== 'linux' && '/dev/full is of Linux' },
   async (t) => {
-    const dir = t.testdir();
+    const dir = testFolder(t);
     const spool = await openSpool(t, dir, { segmentBytes: 1_000 });
     await spool.append([makeMessage(1, { body })]);
     await symlink('/dev/full', join(dir, '0000000000000002.log'));
@@ -383,7 +387,7 @@ t.test(
 );
 
 t.test('cursors that cannot be saved are retried with one warning', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const { log, lines } = recordingLog();
   const spool = await openSpool(t, dir, { log });
   const cursor = spool.cursor('a');

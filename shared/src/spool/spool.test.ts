@@ -1,3 +1,4 @@
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import t from 'tap';
 import { systemClock } from '../foundation/clock.ts';
@@ -19,7 +20,7 @@ for (const sync of ['always', 'never'] as const) {
   await spoolContract(t, {
     name: `folder, sync ${sync}`,
     create: async (t, options) => {
-      const spool = createFolderSpool({ ...options, dir: t.testdir(), sync, log: testLog(), clock: systemClock });
+      const spool = createFolderSpool({ ...options, dir: testFolder(t), sync, log: testLog(), clock: systemClock });
       t.teardown(() => spool.close());
       await spool.open();
       return spool;

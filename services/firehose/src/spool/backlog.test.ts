@@ -5,6 +5,8 @@ import type { Message } from '@hydrant/shared/messages/message';
 import { createFolderSpool } from '@hydrant/shared/spool/folder-spool';
 import { encodeRecords } from '@hydrant/shared/spool/folder/record-codec';
 import type { Cursor, SpoolRecord } from '@hydrant/shared/spool/spool';
+import { eventually } from '@hydrant/testing/eventually';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import t from 'tap';
 import { chooseBeginning, readBacklog, type BacklogContent } from './backlog.ts';
@@ -61,7 +63,7 @@ t.test('a backlog tells up to which index the stream is in it', async (t) => {
     ],
   ];
   for (const [name, messages, expected] of cases) {
-    const dir = t.testdir();
+    const dir = testFolder(t);
     const spool = createFolderSpool({ dir, maxBytes: 1_000_000, log: testLog(), clock: systemClock });
     await spool.open();
     const cursor = spool.cursor('publisher');
@@ -83,13 +85,15 @@ t.test('a backlog tells up to which index the stream is in it', async (t) => {
 t.test('what is lost in the log is read again, and holds up no start', async (t) => {
   const size = (message: Message): number => encodeRecords([message]).bytes.length;
   const messages = [5, 7, 7, 9, 11].map((index) => makeMessage(index));
-  const cases: readonly (readonly [string, number, number | undefined, readonly number[]])[] = [
-    ['in the middle', 2, 5, [5, 7, 9, 11]],
-    ['the first', 0, undefined, [7, 7, 9, 11]],
-    ['the last', 4, 7, [5, 7, 7, 9]],
+  const cases: readonly (readonly [string, number, 'closed' | 'open', number | undefined, readonly number[]])[] = [
+    ['in the middle', 2, 'closed', 5, [5, 7, 9, 11]],
+    ['the first', 0, 'closed', undefined, [7, 7, 9, 11]],
+    ['the last', 4, 'closed', 7, [5, 7, 7, 9]],
+    ['in the middle, under an open log', 2, 'open', 5, [5, 7, 9, 11]],
+    ['the last, under an open log', 4, 'open', 7, [5, 7, 7, 9]],
   ];
-  for (const [name, damaged, index, left] of cases) {
-    const dir = t.testdir();
+  for (const [name, damaged, state, index, left] of cases) {
+    const dir = testFolder(t);
     const options = { dir, maxBytes: 1_000_000, log: testLog(), clock: systemClock };
     const before = createFolderSpool(options);
     await before.open();
@@ -100,9 +104,10 @@ t.test('what is lost in the log is read again, and holds up no start', async (t)
     const bytes = await readFile(path);
     const at = messages.slice(0, damaged).reduce((sum, message) => sum + size(message), 0) + 30;
     bytes[at] = (bytes[at] ?? 0) ^ 1;
-    await writeFile(path, bytes);
     const spool = createFolderSpool(options);
-    await spool.open();
+    if (state === 'open') await spool.open();
+    await writeFile(path, bytes);
+    if (state === 'closed') await spool.open();
     const cursor = spool.cursor('publisher');
 
     t.equal((await readBacklog(cursor, forever)).index, index, name);
@@ -113,8 +118,11 @@ t.test('what is lost in the log is read again, and holds up no start', async (t)
       'the cursor stands before it again',
     );
     cursor.commit(read.at(-1)?.position ?? 0);
-    t.strictSame(await cursor.read({ maxRecords: 100, maxBytes: 1_000_000 }, AbortSignal.abort()), []);
-    t.equal(cursor.lag, 0, 'nothing waits for what is lost');
+    const end = new AbortController();
+    const reading = cursor.read({ maxRecords: 100, maxBytes: 1_000_000 }, end.signal);
+    await eventually(() => cursor.lag === 0);
+    end.abort();
+    t.strictSame(await reading, [], 'nothing waits for what is lost');
     await spool.close();
   }
 });

@@ -17,6 +17,7 @@ import { createFolderSpool } from '@hydrant/shared/spool/folder-spool';
 import { startSimulator, type Simulator } from '@hydrant/simulator/simulator';
 import { eventually } from '@hydrant/testing/eventually';
 import { readRecordingFile } from '@hydrant/testing/recordings';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { recordingLog, type RecordingLog } from '@hydrant/testing/test-log';
 import t, { type Test } from 'tap';
 import type { Checkpoint, CheckpointStore } from '../checkpoint/checkpoint-store.ts';
@@ -44,7 +45,7 @@ interface Run {
 async function setPlace(t: Test): Promise<Place> {
   const simulator = await startSimulator({ speed: 60, paused: true, lists: 'played' });
   t.teardown(() => simulator.close());
-  return { dir: t.testdir(), simulator, taken: [], checkpoint: undefined };
+  return { dir: testFolder(t), simulator, taken: [], checkpoint: undefined };
 }
 
 /** Not started. */

@@ -141,6 +141,7 @@ export class FolderCursor implements Cursor {
   ): SpoolRecord[] {
     const records: SpoolRecord[] = [];
     let bytes = 0;
+    this.#next = reader.position;
     // A position that does not follow the one before ends the batch: the next call reports what is missing.
     for (
       let expected = reader.position;
@@ -148,14 +149,15 @@ export class FolderCursor implements Cursor {
       expected += 1
     ) {
       const record = reader.take();
-      if (record === undefined) {
-        this.#lost.push({ from: expected, to: expected });
-        continue;
+      // n.b. damage behind records is left to the next call: when nothing follows, that one says so.
+      if (record === undefined && records.length > 0) break;
+      this.#next = expected + 1;
+      if (record === undefined) this.#lost.push({ from: expected, to: expected });
+      else {
+        bytes += record.message.body.length;
+        records.push(record);
       }
-      bytes += record.message.body.length;
-      records.push(record);
     }
-    this.#next = reader.position;
     this.#passLost();
     return records;
   }

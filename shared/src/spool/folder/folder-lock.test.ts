@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '@hydrant/testing/eventually';
+import { testFolder } from '@hydrant/testing/test-folder';
 import t from 'tap';
 import { lockFolder } from './folder-lock.ts';
 
@@ -30,7 +31,7 @@ function startContestant(dir: string): { readonly said: () => string; kill(): Pr
 }
 
 t.test('of many who lock at the same moment one gets the folder', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   for (let round = 1; round <= 10; round += 1) {
     const outcomes = await Promise.allSettled(Array.from({ length: 8 }, () => lockFolder(dir)));
     const locks = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
@@ -49,7 +50,7 @@ t.test(
   'of processes that start at the same moment one gets the folder, and the kernel gives it back when that is killed',
   { timeout: 100_000 },
   async (t) => {
-    const dir = t.testdir();
+    const dir = testFolder(t);
 
     const all = [startContestant(dir), startContestant(dir), startContestant(dir)];
     await eventually(() => all.every(({ said }) => said() !== ''), { timeoutMs: 60_000 });

@@ -1,5 +1,6 @@
 import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
 import t from 'tap';
 import { systemClock } from '../../foundation/clock.ts';
@@ -8,7 +9,7 @@ import { makeMessage } from '../spool-contract.ts';
 import { lookAtCursors } from './look-at-cursors.ts';
 
 t.test('a look beside the open log says what each cursor leaves unread', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   const spool = createFolderSpool({
     dir,
     maxBytes: 1_000_000,
@@ -44,11 +45,11 @@ t.test('a look beside the open log says what each cursor leaves unread', async (
 });
 
 t.test('where there is no log there are no cursors', async (t) => {
-  t.same(await lookAtCursors(join(t.testdir(), 'nowhere')), []);
+  t.same(await lookAtCursors(join(testFolder(t), 'nowhere')), []);
 });
 
 t.test('a file of cursors that is none is an error', async (t) => {
-  const dir = t.testdir();
+  const dir = testFolder(t);
   await writeFile(join(dir, 'cursors.json'), '[');
   await t.rejects(lookAtCursors(dir), { code: 'spool-corrupt' });
 });

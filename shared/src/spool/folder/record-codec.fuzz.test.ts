@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fuzz, type Random } from '@hydrant/testing/fuzz';
+import { testFolder } from '@hydrant/testing/test-folder';
 import t from 'tap';
 import type { HeaderValue, Message } from '../../messages/message.ts';
 import type { SpoolRecord } from '../spool.ts';
@@ -139,7 +140,7 @@ t.test('what is encoded is decoded as it was', async (t) => {
 });
 
 t.test('a segment is read whole, wherever its pieces end, while it grows, and from any record on', async (t) => {
-  const path = join(t.testdir(), 'segment.log');
+  const path = join(testFolder(t), 'segment.log');
   await fuzz(t, async (random) => {
     const segment = makeSegment(random, { atLeast: 1, mostBytes: random.oneIn(8) ? pieceBytes * 1.2 : 3000 });
     const {
@@ -173,7 +174,7 @@ t.test('a segment is read whole, wherever its pieces end, while it grows, and fr
 });
 
 t.test('a flipped bit costs the record that it is in, and is reported', async (t) => {
-  const path = join(t.testdir(), 'segment.log');
+  const path = join(testFolder(t), 'segment.log');
   await fuzz(t, async (random) => {
     const segment = makeSegment(random, { atLeast: 1, mostBytes: random.oneIn(20) ? pieceBytes * 1.2 : 300 });
     const {

@@ -95,6 +95,13 @@ t.test('nothing that lies on the disk is passed over, and no position is given o
     ['no file of cursors', 1, whole, { state: 'absent' }, plan({ beginsAtOldest: true })],
     ['a damaged file of cursors', 1, whole, { state: 'damaged' }, plan({ beginsAtOldest: true })],
     [
+      'a damaged file of cursors, and nothing else',
+      1,
+      undefined,
+      { state: 'damaged' },
+      plan({ next: 1, beginsAtOldest: true }),
+    ],
+    [
       'a torn tail',
       1,
       torn,

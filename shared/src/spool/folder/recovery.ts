@@ -99,7 +99,7 @@ export function planRecovery(oldest: number, newest: ScannedSegment | undefined,
     next: last + 1,
     tail: tailBytes === 0 ? undefined : { bytes: tailBytes, isProvenRecords: lastProven > lastThere },
     cursors,
-    beginsAtOldest: newest !== undefined && saved.state !== 'intact',
+    beginsAtOldest: saved.state === 'damaged' || (newest !== undefined && saved.state === 'absent'),
     lost: lost.filter((one) => one !== undefined),
   };
 }
