@@ -344,6 +344,23 @@ t.test(
   },
 );
 
+t.test('a failed append gives back all that is done with, the newest segment, too', async (t) => {
+  const dir = testFolder(t);
+  const spool = await openSpool(t, dir);
+  spool.cursor('reader');
+  await spool.append(makeMessages(1, 3));
+  spool.cursor('reader').commit(3);
+  await mkdir(join(dir, 'cursors.json.new'));
+  spool.cursor('new', { from: 'end' });
+
+  await t.rejects(spool.append([makeMessage(4)]), { code: 'spool-unavailable' });
+
+  await eventually(async () => (await segmentNames(dir)).join() === '0000000000000004.log');
+  t.equal(spool.bytes, 0);
+  await rm(join(dir, 'cursors.json.new'), { recursive: true });
+  t.equal(await spool.append([makeMessage(4)]), 4);
+});
+
 t.test(
   'on a disk with less room than a segment, what is done with makes room, also after a restart',
   { skip: (process.platform !== 'linux' || process.getuid?.() !== 0) && 'only root on Linux can mount a small disk' },

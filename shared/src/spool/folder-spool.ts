@@ -94,9 +94,7 @@ class FolderSpool implements Spool {
         recent: this.#recent,
         prepare: () => this.#saveNewCursors(),
         kept: () => {
-          this.#lacksRoom = false;
-          this.#wakeups.wake();
-          if (this.#bound.isFull) this.#release();
+          this.#kept();
         },
         failed: () => {
           this.#lacksRoom = true;
@@ -279,6 +277,14 @@ class FolderSpool implements Spool {
       this.#hasNewCursor = true;
       throw thrown;
     }
+  }
+
+  /** n.b. what lacked room may have been a new segment, behind which the one before it can go. */
+  #kept(): void {
+    const lackedRoom = this.#lacksRoom;
+    this.#lacksRoom = false;
+    this.#wakeups.wake();
+    if (this.#bound.isFull || lackedRoom) this.#release();
   }
 
   #moved(committed: number): void {
