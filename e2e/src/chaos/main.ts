@@ -1,8 +1,10 @@
 /**
  * `make chaos`: faults by a plan that a seed repeats, under load; then every event is accounted for. Exit code 1 when
- * one is not, with the logs kept and the command that makes the same faults again. Arguments: --for, --seed, --shape,
- * --rate, --spool.
+ * one is not, with the logs kept and the command that makes the same faults again. Folders of the log are damaged for a
+ * minute afterwards. Arguments: --for, --seed, --shape, --rate, --spool.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -134,6 +136,26 @@ async function play(stage: ChaosStage, options: RunOptions, folder: string): Pro
   }
 }
 
+/**
+ * What disks and people do to a folder of the log. Resolves with whether all that lay intact in it was read, and the
+ * rest reported.
+ */
+async function damageFolders({ seed }: RunOptions): Promise<boolean> {
+  const fuzzer = spawn(
+    process.execPath,
+    ['scripts/fuzz.mjs', '--for=1m', `--seed=${String(seed)}`, '--only=damaged-folders'],
+    { stdio: 'inherit' },
+  );
+  const [code] = (await once(fuzzer, 'close')) as [number | null];
+  const again = `make fuzz FOR=1m SEED=${String(seed)} ONLY=damaged-folders`;
+  say(
+    code === 0
+      ? 'Damaged folders of the log, a minute: what lay intact was read, and the rest reported'
+      : `Damaged folders of the log: failed, see above. The same again: ${again}`,
+  );
+  return code === 0;
+}
+
 async function main(): Promise<number> {
   const options = readRunOptions(process.argv.slice(2), defaults, Math.floor(Math.random() * 1_000_000));
   const command = makeCommand(options, defaults);
@@ -152,10 +174,11 @@ async function main(): Promise<number> {
     if (outcome.isAccountedFor && !outcome.hasEndings) await rm(folder, { recursive: true, force: true });
     else say(`Logs: ${folder}`);
   }
+  const isRead = await damageFolders(options);
   say(
     `${outcome.isAccountedFor ? 'Every event is accounted for' : 'Not every event is accounted for'}. The same faults again: ${command}`,
   );
-  return outcome.isAccountedFor ? 0 : 1;
+  return outcome.isAccountedFor && isRead ? 0 : 1;
 }
 
 for (const name of ['SIGINT', 'SIGTERM'] as const)

@@ -1,4 +1,4 @@
-import { cp, readFile, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, cp, readFile, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findOpenToOthers } from '@hydrant/testing/open-to-others';
 import { testFolder } from '@hydrant/testing/test-folder';
@@ -79,6 +79,62 @@ t.test('a damaged record costs itself alone, wherever it is damaged, and is set 
   }
 });
 
+t.test('a torn tail is set aside before it is cut off', async (t) => {
+  const dir = testFolder(t);
+  const first = await openSpool(t, dir);
+  await first.append(makeMessages(1, 3));
+  await first.close();
+  const path = join(dir, '0000000000000001.log');
+  const { size } = await stat(path);
+  const torn = encode(4, 4).subarray(0, -1);
+  await appendFile(path, torn);
+  const { log, lines } = recordingLog();
+
+  await openSpool(t, dir, { log });
+
+  const setAside = join(dir, 'damaged', `0000000000000001.log.${String(size)}`);
+  t.match(lines, [{ level: 'warn', file: path, offset: size, bytes: torn.length, kept: 3, setAside }]);
+  t.strictSame(await readFile(setAside), torn);
+  t.equal((await stat(path)).size, size);
+});
+
+t.test('every file and folder is for its owner alone', async (t) => {
+  const umask = process.umask(0);
+  t.teardown(() => process.umask(umask));
+  const dir = join(testFolder(t), 'log');
+  const first = await openSpool(t, dir, { segmentBytes: 2_000 });
+  first.cursor('reader');
+  for (let n = 1; n <= 5; n += 1) await first.append([makeMessage(n, { body })]);
+  await first.close();
+  const names = await segmentNames(dir);
+  await appendFile(join(dir, names.at(-1) ?? ''), 'torn');
+  await cp(join(dir, names[0] ?? ''), join(dir, '0000000000000888.log'));
+
+  await openSpool(t, dir);
+
+  const modes = await Promise.all(
+    (await readdir(dir, { recursive: true })).map(async (name) => [
+      name,
+      ((await stat(join(dir, name))).mode & 0o777).toString(8),
+    ]),
+  );
+  t.equal(((await stat(dir)).mode & 0o777).toString(8), '700');
+  t.strictSame(
+    modes.sort(),
+    [
+      'cursors.json',
+      'damaged',
+      `damaged/0000000000000888.log`,
+      `damaged/${names.at(-1) ?? ''}.${String((await stat(join(dir, names.at(-1) ?? ''))).size)}`,
+      'lock',
+      'spool.json',
+      ...names,
+    ]
+      .map((name) => [name, name === 'damaged' ? '700' : '600'])
+      .sort(),
+  );
+});
+
 t.test(
   'damage in an older segment costs what is damaged alone, and is reported once however many read it',
   async (t) => {
@@ -140,6 +196,22 @@ t.test('a missing segment is reported, the oldest and the newest, too, and posit
   }
 });
 
+t.test('without any segment a log says that something is lost, whatever the cursors say', async (t) => {
+  for (const [text, next] of [
+    [writePositions(1, [['reader', 1]]), 2],
+    ['[', 1],
+  ] as const) {
+    const dir = testFolder(t, { 'spool.json': '{"format":2}\n', 'cursors.json': text });
+    const { log, lines } = recordingLog();
+
+    const spool = await openSpool(t, dir, { log });
+
+    t.match(lines, [{ level: 'error', dir, next }]);
+    t.equal(await spool.append([makeMessage(next)]), next);
+    await spool.close();
+  }
+});
+
 t.test('without their file, or with a damaged one, cursors begin at the oldest record', async (t) => {
   const copy = writePositions(3, [['reader', 3]]);
   for (const [what, text] of Object.entries({
@@ -191,6 +263,24 @@ t.test('segments that have the names of one another are all read', async (t) => 
   const spool = await openSpool(t, dir);
 
   t.strictSame(await segmentNames(dir), names);
+  t.strictSame(await readIds(spool, 10), idsOf(1, 10));
+});
+
+t.test('a copy of a segment that is damaged takes its place', async (t) => {
+  const dir = testFolder(t);
+  const names = await fillSegments(t, dir);
+  const path = join(dir, names[1] ?? '');
+  await cp(path, join(dir, '0000000000000888.log'));
+  for (const offset of [5, 100]) {
+    const bytes = await readFile(path);
+    bytes[offset] = (bytes[offset] ?? 0) ^ 1;
+    await writeFile(path, bytes);
+  }
+
+  const spool = await openSpool(t, dir);
+
+  t.strictSame(await segmentNames(dir), names);
+  t.strictSame(await readdir(join(dir, 'damaged')), [names[1]]);
   t.strictSame(await readIds(spool, 10), idsOf(1, 10));
 });
 

@@ -20,6 +20,7 @@ import { ByteBound } from './byte-bound.ts';
 import { recoverFolder } from './folder/recover-folder.ts';
 import { removeSegment } from './folder/segments.ts';
 import type { Segment } from './folder/segments.ts';
+import { createSetAside, type SetAside } from './folder/set-aside.ts';
 import { checkLabel } from './folder/spool-label.ts';
 import { spoolUnavailable } from './spool-errors.ts';
 import type { Cursor, Spool } from './spool.ts';
@@ -59,6 +60,7 @@ class FolderSpool implements Spool {
   readonly #bound: ByteBound;
   readonly #writer: LogWriter;
   readonly #cursorFile: CursorFile;
+  readonly #setAside: SetAside;
   readonly #damageLog: DamageLog;
   /** Positions of the cursors were lost: a new one begins at the oldest record. */
   #beginsAtOldest = false;
@@ -83,7 +85,8 @@ class FolderSpool implements Spool {
         this.#release();
       },
     });
-    this.#damageLog = new DamageLog(dir, log);
+    this.#setAside = createSetAside({ dir, maxBytes, log });
+    this.#damageLog = new DamageLog(this.#setAside, log);
     this.#cursorFile = new CursorFile(dir, { log, clock, last: () => this.last, positions: () => this.#positions() });
     this.#writer = new LogWriter(
       { dir, sync, segmentBytes: segmentBytes ?? Math.min(largestSegmentBytes, Math.ceil(maxBytes / 8)) },
@@ -123,7 +126,10 @@ class FolderSpool implements Spool {
     const lock = await lockFolder(this.#dir);
     try {
       await checkLabel(this.#dir, this.#owner);
-      const { segments, next, cursors, beginsAtOldest } = await recoverFolder(this.#dir, this.#log);
+      const { segments, next, cursors, beginsAtOldest } = await recoverFolder(this.#dir, {
+        setAside: this.#setAside,
+        log: this.#log,
+      });
       this.#segments.splice(0);
       for (const segment of segments) this.#segments.push(segment);
       await this.#writer.open(next);
@@ -324,6 +330,7 @@ class FolderSpool implements Spool {
     await this.#cursorFile.save().catch(() => undefined);
     for (let segment = this.#passed[0]; segment !== undefined; segment = this.#passed[0]) {
       try {
+        for (const cursor of this.#cursors.values()) await cursor.leaveRemoved();
         await removeSegment(this.#dir, segment);
       } catch (thrown) {
         this.#log.warn(

@@ -65,7 +65,6 @@ export class CursorFile {
   readonly #ports: CursorFilePorts;
   #timer: Timer | undefined;
   #saving: Promise<void> = Promise.resolve();
-  #isDirty = false;
   #isFailing = false;
 
   constructor(dir: string, ports: CursorFilePorts) {
@@ -75,7 +74,6 @@ export class CursorFile {
 
   /** Saves within 250 ms, and again later when that fails. */
   saveSoon(): void {
-    this.#isDirty = true;
     this.#timer ??= this.#ports.clock.after(saveEveryMs, () => {
       this.#timer = undefined;
       this.save().then(
@@ -97,21 +95,17 @@ export class CursorFile {
 
   /** Resolves when the positions of this moment, or later ones, are on disk. */
   save(): Promise<void> {
-    const saved = this.#saving.then(() => {
-      this.#isDirty = false;
-      return replaceFile(this.#path, writePositions(this.#ports.last(), this.#ports.positions()));
-    });
-    this.#saving = saved.catch(() => {
-      this.#isDirty = true;
-    });
+    const saved = this.#saving.then(() =>
+      replaceFile(this.#path, writePositions(this.#ports.last(), this.#ports.positions())),
+    );
+    this.#saving = saved.catch(() => undefined);
     return saved;
   }
 
-  /** Saves for the last time what is not saved yet. */
+  /** Saves for the last time, also when no cursor has moved: the next start is to know which records there were. */
   async close(): Promise<void> {
     this.#timer?.cancel();
-    await this.#saving;
-    if (this.#isDirty) await this.save();
+    await this.save();
     this.#timer?.cancel();
   }
 }

@@ -2,19 +2,19 @@
 import { toError } from '../../foundation/errors.ts';
 import type { Logger } from '../../runtime/telemetry/logger.ts';
 import type { Damage } from './segment-reader.ts';
-import { copyAside } from './set-aside.ts';
+import type { SetAside } from './set-aside.ts';
 
 /** More different places are not remembered: then one may be reported twice. */
 const maxRemembered = 10_000;
 
 export class DamageLog {
-  readonly #dir: string;
+  readonly #setAside: SetAside;
   readonly #log: Logger;
   readonly #reported = new Set<string>();
   #copying: Promise<void> = Promise.resolve();
 
-  constructor(dir: string, log: Logger) {
-    this.#dir = dir;
+  constructor(setAside: SetAside, log: Logger) {
+    this.#setAside = setAside;
     this.#log = log;
   }
 
@@ -25,7 +25,7 @@ export class DamageLog {
     this.#copying = this.#copying.then(async () => {
       const place = { file, offset, bytes, from, to, cursor };
       try {
-        const setAside = await copyAside(this.#dir, file, offset, bytes);
+        const setAside = await this.#setAside.copy(file, offset, bytes);
         this.#log.error(
           { ...place, setAside },
           'Records in the log are damaged and cannot be delivered: a copy of the bytes was set aside',

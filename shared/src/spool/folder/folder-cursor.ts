@@ -34,6 +34,8 @@ export class FolderCursor implements Cursor {
   /** Position of the next record to hand out. Whoever changes it need not care about `#reading`: that follows. */
   #next: number;
   #reading: Reading | undefined;
+  /** `#reading` is in use, and whoever uses it looks afterwards whether its segment is still there. */
+  #isLoading = false;
   /** Positions that were passed and that nothing has, behind what is committed, in order. */
   readonly #lost: { readonly from: number; readonly to: number }[] = [];
   #lastRead: Promise<unknown> = Promise.resolve();
@@ -80,10 +82,19 @@ export class FolderCursor implements Cursor {
     return bytesAfter(this.#ports.segments, this.#committed);
   }
 
+  /** Closes the file of a segment that the log has given up: as long as it is open, its space stays taken. */
+  async leaveRemoved(): Promise<void> {
+    if (!this.#isLoading && this.#isInRemoved) await this.#dropReader();
+  }
+
   /** Ends the file access; the log is closed before, so that a waiting `read` has been woken. */
   async close(): Promise<void> {
     await this.#lastRead;
     await this.#dropReader();
+  }
+
+  get #isInRemoved(): boolean {
+    return this.#reading !== undefined && !this.#ports.segments.includes(this.#reading.segment);
   }
 
   get #last(): number {
@@ -112,6 +123,10 @@ export class FolderCursor implements Cursor {
       this.#ports.checkOpen();
       if (this.#next > this.#last) {
         if (this.#next !== begin && begin <= this.#last) return [];
+        if (this.#isInRemoved) {
+          await this.#dropReader();
+          continue;
+        }
         await this.#ports.wakeups.wait(signal);
         continue;
       }
@@ -121,8 +136,7 @@ export class FolderCursor implements Cursor {
         return recent;
       }
       const next = this.#findNext();
-      const reading = await this.#readingAt(next);
-      const isAtRecord = await reading.reader.load();
+      const { reading, isAtRecord } = await this.#loadAt(next);
       // n.b. commit and rewind may have moved #next during the awaits.
       if (this.#next !== next) continue;
       if (!isAtRecord) this.#passEndOf(reading);
@@ -167,6 +181,16 @@ export class FolderCursor implements Cursor {
     const [oldest] = this.#ports.segments;
     if (oldest !== undefined && this.#next < oldest.first) this.#passMissing(oldest.first, oldest);
     return this.#next;
+  }
+
+  async #loadAt(position: number): Promise<{ readonly reading: Reading; readonly isAtRecord: boolean }> {
+    this.#isLoading = true;
+    try {
+      const reading = await this.#readingAt(position);
+      return { reading, isAtRecord: await reading.reader.load() };
+    } finally {
+      this.#isLoading = false;
+    }
   }
 
   async #readingAt(position: number): Promise<Reading> {

@@ -1,4 +1,4 @@
-import { appendFile, writeFile } from 'node:fs/promises';
+import { appendFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { testFolder } from '@hydrant/testing/test-folder';
 import { testLog } from '@hydrant/testing/test-log';
@@ -42,6 +42,24 @@ t.test('a look beside the open log says what each cursor leaves unread', async (
   const [behind, done] = states;
   t.ok((done?.bytes ?? 0) > 1_000);
   t.equal(Math.round((behind?.bytes ?? 0) / (done?.bytes ?? 1)), 6);
+});
+
+t.test('a look at a folder with a renamed segment reads it under the name that it has', async (t) => {
+  const dir = testFolder(t);
+  const spool = createFolderSpool({
+    dir,
+    maxBytes: 1_000_000,
+    segmentBytes: 2_000,
+    log: testLog(),
+    clock: systemClock,
+  });
+  await spool.open();
+  spool.cursor('reader');
+  for (let n = 1; n <= 4; n += 1) await spool.append([makeMessage(n, { body: Buffer.alloc(1000) })]);
+  await spool.close();
+  await rename(join(dir, '0000000000000003.log'), join(dir, '0000000000000777.log'));
+
+  t.match(await lookAtCursors(dir), [{ name: 'reader', records: 4 }]);
 });
 
 t.test('where there is no log there are no cursors', async (t) => {

@@ -5,18 +5,32 @@ import { toError } from '../../foundation/errors.ts';
 import type { Logger } from '../../runtime/telemetry/logger.ts';
 import { syncFolder } from './atomic-file.ts';
 import { cursorFilePath, loadPositions } from './cursor-file.ts';
-import { planRecovery, planSegments, type RecoveryPlan, type ScannedSegment } from './recovery.ts';
+import { readHead, recordHeadBytes } from './record-codec.ts';
+import {
+  groupCopies,
+  planRecovery,
+  planSegments,
+  type FoundSegment,
+  type RecoveryPlan,
+  type ScannedSegment,
+} from './recovery.ts';
 import { SegmentReader } from './segment-reader.ts';
 import { findSegments, makeSegments, segmentName, type Segment } from './segments.ts';
-import { copyAside, moveAside } from './set-aside.ts';
+import type { SetAside } from './set-aside.ts';
 
 export interface RecoveredLog extends Pick<RecoveryPlan, 'next' | 'cursors' | 'beginsAtOldest'> {
   readonly segments: readonly Segment[];
 }
 
+export interface RecoveryPorts {
+  readonly setAside: SetAside;
+  readonly log: Logger;
+}
+
 /** The folder must be locked. Throws what the file system throws. */
-export async function recoverFolder(dir: string, log: Logger): Promise<RecoveredLog> {
-  const segments = makeSegments(dir, await putSegmentsInOrder(dir, log));
+export async function recoverFolder(dir: string, ports: RecoveryPorts): Promise<RecoveredLog> {
+  const { log } = ports;
+  const segments = makeSegments(dir, await putSegmentsInOrder(dir, ports));
   const newest = segments.at(-1);
   const scanned = newest === undefined ? undefined : await scanSegment(newest);
   const saved = await loadPositions(dir);
@@ -30,11 +44,18 @@ export async function recoverFolder(dir: string, log: Logger): Promise<Recovered
   }
   for (const { from, to, cursors } of plan.lost)
     log.error({ dir, from, to, cursors }, 'Records are missing from the log: segments were removed, or are damaged');
+  // n.b. an open log always has a segment: how many records were in those that are gone, an old file of cursors cannot
+  // tell.
+  if (newest === undefined && saved.state !== 'absent' && plan.lost.length === 0)
+    log.error(
+      { dir, next: plan.next },
+      'Every segment of the log is missing: what was in them and was not delivered is lost',
+    );
   let { next } = plan;
   if (newest !== undefined && scanned !== undefined) {
     newest.last = scanned.last;
     newest.size = scanned.end;
-    const isCut = plan.tail === undefined || (await settleTail(dir, newest, plan.tail, log));
+    const isCut = plan.tail === undefined || (await settleTail(newest, plan.tail, ports));
     // n.b. a new segment must not take the name of one that is left as it is, and a position that is missing says that
     // something is.
     if (!isCut) next = Math.max(next, newest.last + 2);
@@ -42,13 +63,13 @@ export async function recoverFolder(dir: string, log: Logger): Promise<Recovered
   return { segments, next, cursors: plan.cursors, beginsAtOldest: plan.beginsAtOldest };
 }
 
-async function putSegmentsInOrder(dir: string, log: Logger): Promise<ReturnType<typeof planSegments>['segments']> {
-  const plan = planSegments(await findSegments(dir));
+async function putSegmentsInOrder(
+  dir: string,
+  { setAside, log }: RecoveryPorts,
+): Promise<ReturnType<typeof planSegments>['segments']> {
+  const plan = planSegments(await countCopies(dir, await findSegments(dir)));
   for (const name of plan.setAside)
-    log.warn(
-      { file: join(dir, name), setAside: await moveAside(dir, name) },
-      'A copy of another segment was set aside',
-    );
+    log.warn({ file: join(dir, name), setAside: await setAside.move(name) }, 'A copy of another segment was set aside');
   // n.b. one may have the name of another that is misnamed as well: all of them give theirs up first. After a crash in
   // between, the next start knows them by their records again.
   const parked = plan.rename.map((one, n) => ({
@@ -64,7 +85,32 @@ async function putSegmentsInOrder(dir: string, log: Logger): Promise<ReturnType<
     );
   }
   if (parked.length > 0) await syncFolder(dir);
-  return plan.segments;
+  return plan.segments.map((one) => ({ ...one, name: segmentName(one.first) }));
+}
+
+/** Where several files begin with the same record: a copy may be whole where the original is damaged. */
+async function countCopies(dir: string, found: readonly FoundSegment[]): Promise<readonly FoundSegment[]> {
+  const counted: FoundSegment[] = [];
+  for (const [first, copies] of groupCopies(found)) {
+    for (const one of copies)
+      counted.push(
+        copies.length === 1
+          ? one
+          : { ...one, intact: await countIntact({ path: join(dir, one.name), first, size: one.size, places: [] }) },
+      );
+  }
+  return counted;
+}
+
+async function countIntact(segment: Pick<Segment, 'path' | 'first' | 'size' | 'places'>): Promise<number> {
+  let intact = 0;
+  const reader = await SegmentReader.open(segment, () => undefined);
+  try {
+    while (await reader.load()) if (reader.take() !== undefined) intact += 1;
+  } finally {
+    await reader.close();
+  }
+  return intact;
 }
 
 /** Reads all of its records. What is damaged between them stays where it is: a cursor that comes by reports it. */
@@ -86,18 +132,18 @@ export async function scanSegment(segment: Segment): Promise<ScannedSegment> {
 }
 
 /**
- * Copies the tail aside and cuts it off. False: it is left where it is, since it is known to hold records, or cannot be
- * copied.
+ * Copies the tail aside and cuts it off. False: it is left where it is, since it is known to hold records, or may hold
+ * some and cannot be copied. On a full disk the unfinished beginning of a record is cut off without a copy: nobody
+ * could make a record of it, and left there it would be told as a loss.
  */
 async function settleTail(
-  dir: string,
   segment: Segment,
   { bytes, isProvenRecords }: NonNullable<RecoveryPlan['tail']>,
-  log: Logger,
+  { setAside: aside, log }: RecoveryPorts,
 ): Promise<boolean> {
   const place = { file: segment.path, offset: segment.size, bytes, kept: segment.last };
   try {
-    const setAside = await copyAside(dir, segment.path, segment.size, bytes);
+    const setAside = await aside.copy(segment.path, segment.size, bytes);
     if (isProvenRecords) {
       log.error({ ...place, setAside }, 'Records at the end of the log are damaged');
       return false;
@@ -107,11 +153,17 @@ async function settleTail(
       'The end of the log is no whole record, most likely a write that a crash left unfinished: it was set aside',
     );
   } catch (thrown) {
+    if (isProvenRecords || !(await isUnfinished(segment, bytes))) {
+      log.warn(
+        { ...place, err: toError(thrown) },
+        'The end of the log is no whole record, and could not be set aside: it stays where it is',
+      );
+      return false;
+    }
     log.warn(
       { ...place, err: toError(thrown) },
-      'The end of the log is no whole record, and could not be set aside: it stays where it is',
+      'The end of the log is an unfinished record, and could not be set aside: it is cut off',
     );
-    return false;
   }
   const handle = await open(segment.path, 'r+');
   try {
@@ -121,4 +173,16 @@ async function settleTail(
     await handle.close();
   }
   return true;
+}
+
+/** True when the `bytes` behind the last record are the beginning of the next one and no more. */
+async function isUnfinished({ path, size, last }: Segment, bytes: number): Promise<boolean> {
+  const handle = await open(path, 'r');
+  try {
+    const { buffer } = await handle.read(Buffer.alloc(recordHeadBytes), 0, recordHeadBytes, size);
+    const head = readHead(buffer, 0);
+    return bytes < recordHeadBytes || (head !== undefined && head.position === last + 1 && head.size > bytes);
+  } finally {
+    await handle.close();
+  }
 }

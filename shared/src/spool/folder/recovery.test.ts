@@ -8,8 +8,14 @@ import {
   type ScannedSegment,
 } from './recovery.ts';
 
-function found(first: number, firstRecord: number | undefined = first): FoundSegment {
-  return { name: `${String(first).padStart(16, '0')}.log`, first, size: 100, firstRecord };
+function found(first: number, firstRecord: number | undefined = first, intact?: number): FoundSegment {
+  return {
+    name: `${String(first).padStart(16, '0')}.log`,
+    first,
+    size: 100,
+    firstRecord,
+    ...(intact === undefined ? {} : { intact }),
+  };
 }
 
 t.test('segments go by their first record', (t) => {
@@ -31,6 +37,14 @@ t.test('segments go by their first record', (t) => {
     ],
     ['renamed', [found(1), found(70, 5)], [1, 5], [5], []],
     ['copied', [found(1), found(5), found(70, 5)], [1, 5], [], ['0000000000000070.log']],
+    [
+      'copied, and the original damaged since',
+      [found(1), found(5, 5, 3), found(70, 5, 4)],
+      [1, 5],
+      [5],
+      ['0000000000000005.log'],
+    ],
+    ['copied, and both the same', [found(70, 5, 4), found(5, 5, 4)], [5], [], ['0000000000000070.log']],
     [
       'copied twice and the original gone',
       [found(1), found(70, 5), found(80, 5)],
@@ -94,13 +108,7 @@ t.test('nothing that lies on the disk is passed over, and no position is given o
     ],
     ['no file of cursors', 1, whole, { state: 'absent' }, plan({ beginsAtOldest: true })],
     ['a damaged file of cursors', 1, whole, { state: 'damaged' }, plan({ beginsAtOldest: true })],
-    [
-      'a damaged file of cursors, and nothing else',
-      1,
-      undefined,
-      { state: 'damaged' },
-      plan({ next: 1, beginsAtOldest: true }),
-    ],
+    ['a damaged file of cursors, and nothing else', 1, undefined, { state: 'damaged' }, plan({ next: 1 })],
     [
       'a torn tail',
       1,

@@ -14,33 +14,47 @@ export interface FoundSegment {
   readonly size: number;
   /** The position in its first record; undefined when that is damaged, or there is none. */
   readonly firstRecord: number | undefined;
+  /** How many of its records are intact; only counted where another file begins with the same record. */
+  readonly intact?: number;
 }
 
 export interface SegmentPlan {
-  /** Oldest first, with the positions that their records say. */
-  readonly segments: readonly Pick<FoundSegment, 'first' | 'size'>[];
+  /** Oldest first, with the positions that their records say. `name` is the one that the file has now. */
+  readonly segments: readonly Pick<FoundSegment, 'name' | 'first' | 'size'>[];
   /** Files that have the wrong name. */
   readonly rename: readonly { readonly name: string; readonly first: number }[];
-  /** Copies of segments that are there under their own names. */
+  /** Copies of segments that are there; of several the one with the most intact records is the segment. */
   readonly setAside: readonly string[];
 }
 
-/** A segment goes by what is in it: files that were copied or renamed are told by their first record. */
+/**
+ * The files that begin with the same record, one list for each first record. A file goes by what is in it; where its
+ * beginning is damaged, by its name.
+ */
+export function groupCopies(found: readonly FoundSegment[]): ReadonlyMap<number, readonly FoundSegment[]> {
+  const groups = new Map<number, FoundSegment[]>();
+  for (const one of found) {
+    const first = one.firstRecord ?? one.first;
+    groups.set(first, [...(groups.get(first) ?? []), one]);
+  }
+  return groups;
+}
+
+/** Files that were copied or renamed are told by their first record. */
 export function planSegments(found: readonly FoundSegment[]): SegmentPlan {
-  const isMisnamed = ({ first, firstRecord }: FoundSegment): boolean =>
-    firstRecord !== undefined && firstRecord !== first;
-  const segments = new Map(found.filter((one) => !isMisnamed(one)).map(({ first, size }) => [first, { first, size }]));
+  const segments: Pick<FoundSegment, 'name' | 'first' | 'size'>[] = [];
   const rename: { name: string; first: number }[] = [];
   const setAside: string[] = [];
-  for (const { name, size, firstRecord } of found.filter(isMisnamed)) {
-    const first = firstRecord ?? 0;
-    if (segments.has(first)) setAside.push(name);
-    else {
-      rename.push({ name, first });
-      segments.set(first, { first, size });
-    }
+  for (const [first, copies] of groupCopies(found)) {
+    const [best, ...others] = [...copies].sort(
+      (a, b) => (b.intact ?? 0) - (a.intact ?? 0) || Number(b.first === first) - Number(a.first === first),
+    );
+    if (best === undefined) continue;
+    segments.push({ name: best.name, first, size: best.size });
+    if (best.first !== first) rename.push({ name: best.name, first });
+    for (const { name } of others) setAside.push(name);
   }
-  return { segments: [...segments.values()].sort((a, b) => a.first - b.first), rename, setAside };
+  return { segments: segments.sort((a, b) => a.first - b.first), rename, setAside };
 }
 
 /** What `cursors.json` says. */
@@ -99,7 +113,7 @@ export function planRecovery(oldest: number, newest: ScannedSegment | undefined,
     next: last + 1,
     tail: tailBytes === 0 ? undefined : { bytes: tailBytes, isProvenRecords: lastProven > lastThere },
     cursors,
-    beginsAtOldest: saved.state === 'damaged' || (newest !== undefined && saved.state === 'absent'),
+    beginsAtOldest: newest !== undefined && saved.state !== 'intact',
     lost: lost.filter((one) => one !== undefined),
   };
 }

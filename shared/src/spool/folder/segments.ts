@@ -59,11 +59,10 @@ async function readFirstPosition(path: string): Promise<number | undefined> {
 }
 
 /** As they are to be read; the records of the last one are not counted yet. */
-export function makeSegments(dir: string, found: readonly Pick<FoundSegment, 'first' | 'size'>[]): Segment[] {
+export function makeSegments(dir: string, found: readonly Pick<FoundSegment, 'name' | 'first' | 'size'>[]): Segment[] {
   const segments: Segment[] = [];
-  for (const { first, size } of found) {
-    const segment = makeSegment(dir, first);
-    segment.size = size;
+  for (const { name, first, size } of found) {
+    const segment: Segment = { ...makeSegment(dir, first), path: join(dir, name), size };
     const previous = segments.at(-1);
     if (previous !== undefined) previous.last = first - 1;
     segments.push(segment);
