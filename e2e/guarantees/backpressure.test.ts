@@ -129,10 +129,16 @@ if (isLongForm)
       await stage.play();
       await stage.whenArrived(500);
       stage.collector.setDown(true);
-      // Both sinks deliver to the destination that is down; the one that is further behind is named.
+      // Both sinks deliver to the destination that is down; the one that is furthest behind is named, and in the first
+      // moments that may be the detector.
       await eventually(
         () => {
-          if (/"subscription":"hydrant\.sink\.(?:http|alerts)".*The log is full/u.test(source.log())) return true;
+          if (
+            /"subscription":"hydrant\.(?:sink\.(?:http|alerts)|crashloop-detector)".*The log is full/u.test(
+              source.log(),
+            )
+          )
+            return true;
           throw new Error(
             `Expected the log to say that it is full, and for which sink; it says:\n${source.log().slice(-3000)}`,
           );
