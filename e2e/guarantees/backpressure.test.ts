@@ -129,16 +129,10 @@ if (isLongForm)
       await stage.play();
       await stage.whenArrived(500);
       stage.collector.setDown(true);
-      // Both sinks deliver to the destination that is down; the one that is furthest behind is named, and in the first
-      // moments that may be the detector.
+      // Both sinks deliver to the destination that is down; the one that is further behind is named.
       await eventually(
         () => {
-          if (
-            /"subscription":"hydrant\.(?:sink\.(?:http|alerts)|crashloop-detector)".*The log is full/u.test(
-              source.log(),
-            )
-          )
-            return true;
+          if (/"subscription":"hydrant\.sink\.(?:http|alerts)".*The log is full/u.test(source.log())) return true;
           throw new Error(
             `Expected the log to say that it is full, and for which sink; it says:\n${source.log().slice(-3000)}`,
           );
