@@ -181,6 +181,65 @@ t.test('a log that is full again soon after, and stays so, is told of later', as
   t.match(lines.at(-1), { level: 'info' });
 });
 
+t.test('a log that stays full names the subscription that it waits for now', async (t) => {
+  const { log, lines } = recordingLog();
+  const later: (() => void)[] = [];
+  const after: Clock['after'] = (_, action) => {
+    later.push(action);
+    return { cancel: () => undefined };
+  };
+  const spool = createMemorySpool({ maxBytes: 20_000 });
+  const bus = await startBus(t, { spool, deadLetterDir: testFolder(t), log, clock: { ...systemClock, after } });
+  const gates = new Map(
+    ['first', 'second'].map((name) => {
+      let open = (): void => undefined;
+      const opened = new Promise<void>((resolve) => {
+        open = resolve;
+      });
+      return [name, { open, opened }];
+    }),
+  );
+  let seconds = 0;
+  const [check] = bus.healthChecks;
+  await bus.subscribe(
+    makeOptions('first'),
+    async () => {
+      await gates.get('first')?.opened;
+      return ack;
+    },
+    never,
+  );
+  await bus.subscribe(
+    makeOptions('second'),
+    async () => {
+      seconds += 1;
+      if (seconds > 3) await gates.get('second')?.opened;
+      return ack;
+    },
+    never,
+  );
+  const publishes: Promise<unknown>[] = [];
+  for (const message of makeMessages(1, 40, { body: Buffer.alloc(1000) })) {
+    publishes.push(bus.publish(message));
+    await systemClock.sleep(0);
+  }
+  const warned = (): readonly unknown[] => lines.filter(({ level }) => level === 'warn');
+  await eventually(() => warned().length === 1);
+  t.match(warned(), [{ subscription: 'first' }]);
+
+  later.splice(0).at(-1)?.();
+  t.equal(warned().length, 1, 'the same is told once');
+  gates.get('first')?.open();
+  await eventually(() => spool.cursors().every(({ name, committed }) => name === 'second' || committed > 3));
+  t.match(check?.check(), { status: 'fail', detail: /"second"/ });
+  later.splice(0).at(-1)?.();
+  t.match(warned(), [{ subscription: 'first' }, { subscription: 'second' }]);
+
+  gates.get('second')?.open();
+  await Promise.all(publishes);
+  await eventually(() => check?.check().status === 'pass');
+});
+
 t.test('a full log warns of its slowest subscription and goes on with it', async (t) => {
   const { log, lines } = recordingLog();
   const bus = await startBus(t, { spool: createMemorySpool({ maxBytes: 20_000 }), deadLetterDir: testFolder(t), log });

@@ -76,9 +76,10 @@ class InProcessBus implements Bus {
   #pending: Pending[] = [];
   #isStarted = false;
   #intakes: Promise<unknown> = Promise.resolve();
-  #fullFor: string | null = null;
-  #fullLoggedAtMs = -Infinity;
-  #isFullLogged = false;
+  #isFull = false;
+  /** The subscription that was named since the log became full. */
+  #toldOf: string | undefined;
+  #toldAtMs = -Infinity;
   #fullTimer: Timer | undefined;
   #appendProblem: string | undefined;
 
@@ -87,7 +88,7 @@ class InProcessBus implements Bus {
     // n.b. each group of messages that is appended waits with it.
     setMaxListeners(0, this.#stopping.signal);
     options.spool.onFull((slowest) => {
-      this.#noteFull(slowest);
+      this.#noteFull(slowest !== null);
     });
   }
 
@@ -227,42 +228,64 @@ class InProcessBus implements Bus {
     void append.then(() => this.#appends.delete(append));
   }
 
-  /** Told at once, or, when that was lately, as soon as it is time and if it still is. */
-  #noteFull(slowest: string | null): void {
+  /**
+   * Told at once, or, when that was lately, as soon as it is time and if it still is; and again when another
+   * subscription has become the slowest.
+   */
+  #noteFull(isFull: boolean): void {
     const { log, clock, spool } = this.#options;
-    this.#fullFor = slowest;
-    if (slowest === null) {
+    this.#isFull = isFull;
+    if (!isFull) {
       this.#fullTimer?.cancel();
       this.#fullTimer = undefined;
-      if (this.#isFullLogged) log.info({ maxBytes: spool.maxBytes }, 'The log has room again: publishing goes on');
-      this.#isFullLogged = false;
+      if (this.#toldOf !== undefined)
+        log.info({ maxBytes: spool.maxBytes }, 'The log has room again: publishing goes on');
+      this.#toldOf = undefined;
       return;
     }
-    const waitMs = fullLogEveryMs - (clock.monotonic() - this.#fullLoggedAtMs);
+    const waitMs = fullLogEveryMs - (clock.monotonic() - this.#toldAtMs);
     if (waitMs <= 0) this.#tellOfFull();
-    else if (!this.#isFullLogged)
-      this.#fullTimer ??= clock.after(waitMs, () => {
-        this.#tellOfFull();
-      });
+    else this.#tellLater(waitMs);
+  }
+
+  #tellLater(waitMs: number): void {
+    this.#fullTimer ??= this.#options.clock.after(waitMs, () => {
+      this.#fullTimer = undefined;
+      this.#tellOfFull();
+    });
   }
 
   #tellOfFull(): void {
     const { log, clock, spool } = this.#options;
-    this.#fullLoggedAtMs = clock.monotonic();
-    this.#isFullLogged = true;
-    log.warn(
-      { subscription: this.#fullFor, maxBytes: spool.maxBytes },
-      'The log is full: publishing waits for its slowest subscription',
+    const subscription = this.#slowest();
+    if (subscription !== this.#toldOf) {
+      this.#toldAtMs = clock.monotonic();
+      log.warn(
+        { subscription, maxBytes: spool.maxBytes },
+        'The log is full: publishing waits for its slowest subscription',
+      );
+    }
+    this.#toldOf = subscription;
+    this.#tellLater(fullLogEveryMs);
+  }
+
+  /** n.b. while the log is full another one may become it: the one for which it filled has caught up. */
+  #slowest(): string {
+    const [first, ...others] = this.#options.spool.cursors();
+    return (
+      others.reduce((slowest, one) => (one.committed < (slowest?.committed ?? 0) ? one : slowest), first)?.name ?? ''
     );
   }
 
   #check(): Health {
     if (!this.#isStarted) return { status: 'fail', detail: 'The log is not open' };
-    if (this.#fullFor !== null)
+    if (this.#isFull) {
+      const slowest = this.#slowest();
       return {
         status: 'fail',
-        detail: `The log is full and waits for subscription "${this.#fullFor}"${this.#isRead(this.#fullFor) ? '' : ', which no sink reads: put its sink back, or remove it with `remove-queue`'}`,
+        detail: `The log is full and waits for subscription "${slowest}"${this.#isRead(slowest) ? '' : ', which no sink reads: put its sink back, or remove it with `remove-queue`'}`,
       };
+    }
     if (this.#appendProblem !== undefined) return { status: 'fail', detail: this.#appendProblem };
     for (const [name, { problem }] of this.#subscriptions) {
       if (problem !== undefined)
