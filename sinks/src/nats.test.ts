@@ -1,49 +1,21 @@
 import { jetstreamManager, DiscardPolicy, type JetStreamManager, type StreamConfig } from '@nats-io/jetstream';
-import { connect as connectNats, nkeys, type MsgHdrs } from '@nats-io/transport-node';
+import { connect as connectNats, type MsgHdrs } from '@nats-io/transport-node';
 import { sinkContract, makeSinkMessage } from '@hydrant/shared/delivery/sink-contract';
-import type { Sink, SinkPartialError } from '@hydrant/shared/delivery/sink';
-import { describeError, errorCode } from '@hydrant/shared/foundation/errors';
+import { describeError } from '@hydrant/shared/foundation/errors';
 import type { Message } from '@hydrant/shared/messages/message';
-import { loadConfig } from '@hydrant/shared/runtime/config/load-config';
 import { makeAuthority, makeCertificate, withoutOpenssl } from '@hydrant/testing/certificates';
 import { eventually } from '@hydrant/testing/eventually';
 import { startFaultProxy } from '@hydrant/testing/fault-proxy';
 import { findFreePorts } from '@hydrant/testing/free-ports';
 import { startPrivateNats, withoutNatsServer, type PrivateNats } from '@hydrant/testing/private-nats';
 import { testFolder } from '@hydrant/testing/test-folder';
-import { testLog } from '@hydrant/testing/test-log';
-import { writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { judgeFailure, makeFilter, makeHeaders, makeSubject, natsSink } from './nats.ts';
 import { tlsContract } from './tls-contract.ts';
-
-type Env = Readonly<Record<string, string>>;
-
-const never = new AbortController().signal;
+import { type Env, createSink, failuresOf, never, openSink } from './nats-cases-contract.ts';
+import { testCredentials } from './nats-credentials-contract.ts';
 
 function bodyOf({ body }: Message): string {
   return body.toString();
-}
-
-function load(env: Env) {
-  return loadConfig(natsSink.settings, {
-    env: { SINK_NATS_SERVERS: 'nats://127.0.0.1:4222', ...env },
-    check: (values) => natsSink.check?.(values as Parameters<NonNullable<typeof natsSink.check>>[0]) ?? [],
-  });
-}
-
-function createSink(t: Test, url: string, env: Env = {}): Sink {
-  const sink = natsSink.create(load({ SINK_NATS_SERVERS: url, ...env }), { log: testLog(), name: 'nats' });
-  t.teardown(() => sink.close());
-  return sink;
-}
-
-async function openSink(t: Test, url: string, env: Env = {}): Promise<Sink> {
-  const sink = createSink(t, url, env);
-  await sink.connect(never);
-  return sink;
 }
 
 async function manage(
@@ -86,14 +58,69 @@ async function readStream(
   );
 }
 
-function failuresOf(writing: Promise<void>): Promise<SinkPartialError['failures']> {
-  return writing.then(
-    () => [],
-    (thrown: unknown) => {
-      if (errorCode(thrown) !== 'sink-partial') throw thrown;
-      return (thrown as SinkPartialError).failures;
-    },
-  );
+async function testLogins(t: Test): Promise<void> {
+  const rights = '{ publish: ["nomad.one.>"], subscribe: ["_INBOX.>"] }';
+  const users = `{ user: admin, password: admin }, { user: ann, password: sesame, permissions: ${rights} }, { user: deaf, password: sesame, permissions: { publish: [">"], subscribe: ["x"] } }`;
+  const server = await startPrivateNats(t, { config: [`accounts { all { jetstream: enabled, users: [${users}] } }`] });
+  await (
+    await manage(t, server.url, { user: 'admin', pass: 'admin' })
+  ).streams.add({ name: 'NOMAD', subjects: ['nomad.>'] });
+  const login = (user: string, password: string): Env => ({
+    SINK_NATS_USER: user,
+    SINK_NATS_PASSWORD: password,
+    SINK_NATS_SUBJECT: 'nomad.{namespace}',
+  });
+
+  for (const env of [{}, login('ann', 'wrong-word'), { SINK_NATS_TOKEN: 'wrong-word' }]) {
+    const said = await createSink(t, server.url, env)
+      .connect(never)
+      .then(() => 'let in', describeError);
+    t.match(
+      said,
+      /Authorization Violation.*set SINK_NATS_USER and SINK_NATS_PASSWORD, SINK_NATS_TOKEN or SINK_NATS_CREDENTIALS_FILE/u,
+    );
+    t.notMatch(said, /wrong-word/u);
+  }
+  const ann = await openSink(t, server.url, login('ann', 'sesame'));
+  const to = (namespace: string): Message =>
+    makeSinkMessage(1, { routingKey: `event.Job.JobRegistered.${namespace}.web` });
+  t.match(await failuresOf(ann.write([to('two')], never)), [
+    { retryable: true, reason: /Permissions Violation.*nomad\.two.*rights to publish/u },
+  ]);
+  await t.resolves(ann.healthcheck(never), 'who may not ask may well be allowed to publish');
+  const deaf = await openSink(t, server.url, login('deaf', 'sesame'));
+  t.match(await failuresOf(deaf.write([to('one')], never)), [{ retryable: true, reason: /_INBOX/u }]);
+}
+
+async function testAddressByTls(t: Test): Promise<void> {
+  const folder = testFolder(t, {});
+  const authority = makeAuthority(folder, 'authority');
+  const start = (name: string, names: readonly string[]): Promise<PrivateNats> => {
+    const { certFile, keyFile } = makeCertificate(folder, name, authority, names);
+    return startPrivateNats(t, { config: [`tls { cert_file: "${certFile}", key_file: "${keyFile}" }`] });
+  };
+  const [own, other, plain] = [
+    await start('own', ['IP:127.0.0.1']),
+    await start('other', ['DNS:localhost', 'IP:127.0.0.2']),
+    await startPrivateNats(t),
+  ];
+  const env = { SINK_NATS_CACERT: authority.certFile };
+
+  await t.resolves(openSink(t, own.url.replace('nats:', 'tls:'), env));
+  await t.resolves(openSink(t, own.url, env));
+  await t.rejects(createSink(t, other.url, env).connect(never), {
+    code: 'sink-retryable',
+    message: /for other names/u,
+  });
+  await t.rejects(createSink(t, own.url).connect(never), { code: 'sink-retryable', message: /certificate/u });
+  await t.rejects(createSink(t, plain.url, env).connect(never), {
+    code: 'sink-retryable',
+    message: /does not support 'tls'/u,
+  });
+  await t.rejects(createSink(t, plain.url.replace('nats:', 'tls:')).connect(never), {
+    code: 'sink-retryable',
+    message: /does not support 'tls'/u,
+  });
 }
 
 if (withoutNatsServer === false) {
@@ -309,328 +336,4 @@ void t.test('on a server', { skip: withoutNatsServer }, async (t) => {
     { skip: withoutOpenssl },
     (t) => testAddressByTls(t),
   );
-});
-
-async function testLogins(t: Test): Promise<void> {
-  const rights = '{ publish: ["nomad.one.>"], subscribe: ["_INBOX.>"] }';
-  const users = `{ user: admin, password: admin }, { user: ann, password: sesame, permissions: ${rights} }, { user: deaf, password: sesame, permissions: { publish: [">"], subscribe: ["x"] } }`;
-  const server = await startPrivateNats(t, { config: [`accounts { all { jetstream: enabled, users: [${users}] } }`] });
-  await (
-    await manage(t, server.url, { user: 'admin', pass: 'admin' })
-  ).streams.add({ name: 'NOMAD', subjects: ['nomad.>'] });
-  const login = (user: string, password: string): Env => ({
-    SINK_NATS_USER: user,
-    SINK_NATS_PASSWORD: password,
-    SINK_NATS_SUBJECT: 'nomad.{namespace}',
-  });
-
-  for (const env of [{}, login('ann', 'wrong-word'), { SINK_NATS_TOKEN: 'wrong-word' }]) {
-    const said = await createSink(t, server.url, env)
-      .connect(never)
-      .then(() => 'let in', describeError);
-    t.match(
-      said,
-      /Authorization Violation.*set SINK_NATS_USER and SINK_NATS_PASSWORD, SINK_NATS_TOKEN or SINK_NATS_CREDENTIALS_FILE/u,
-    );
-    t.notMatch(said, /wrong-word/u);
-  }
-  const ann = await openSink(t, server.url, login('ann', 'sesame'));
-  const to = (namespace: string): Message =>
-    makeSinkMessage(1, { routingKey: `event.Job.JobRegistered.${namespace}.web` });
-  t.match(await failuresOf(ann.write([to('two')], never)), [
-    { retryable: true, reason: /Permissions Violation.*nomad\.two.*rights to publish/u },
-  ]);
-  await t.resolves(ann.healthcheck(never), 'who may not ask may well be allowed to publish');
-  const deaf = await openSink(t, server.url, login('deaf', 'sesame'));
-  t.match(await failuresOf(deaf.write([to('one')], never)), [{ retryable: true, reason: /_INBOX/u }]);
-}
-
-/** As nsc makes them. */
-function makeJwt(issuer: nkeys.KeyPair, subject: nkeys.KeyPair, nats: object): string {
-  const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');
-  const signed = `${encode({ typ: 'JWT', alg: 'ed25519-nkey' })}.${encode({ jti: subject.getPublicKey(), iat: 1_700_000_000, iss: issuer.getPublicKey(), sub: subject.getPublicKey(), name: 'test', nats: { ...nats, version: 2 } })}`;
-  return `${signed}.${Buffer.from(issuer.sign(Buffer.from(signed))).toString('base64url')}`;
-}
-
-async function testCredentials(t: Test): Promise<void> {
-  const [operator, system, account, user] = [
-    nkeys.createOperator(),
-    nkeys.createAccount(),
-    nkeys.createAccount(),
-    nkeys.createUser(),
-  ];
-  const limits = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, conn: -1, leaf: -1 };
-  const accounts = [
-    makeJwt(operator, system, { type: 'account', limits }),
-    makeJwt(operator, account, {
-      type: 'account',
-      limits: { ...limits, mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 },
-    }),
-  ];
-  const jwt = makeJwt(account, user, { type: 'user', pub: {}, sub: {}, subs: -1, data: -1, payload: -1 });
-  const preload = `resolver_preload { ${system.getPublicKey()}: "${accounts[0] ?? ''}", ${account.getPublicKey()}: "${accounts[1] ?? ''}" }`;
-  const server = await startPrivateNats(t, {
-    config: [
-      `operator: "${makeJwt(operator, operator, { type: 'operator' })}"`,
-      `system_account: ${system.getPublicKey()}`,
-      'resolver: MEMORY',
-      preload,
-    ],
-  });
-  const seed = Buffer.from(user.getSeed()).toString();
-  const file = join(testFolder(t, {}), 'user.creds');
-  const sink = createSink(t, server.url, { SINK_NATS_CREDENTIALS_FILE: file });
-
-  await t.rejects(sink.connect(never), {
-    code: 'sink-retryable',
-    message: /SINK_NATS_CREDENTIALS_FILE.*ENOENT in .*user\.creds/u,
-  });
-  for (const broken of [
-    '',
-    `-----BEGIN NATS USER JWT-----\n${jwt}\n------END NATS USER JWT------\n`,
-    `-----BEGIN A-----\n${jwt}\n------END A------\n-----BEGIN B-----\n${seed.slice(0, -4)}AAAA\n------END B------\n`,
-  ]) {
-    writeFileSync(file, broken);
-    const said = await sink.connect(never).then(() => 'let in', describeError);
-    t.match(said, /SINK_NATS_CREDENTIALS_FILE.*as nsc writes it, got (?:something else|nkeys: invalid checksum) in/u);
-    t.notOk(said.includes(seed));
-  }
-  for (const end of ['\n', '\r\n']) {
-    writeFileSync(
-      file,
-      [
-        '-----BEGIN NATS USER JWT-----',
-        jwt,
-        '------END NATS USER JWT------',
-        '',
-        '-----BEGIN USER NKEY SEED-----',
-        seed,
-        '------END USER NKEY SEED------',
-        '',
-      ].join(end),
-    );
-    await t.resolves(createSink(t, server.url, { SINK_NATS_CREDENTIALS_FILE: file }).connect(never));
-  }
-  await t.resolves(sink.connect(never));
-  t.match(await failuresOf(sink.write([makeSinkMessage(1)], never)), [{ retryable: true, reason: /nats stream add/u }]);
-}
-
-async function testAddressByTls(t: Test): Promise<void> {
-  const folder = testFolder(t, {});
-  const authority = makeAuthority(folder, 'authority');
-  const start = (name: string, names: readonly string[]): Promise<PrivateNats> => {
-    const { certFile, keyFile } = makeCertificate(folder, name, authority, names);
-    return startPrivateNats(t, { config: [`tls { cert_file: "${certFile}", key_file: "${keyFile}" }`] });
-  };
-  const [own, other, plain] = [
-    await start('own', ['IP:127.0.0.1']),
-    await start('other', ['DNS:localhost', 'IP:127.0.0.2']),
-    await startPrivateNats(t),
-  ];
-  const env = { SINK_NATS_CACERT: authority.certFile };
-
-  await t.resolves(openSink(t, own.url.replace('nats:', 'tls:'), env));
-  await t.resolves(openSink(t, own.url, env));
-  await t.rejects(createSink(t, other.url, env).connect(never), {
-    code: 'sink-retryable',
-    message: /for other names/u,
-  });
-  await t.rejects(createSink(t, own.url).connect(never), { code: 'sink-retryable', message: /certificate/u });
-  await t.rejects(createSink(t, plain.url, env).connect(never), {
-    code: 'sink-retryable',
-    message: /does not support 'tls'/u,
-  });
-  await t.rejects(createSink(t, plain.url.replace('nats:', 'tls:')).connect(never), {
-    code: 'sink-retryable',
-    message: /does not support 'tls'/u,
-  });
-}
-
-/** Greets, and calls `answer` with each message's number and how to reply to it. */
-async function startFakeServer(t: Test, answer: (n: number, reply: (payload: string) => void, socket: Socket) => void) {
-  const server = { url: '', published: 0 };
-  const listener = createServer((socket) => {
-    let rest = '';
-    socket.on('error', () => undefined);
-    socket.write(
-      'INFO {"server_id":"x","version":"2.9.10","proto":1,"headers":true,"max_payload":1048576,"jetstream":true}\r\n',
-    );
-    socket.on('data', (bytes) => {
-      rest += bytes.toString('latin1');
-      for (
-        let match = /^(?:HPUB \S+ (\S+) \d+ (\d+)|(PING)|[A-Z]+[^\r]*)\r\n/u.exec(rest);
-        match !== null;
-        match = /^(?:HPUB \S+ (\S+) \d+ (\d+)|(PING)|[A-Z]+[^\r]*)\r\n/u.exec(rest)
-      ) {
-        const [line, inbox, length, ping] = match;
-        if (length !== undefined && rest.length < line.length + Number(length) + 2) return;
-        rest = rest.slice(line.length + (length === undefined ? 0 : Number(length) + 2));
-        if (ping !== undefined) socket.write('PONG\r\n');
-        if (inbox !== undefined)
-          answer(
-            server.published++,
-            (payload) => {
-              socket.write(`MSG ${inbox} 1 ${String(payload.length)}\r\n${payload}\r\n`);
-            },
-            socket,
-          );
-      }
-    });
-    t.teardown(() => {
-      socket.destroy();
-    });
-  });
-  await new Promise<void>((resolve) => {
-    listener.listen(0, '127.0.0.1', resolve);
-  });
-  t.teardown(() => {
-    listener.close();
-  });
-  server.url = `nats://127.0.0.1:${String((listener.address() as AddressInfo).port)}`;
-  return server;
-}
-
-const batch = Array.from({ length: 300 }, (_, n) => makeSinkMessage(n));
-const taken = '{"stream":"NOMAD","seq":1}';
-
-void t.test('when the connection is lost, what was not acknowledged is named', async (t) => {
-  const server = await startFakeServer(t, (n, reply, socket) => {
-    if (n < 3) reply(taken);
-    if (n === 255) socket.end();
-  });
-  const failures = await failuresOf((await openSink(t, server.url)).write(batch, never));
-
-  t.same(
-    failures.map(({ index }) => index),
-    batch.map((_message, index) => index).slice(3),
-  );
-  t.ok(failures.every(({ retryable, reason }) => retryable && /connection/u.test(reason)));
-});
-
-void t.test('when time is up, what was not acknowledged is named, and no more than the window was sent', async (t) => {
-  const limit = new AbortController();
-  const server = await startFakeServer(t, (n, reply) => {
-    if (n % 2 === 0 && n < 20) reply(taken);
-    if (n === 255 + 10) limit.abort();
-  });
-  const failures = await failuresOf((await openSink(t, server.url)).write(batch, limit.signal));
-
-  t.equal(server.published, 256 + 10);
-  t.equal(failures.length, batch.length - 10);
-  t.ok(failures.every(({ retryable }) => retryable));
-  t.notOk(failures.some(({ index }) => index % 2 === 0 && index < 20));
-});
-
-void t.test('an answer that is no acknowledgement is none', async (t) => {
-  const answers = ['{}', 'ok', '', '{"stream":"NOMAD"}', '{"stream":"","seq":1}', 'null', taken];
-  const server = await startFakeServer(t, (n, reply) => {
-    reply(answers[n] ?? '');
-  });
-  const failures = await failuresOf((await openSink(t, server.url)).write(batch.slice(0, answers.length), never));
-
-  t.same(
-    failures.map(({ index }) => index),
-    [0, 1, 2, 3, 4, 5],
-  );
-  t.ok(failures.every(({ retryable }) => retryable));
-});
-
-void t.test('what JetStream says decides: refused for good, tried again, or in doubt', (t) => {
-  const say = (code: number): Error =>
-    Object.assign(new Error(`it says ${String(code)}`), { name: 'JetStreamApiError', code });
-  for (const code of [10054, 10097]) t.match(judgeFailure(say(code), 'a.b'), { retryable: false, isDoubtful: false });
-  for (const code of [10002, 10023, 10039, 10060, 10077])
-    t.match(judgeFailure(new Error('wrapped', { cause: say(code) }), 'a.b'), {
-      retryable: true,
-      isDoubtful: false,
-      reason: /\(\d+: ./u,
-    });
-  t.match(judgeFailure(say(19_999), 'a.b'), {
-    retryable: true,
-    isDoubtful: true,
-    reason: /to take a\.b, got it says 19999 \(19999\)$/u,
-  });
-  t.match(judgeFailure(Object.assign(new Error('too much'), { name: 'InvalidArgumentError' }), 'a.b'), {
-    retryable: false,
-  });
-  t.match(judgeFailure('thrown', 'a.b'), { retryable: true, reason: /thrown$/u });
-  t.end();
-});
-
-void t.test('a subject has the tokens of its template and routing key, whatever an event is called', (t) => {
-  const cases: readonly (readonly [template: string, routingKey: string, subject: string, filter: string])[] = [
-    ['nomad.{routing_key}', 'event.Job.JobRegistered.prod.web', 'nomad.event.Job.JobRegistered.prod.web', 'nomad.>'],
-    ['nomad.{routing_key}', 'crash-loop', 'nomad.crash-loop', 'nomad.>'],
-    ['nomad.{namespace}.{job}', 'event.Job.JobRegistered.prod.web', 'nomad.prod.web', 'nomad.*.*'],
-    ['nomad.{namespace}.x-{job}', 'crash-loop', 'nomad._.x-_', 'nomad.*.*'],
-    ['nomad.{namespace}.{job}', 'event.Job.JobRegistered.*.a > b\r\nPUB x 0', 'nomad._.a___b__PUB_x_0', 'nomad.*.*'],
-    ['nomad.{routing_key}', '..$JS.*.>', 'nomad._._.$JS._._', 'nomad.>'],
-    [
-      'nomad.{job}.{routing_key}.end',
-      'event.a.b.c.{routing_key}',
-      'nomad.{routing_key}.event.a.b.c.{routing_key}.end',
-      'nomad.*.>',
-    ],
-    ['fixed', 'crash-loop', 'fixed', 'fixed'],
-  ];
-  for (const [template, routingKey, subject, filter] of cases) {
-    t.equal(makeSubject(template, makeSinkMessage(1, { routingKey })), subject);
-    t.equal(makeFilter(template), filter);
-  }
-  t.same(
-    makeHeaders(
-      makeSinkMessage(1, {
-        id: '',
-        type: '',
-        appId: ' ',
-        contentType: '',
-        headers: { type: 'x', 'Nats-TTL': '1s', ä: 1, 'a:': 2 },
-      }),
-      'S',
-    ),
-    [['Nats-Expected-Stream', 'S']],
-  );
-  t.end();
-});
-
-void t.test('settings that cannot work are refused', (t) => {
-  const cases: readonly (readonly [Env, RegExp])[] = [
-    [{ SINK_NATS_SERVERS: 'http://n' }, /`SINK_NATS_SERVERS`/u],
-    [{ SINK_NATS_SERVERS: 'nats://ann:s3cr3t@n' }, /`SINK_NATS_SERVERS` to hold no login/u],
-    ...[
-      'a b',
-      'a.>',
-      '*.a',
-      'a..b',
-      '.a',
-      'a.',
-      '$JS.API',
-      '_INBOX.x',
-      '{job}.x',
-      '{routing_key}',
-      'a{job}.x',
-      'a.{name}',
-    ].map((subject) => [{ SINK_NATS_SUBJECT: subject }, /`SINK_NATS_SUBJECT`/u] as const),
-    [{ SINK_NATS_STREAM: 'a.b' }, /`SINK_NATS_STREAM`/u],
-    [{ SINK_NATS_USER: 'a' }, /set together/u],
-    [{ SINK_NATS_PASSWORD: 'a' }, /set together/u],
-    [{ SINK_NATS_USER: 'a', SINK_NATS_PASSWORD: 'b', SINK_NATS_TOKEN: 'c' }, /got several/u],
-    [{ SINK_NATS_CREDENTIALS_FILE: 'a', SINK_NATS_TOKEN: 'c' }, /got several/u],
-    [{ SINK_NATS_CLIENT_CERT: 'a' }, /`SINK_NATS_CLIENT_CERT` and `SINK_NATS_CLIENT_KEY`/u],
-  ];
-  for (const [env, message] of cases) t.throws(() => load(env), { message }, JSON.stringify(env));
-  t.notMatch(
-    ((): string => {
-      try {
-        load({ SINK_NATS_SERVERS: 'nats://ann:s3cr3t@n' });
-        return '';
-      } catch (error) {
-        return describeError(error);
-      }
-    })(),
-    /s3cr3t/u,
-  );
-  for (const subject of ['nomad', 'nomad.{routing_key}', 'a-b.x{job}y.{namespace}'])
-    t.doesNotThrow(() => load({ SINK_NATS_SUBJECT: subject }));
-  t.end();
 });
